@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * ivpci: QEMU's ivshmem-doorbell device as a DIBS device for SMC-D.
+ *
+ * Lock order, outermost first:
+ *   member_lock > dmb_lock > request_lock     mutexes
+ *   member_lock > (SMC's device list) > peer_lock   mutexes
+ *   peer.producer_lock                        spin, bh off
+ *   attach_lock                               spin, bh off
+ *   dibs->lock                                spin, irqs off (SMC's handlers run under it)
+ */
+#ifndef IVPCI_H
+#define IVPCI_H
+
+#include <linux/atomic.h>
+#include <linux/interrupt.h>
+#include <linux/io.h>
+#include <linux/list.h>
+#include <linux/memremap.h>
+#include <linux/miscdevice.h>
+#include <linux/mutex.h>
+#include <linux/pci.h>
+#include <linux/percpu.h>
+#include <linux/refcount.h>
+#include <linux/spinlock.h>
+#include <linux/types.h>
+#include <linux/uuid.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+
+#include <ivpci/shm_abi.h>
+#include <ivpci/uapi.h>
+
+struct ivpci;
+
+/* A DMB of ours, by index; dmb_lock, but for `writer`, which the interrupt side reads. */
+struct ivpci_dmb {
+	u64 token;
+	u64 offset;
+	u32 len;
+	u32 writer;		/* slot; 0: index is free or withdrawn */
+	u32 parked_writer;	/* slot whose claim keeps the memory aside */
+	u32 writer_generation;
+	struct list_head parked;	/* on ivpci.parked, or empty */
+};
+
+/* A chunk leased to us; dmb_lock. */
+struct ivpci_chunk {
+	struct list_head list;
+	u32 number;
+	bool returning;		/* offered back to the broker, not allocated from */
+	u64 map;
+};
+
+/* A DMB of a peer that is mapped as a send buffer here. */
+struct ivpci_attachment {
+	struct rcu_head rcu;
+	struct ivpci *ivpci;
+	u64 token;
+	void *addr;
+	u32 len;
+	unsigned int users;	/* attach_lock */
+	/* producer cursor SMC wrote last, to count payload by; only one connection uses a
+	 * DMB at a time
+	 */
+	u32 count;
+	u16 wrap;
+};
+
+/* What we know of a slot. Written under peer_lock, read by everyone with READ_ONCE. */
+struct ivpci_peer {
+	u32 generation;		/* 0: not live */
+	u32 vectors;
+	u64 gid;
+	u32 bulletin_seq;	/* member_lock only */
+	spinlock_t producer_lock;	/* our half of the pair: ring and event ring */
+};
+
+enum ivpci_counter {
+	IVPCI_REGISTERED,
+	IVPCI_REFUSED_FULL,
+	IVPCI_REFUSED_INDEX,
+	IVPCI_REFUSED_PEER,
+	IVPCI_BYTES_SENT,
+	IVPCI_SIGNALS_SENT,
+	IVPCI_DOORBELLS_SENT,
+	IVPCI_DOORBELLS_SKIPPED,
+	IVPCI_RING_OVERFLOWS,
+	IVPCI_INTERRUPTS,
+	IVPCI_SIGNALS_RECEIVED,
+	IVPCI_FULL_SCANS,
+	IVPCI_EVENTS_SENT,
+	IVPCI_EVENTS_RECEIVED,
+	IVPCI_PEERS_LOST,
+	IVPCI_COUNTERS,
+};
+
+struct ivpci_counters {
+	u64 n[IVPCI_COUNTERS];
+};
+
+struct ivpci_vector {
+	struct ivpci *ivpci;
+	unsigned int number;
+	struct tasklet_struct tasklet;
+};
+
+struct ivpci {
+	struct pci_dev *pdev;
+	int number;		/* N of /dev/ivpciN and of dibs device ivpciN */
+	u32 slot;
+	u32 nr_vectors;
+	struct ivpci_vector *vectors;
+	void __iomem *regs;	/* BAR 0 */
+
+	/* BAR 2; the layout is our own computation, checked against the header */
+	struct dev_pagemap pgmap;
+	void *shm;
+	struct ivpci_layout layout;
+	struct ivpci_counters __percpu *counters;
+
+	/* membership */
+	struct mutex member_lock;
+	struct delayed_work member_work;
+	struct workqueue_struct *wq;
+	u32 generation;		/* ours; 0: not joined */
+	u64 gid;
+	u64 broker_heartbeat;	/* last seen */
+	bool broker_away;
+	bool going_away;
+	struct mutex peer_lock;		/* writers of peers */
+	struct ivpci_peer *peers;	/* [slots + 1] */
+
+	/* requests to the broker */
+	struct mutex request_lock;
+	wait_queue_head_t request_wait;
+
+	/* own DMBs */
+	struct mutex dmb_lock;
+	struct ivpci_dmb *dmbs;		/* [IVPCI_DMBS] */
+	unsigned long *dmb_used;	/* bitmap over dmbs */
+	bool withdrawn;			/* leaving the region: claims do not count */
+	struct list_head chunks;
+	struct list_head parked;
+	u32 nr_dmbs, nr_parked, nr_chunks;
+	u64 dmb_bytes;
+	u32 serial;
+
+	/* peers' DMBs, by slot * IVPCI_DMBS + index */
+	struct ivpci_attachment __rcu **attachments;
+	spinlock_t attach_lock;
+	atomic_t nr_attachments;
+
+	struct ivpci_chardev *chardev;
+	struct dibs_dev *dibs;		/* NULL until joined */
+};
+
+extern bool ivpci_nocopy;
+
+static inline void ivpci_add(struct ivpci *ivpci, enum ivpci_counter c, u64 n)
+{
+	this_cpu_add(ivpci->counters->n[c], n);
+}
+
+static inline void ivpci_inc(struct ivpci *ivpci, enum ivpci_counter c)
+{
+	ivpci_add(ivpci, c, 1);
+}
+
+/* ivpci_shm.c: where things are; what we ask of the broker */
+static inline struct ivpci_header *ivpci_header(struct ivpci *ivpci)
+{
+	return ivpci->shm;
+}
+
+static inline struct ivpci_ctl *ivpci_ctl(struct ivpci *ivpci, u32 slot)
+{
+	return ivpci->shm + ivpci_area(&ivpci->layout, slot);
+}
+
+static inline struct ivpci_bulletin *ivpci_bulletin(struct ivpci *ivpci, u32 slot)
+{
+	return ivpci->shm + ivpci_area(&ivpci->layout, slot) + ivpci->layout.bulletin_off;
+}
+
+static inline struct ivpci_pair *ivpci_pair(struct ivpci *ivpci, u32 producer, u32 receiver)
+{
+	return ivpci->shm + ivpci_area(&ivpci->layout, producer) + ivpci->layout.pair_off +
+	       receiver * sizeof(struct ivpci_pair);
+}
+
+static inline struct ivpci_dmb_desc *ivpci_desc(struct ivpci *ivpci, u32 slot, u32 index)
+{
+	return ivpci->shm + ivpci_area(&ivpci->layout, slot) + ivpci->layout.desc_off +
+	       index * sizeof(struct ivpci_dmb_desc);
+}
+
+static inline u32 *ivpci_claim(struct ivpci *ivpci, u32 claimer, u32 owner, u32 index)
+{
+	return ivpci->shm + ivpci_area(&ivpci->layout, claimer) + ivpci->layout.claim_off +
+	       (owner * IVPCI_DMBS + index) * sizeof(u32);
+}
+
+static inline u32 ivpci_leaseholder(struct ivpci *ivpci, u32 chunk)
+{
+	u32 *leases = ivpci->shm + ivpci->layout.lease_off;
+
+	return READ_ONCE(leases[chunk]);
+}
+
+int ivpci_shm_map(struct ivpci *ivpci);
+void ivpci_shm_unmap(struct ivpci *ivpci);
+void ivpci_area_reset(struct ivpci *ivpci);
+/* 0, -ENOSPC (FULL), -EINVAL (refused) or -ETIMEDOUT (the broker is away). Sleeps. */
+int ivpci_request(struct ivpci *ivpci, enum ivpci_op op, u32 arg);
+
+/* ivpci_dmb.c: our DMBs */
+int ivpci_dmb_init(struct ivpci *ivpci);
+void ivpci_dmb_exit(struct ivpci *ivpci);
+int ivpci_dmb_register(struct ivpci *ivpci, u32 writer, u32 len, struct ivpci_dmb *dmb,
+		       void **addr);
+int ivpci_dmb_unregister(struct ivpci *ivpci, u64 token);
+void ivpci_dmb_housekeeping(struct ivpci *ivpci);
+void ivpci_dmb_forget(struct ivpci *ivpci);
+bool ivpci_dmb_all_returned(struct ivpci *ivpci);
+
+/* ivpci_attach.c: peers' DMBs */
+int ivpci_attach_init(struct ivpci *ivpci);
+void ivpci_attach_exit(struct ivpci *ivpci);
+int ivpci_attach(struct ivpci *ivpci, u64 token, void **addr, u32 *len);
+int ivpci_detach(struct ivpci *ivpci, u64 token);
+int ivpci_move(struct ivpci *ivpci, u64 token, bool signal, u32 offset, const void *data,
+	       u32 size);
+
+/* ivpci_peer.c: who else is there */
+int ivpci_member_init(struct ivpci *ivpci);
+void ivpci_member_start(struct ivpci *ivpci);
+void ivpci_member_stop(struct ivpci *ivpci);
+void ivpci_member_exit(struct ivpci *ivpci);
+u32 ivpci_peer_by_gid(struct ivpci *ivpci, u64 gid);
+static inline u32 ivpci_peer_generation(struct ivpci *ivpci, u32 slot)
+{
+	return READ_ONCE(ivpci->peers[slot].generation);
+}
+
+/* ivpci_irq.c: doorbells and rings */
+int ivpci_irq_init(struct ivpci *ivpci);
+void ivpci_irq_exit(struct ivpci *ivpci);
+/* Waits for every handler that may still use what was just taken away. Process context. */
+void ivpci_irq_quiesce(struct ivpci *ivpci);
+void ivpci_ring_doorbell(struct ivpci *ivpci, u32 slot, u32 vector);
+void ivpci_signal(struct ivpci *ivpci, u32 slot, u32 index);
+int ivpci_send_event(struct ivpci *ivpci, u32 slot, u32 code, u64 info);
+
+/* ivpci_chardev.c */
+int ivpci_chardev_add(struct ivpci *ivpci);
+void ivpci_chardev_del(struct ivpci *ivpci);
+void ivpci_chardev_wake(struct ivpci *ivpci);
+
+/* ivpci_dibs.c: the kernel's side. Handlers may be called from softirq. */
+int ivpci_client_add(struct ivpci *ivpci);
+void ivpci_client_del(struct ivpci *ivpci);
+void ivpci_client_signal(struct ivpci *ivpci, u32 index);
+void ivpci_client_event(struct ivpci *ivpci, u64 gid, u32 code, u64 info);
+void ivpci_client_peer_lost(struct ivpci *ivpci, u64 gid);
+
+#endif

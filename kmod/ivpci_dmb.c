@@ -1,0 +1,349 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Our own DMBs: memory from chunks the broker leased to us, described in our area, kept
+ * aside after their end for as long as somebody may still touch them.
+ */
+#include <linux/bitmap.h>
+#include <linux/mm.h>
+#include <linux/random.h>
+#include <linux/slab.h>
+
+#include "ivpci.h"
+#include "ivpci_alloc.h"
+
+/* Empty chunks kept ready, so that a new connection does not wait for the broker, and
+ * kept back, so that others can have the rest.
+ */
+#define IVPCI_SPARE_MIN 2
+#define IVPCI_SPARE_MAX 8
+
+static void *ivpci_dmb_addr(struct ivpci *ivpci, u64 offset)
+{
+	return ivpci->shm + offset;
+}
+
+static bool ivpci_chunk_ours(struct ivpci *ivpci, u32 number)
+{
+	return ivpci_leaseholder(ivpci, number) == ivpci_lease(ivpci->slot, ivpci->generation);
+}
+
+static struct ivpci_chunk *ivpci_chunk_find(struct ivpci *ivpci, u32 number)
+{
+	struct ivpci_chunk *chunk;
+
+	list_for_each_entry(chunk, &ivpci->chunks, list)
+		if (chunk->number == number)
+			return chunk;
+	return NULL;
+}
+
+/* Makes our list of chunks what the broker's lease table says. */
+static void ivpci_chunks_refresh(struct ivpci *ivpci)
+{
+	struct ivpci_chunk *chunk, *next;
+	u32 number;
+
+	lockdep_assert_held(&ivpci->dmb_lock);
+
+	list_for_each_entry_safe(chunk, next, &ivpci->chunks, list) {
+		if (!chunk->returning || ivpci_chunk_ours(ivpci, chunk->number))
+			continue;
+		list_del(&chunk->list);
+		ivpci->nr_chunks--;
+		kfree(chunk);
+	}
+
+	for (number = 0; number < ivpci->layout.chunks; number++) {
+		if (!ivpci_chunk_ours(ivpci, number) || ivpci_chunk_find(ivpci, number))
+			continue;
+		chunk = kzalloc(sizeof(*chunk), GFP_KERNEL);
+		if (!chunk)
+			return; /* stays leased, is seen again next time */
+		chunk->number = number;
+		list_add_tail(&chunk->list, &ivpci->chunks);
+		ivpci->nr_chunks++;
+	}
+}
+
+static bool ivpci_run_alloc(struct ivpci *ivpci, int order, u64 *offset)
+{
+	struct ivpci_chunk *chunk;
+	int unit;
+
+	list_for_each_entry(chunk, &ivpci->chunks, list) {
+		if (chunk->returning)
+			continue;
+		unit = ivpci_run_take(&chunk->map, order);
+		if (unit < 0)
+			continue;
+		*offset = ivpci->layout.chunk_off + (u64)chunk->number * IVPCI_CHUNK_SIZE +
+			  (u64)unit * IVPCI_DMB_UNIT;
+		return true;
+	}
+	return false;
+}
+
+static void ivpci_run_free(struct ivpci *ivpci, u64 offset, u32 len)
+{
+	u64 in_chunks = offset - ivpci->layout.chunk_off;
+	struct ivpci_chunk *chunk;
+
+	chunk = ivpci_chunk_find(ivpci, in_chunks / IVPCI_CHUNK_SIZE);
+	if (chunk)
+		ivpci_run_give(&chunk->map,
+			       in_chunks % IVPCI_CHUNK_SIZE / IVPCI_DMB_UNIT,
+			       ivpci_dmb_order(len));
+}
+
+/* A claim of a generation that is gone counts for nothing. */
+static bool ivpci_dmb_claimed(struct ivpci *ivpci, struct ivpci_dmb *dmb)
+{
+	u32 index = ivpci_token_index(dmb->token);
+	u32 claim = READ_ONCE(*ivpci_claim(ivpci, dmb->parked_writer, ivpci->slot, index));
+
+	return claim == ivpci_token_serial(dmb->token) &&
+	       ivpci_peer_generation(ivpci, dmb->parked_writer) == dmb->writer_generation;
+}
+
+/* A pipe may still hold the first page: SMC's splice takes just that one. */
+static bool ivpci_dmb_piped(struct ivpci *ivpci, struct ivpci_dmb *dmb)
+{
+	return page_ref_count(virt_to_page(ivpci_dmb_addr(ivpci, dmb->offset))) > 1;
+}
+
+/* A guest that leaves does not wait for claims: its leases stay condemned until the
+ * broker sees them gone, so the memory serves nobody else meanwhile.
+ */
+static bool ivpci_dmb_busy(struct ivpci *ivpci, struct ivpci_dmb *dmb)
+{
+	return ivpci_dmb_piped(ivpci, dmb) ||
+	       (!ivpci->withdrawn && ivpci_dmb_claimed(ivpci, dmb));
+}
+
+static void ivpci_dmb_free(struct ivpci *ivpci, struct ivpci_dmb *dmb)
+{
+	u32 index = ivpci_token_index(dmb->token);
+
+	ivpci_run_free(ivpci, dmb->offset, dmb->len);
+	ivpci->dmb_bytes -= dmb->len;
+	dmb->token = 0;
+	clear_bit(index, ivpci->dmb_used);
+}
+
+static void ivpci_parked_reclaim(struct ivpci *ivpci)
+{
+	struct ivpci_dmb *dmb, *next;
+
+	list_for_each_entry_safe(dmb, next, &ivpci->parked, parked) {
+		if (ivpci_dmb_busy(ivpci, dmb))
+			continue;
+		list_del_init(&dmb->parked);
+		ivpci->nr_parked--;
+		ivpci_dmb_free(ivpci, dmb);
+	}
+}
+
+static int ivpci_memory_get(struct ivpci *ivpci, int order, u64 *offset)
+{
+	if (ivpci_run_alloc(ivpci, order, offset))
+		return 0;
+	ivpci_parked_reclaim(ivpci);
+	if (ivpci_run_alloc(ivpci, order, offset))
+		return 0;
+	ivpci_request(ivpci, IVPCI_OP_LEASE, 1);
+	ivpci_chunks_refresh(ivpci);
+	return ivpci_run_alloc(ivpci, order, offset) ? 0 : -ENOSPC;
+}
+
+static u32 ivpci_next_serial(struct ivpci *ivpci)
+{
+	if (!++ivpci->serial)
+		ivpci->serial = 1; /* 0 means "no claim" */
+	return ivpci->serial;
+}
+
+/**
+ * ivpci_dmb_register() - take memory for a DMB and describe it to its writer
+ * @writer: slot of the only guest that may write into it
+ * @len: bytes, IVPCI_DMB_UNIT << n
+ * @dmb: out: token, offset and len are valid
+ * @addr: out: its memory, zeroed (a stale CDC header would end the next connection)
+ *
+ * Context: process, sleeps.
+ * Return: 0, -EINVAL (no such length), -ENETUNREACH (no such peer), -ENOSPC
+ */
+int ivpci_dmb_register(struct ivpci *ivpci, u32 writer, u32 len, struct ivpci_dmb *dmb,
+		       void **addr)
+{
+	int order = ivpci_dmb_order(len);
+	struct ivpci_dmb_desc *desc;
+	u32 index, generation;
+	u64 offset;
+	int rc;
+
+	if (order < 0)
+		return -EINVAL;
+
+	mutex_lock(&ivpci->dmb_lock);
+	generation = ivpci_peer_generation(ivpci, writer);
+	if (!generation) {
+		ivpci_inc(ivpci, IVPCI_REFUSED_PEER);
+		rc = -ENETUNREACH;
+		goto unlock;
+	}
+	/* index 0 is "any" in dibs_dmb.idx */
+	index = find_next_zero_bit(ivpci->dmb_used, IVPCI_DMBS, 1);
+	if (index >= IVPCI_DMBS) {
+		ivpci_inc(ivpci, IVPCI_REFUSED_INDEX);
+		rc = -ENOSPC;
+		goto unlock;
+	}
+	rc = ivpci_memory_get(ivpci, order, &offset);
+	if (rc) {
+		ivpci_inc(ivpci, IVPCI_REFUSED_FULL);
+		goto unlock;
+	}
+
+	*addr = ivpci_dmb_addr(ivpci, offset);
+	memset(*addr, 0, len);
+	*dmb = (struct ivpci_dmb){
+		.token = ivpci_token(ivpci_next_serial(ivpci), ivpci->slot, index),
+		.offset = offset,
+		.len = len,
+		.writer = writer,
+		.parked_writer = writer,
+		.writer_generation = generation,
+	};
+	ivpci->dmbs[index] = *dmb;
+	INIT_LIST_HEAD(&ivpci->dmbs[index].parked);
+	set_bit(index, ivpci->dmb_used);
+	ivpci->nr_dmbs++;
+	ivpci->dmb_bytes += len;
+
+	desc = ivpci_desc(ivpci, ivpci->slot, index);
+	WRITE_ONCE(desc->offset, offset);
+	WRITE_ONCE(desc->len, len);
+	WRITE_ONCE(desc->writer, writer);
+	WRITE_ONCE(desc->writer_generation, generation);
+	smp_store_release(&desc->token, dmb->token);
+	ivpci_inc(ivpci, IVPCI_REGISTERED);
+unlock:
+	mutex_unlock(&ivpci->dmb_lock);
+	return rc;
+}
+
+/**
+ * ivpci_dmb_unregister() - withdraw a DMB; its memory is free once nobody may touch it
+ *
+ * Context: process, sleeps.
+ * Return: 0, -EINVAL (no such DMB)
+ */
+int ivpci_dmb_unregister(struct ivpci *ivpci, u64 token)
+{
+	u32 index = ivpci_token_index(token);
+	struct ivpci_dmb *dmb;
+	int rc = -EINVAL;
+
+	if (index >= IVPCI_DMBS)
+		return rc;
+
+	mutex_lock(&ivpci->dmb_lock);
+	dmb = &ivpci->dmbs[index];
+	if (dmb->token != token || !dmb->writer)
+		goto unlock;
+
+	WRITE_ONCE(dmb->writer, 0);
+	WRITE_ONCE(ivpci_desc(ivpci, ivpci->slot, index)->token, 0);
+	/* Withdrawn before the claim is looked at; pairs with ivpci_claim_take(). */
+	virt_mb();
+	ivpci->nr_dmbs--;
+	if (ivpci_dmb_busy(ivpci, dmb)) {
+		list_add_tail(&dmb->parked, &ivpci->parked);
+		ivpci->nr_parked++;
+	} else {
+		ivpci_dmb_free(ivpci, dmb);
+	}
+	rc = 0;
+unlock:
+	mutex_unlock(&ivpci->dmb_lock);
+	return rc;
+}
+
+/* Offers an empty chunk back. It is gone from our list when it is gone from the broker's. */
+static void ivpci_chunk_return(struct ivpci *ivpci, struct ivpci_chunk *chunk)
+{
+	chunk->returning = true;
+	ivpci_request(ivpci, IVPCI_OP_RETURN, chunk->number);
+}
+
+/* Called about once a second and on membership changes, when joined. */
+void ivpci_dmb_housekeeping(struct ivpci *ivpci)
+{
+	struct ivpci_chunk *chunk;
+	unsigned int spare = 0;
+
+	mutex_lock(&ivpci->dmb_lock);
+	ivpci_parked_reclaim(ivpci);
+	ivpci_chunks_refresh(ivpci);
+	list_for_each_entry(chunk, &ivpci->chunks, list) {
+		if (chunk->returning)
+			ivpci_chunk_return(ivpci, chunk); /* the answer was lost: again */
+		else if (!chunk->map && ++spare > IVPCI_SPARE_MAX)
+			ivpci_chunk_return(ivpci, chunk);
+	}
+	if (spare < IVPCI_SPARE_MIN)
+		ivpci_request(ivpci, IVPCI_OP_LEASE, IVPCI_SPARE_MIN - spare);
+	ivpci_chunks_refresh(ivpci);
+	mutex_unlock(&ivpci->dmb_lock);
+}
+
+/* True when no DMB is left, not even one kept aside. */
+bool ivpci_dmb_all_returned(struct ivpci *ivpci)
+{
+	bool none;
+
+	mutex_lock(&ivpci->dmb_lock);
+	ivpci_parked_reclaim(ivpci);
+	none = !ivpci->nr_dmbs && list_empty(&ivpci->parked);
+	mutex_unlock(&ivpci->dmb_lock);
+	return none;
+}
+
+/* We are no member any more (or a new one): the chunks are not ours. All DMBs are back. */
+void ivpci_dmb_forget(struct ivpci *ivpci)
+{
+	struct ivpci_chunk *chunk, *next;
+
+	mutex_lock(&ivpci->dmb_lock);
+	list_for_each_entry_safe(chunk, next, &ivpci->chunks, list) {
+		list_del(&chunk->list);
+		kfree(chunk);
+	}
+	ivpci->nr_chunks = 0;
+	mutex_unlock(&ivpci->dmb_lock);
+}
+
+int ivpci_dmb_init(struct ivpci *ivpci)
+{
+	mutex_init(&ivpci->dmb_lock);
+	INIT_LIST_HEAD(&ivpci->chunks);
+	INIT_LIST_HEAD(&ivpci->parked);
+	ivpci->serial = get_random_u32();
+
+	ivpci->dmbs = kvcalloc(IVPCI_DMBS, sizeof(*ivpci->dmbs), GFP_KERNEL);
+	if (!ivpci->dmbs)
+		return -ENOMEM;
+	ivpci->dmb_used = bitmap_zalloc(IVPCI_DMBS, GFP_KERNEL);
+	if (!ivpci->dmb_used) {
+		kvfree(ivpci->dmbs);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+void ivpci_dmb_exit(struct ivpci *ivpci)
+{
+	ivpci_dmb_forget(ivpci);
+	bitmap_free(ivpci->dmb_used);
+	kvfree(ivpci->dmbs);
+}

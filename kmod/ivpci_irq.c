@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Doorbells and rings: telling a peer which DMBs to look at, and being told.
+ *
+ * No wakeup is lost, by the order of two stores and two loads:
+ *   producer: store ring, full barrier, load looking
+ *   receiver: store looking = 0, full barrier, load ring
+ * Either the producer sees that the receiver stopped looking, and rings, or the receiver
+ * sees the new entry. Barriers are virt_*: they order against another guest even when
+ * this one has a single CPU.
+ */
+#include <linux/slab.h>
+
+#include "ivpci.h"
+#include "ivpci_ring.h"
+
+#define IVPCI_REG_IVPOSITION 0x08
+#define IVPCI_REG_DOORBELL 0x0c
+
+void ivpci_ring_doorbell(struct ivpci *ivpci, u32 slot, u32 vector)
+{
+	/* writel() orders it after all earlier stores */
+	writel(slot << 16 | vector, ivpci->regs + IVPCI_REG_DOORBELL);
+}
+
+static void ivpci_wake_receiver(struct ivpci *ivpci, u32 slot)
+{
+	struct ivpci_ctl *ctl = ivpci_ctl(ivpci, slot);
+	u32 vector = ivpci_vector(ivpci->slot, READ_ONCE(ivpci->peers[slot].vectors));
+
+	virt_mb();
+	if (READ_ONCE(ctl->looking[vector])) {
+		ivpci_inc(ivpci, IVPCI_DOORBELLS_SKIPPED);
+		return;
+	}
+	ivpci_ring_doorbell(ivpci, slot, vector);
+	ivpci_inc(ivpci, IVPCI_DOORBELLS_SENT);
+}
+
+/* Tells the guest in @slot to look at its DMB @index. Any context but hard irq. */
+void ivpci_signal(struct ivpci *ivpci, u32 slot, u32 index)
+{
+	struct ivpci_pair *pair = ivpci_pair(ivpci, ivpci->slot, slot);
+	struct ivpci_peer *peer = &ivpci->peers[slot];
+
+	spin_lock_bh(&peer->producer_lock);
+	if (!ivpci_ring_push(pair, &ivpci_ctl(ivpci, slot)->tail[ivpci->slot], index))
+		ivpci_inc(ivpci, IVPCI_RING_OVERFLOWS);
+	spin_unlock_bh(&peer->producer_lock);
+
+	ivpci_inc(ivpci, IVPCI_SIGNALS_SENT);
+	ivpci_wake_receiver(ivpci, slot);
+}
+
+/* Any context but hard irq. Returns 0, -ENETUNREACH, or -EBUSY (ring full). */
+int ivpci_send_event(struct ivpci *ivpci, u32 slot, u32 code, u64 info)
+{
+	struct ivpci_pair *pair = ivpci_pair(ivpci, ivpci->slot, slot);
+	struct ivpci_ctl *ctl = ivpci_ctl(ivpci, slot);
+	struct ivpci_peer *peer = &ivpci->peers[slot];
+	struct ivpci_event *event;
+	u32 head;
+	int rc = 0;
+
+	if (!ivpci_peer_generation(ivpci, slot))
+		return -ENETUNREACH;
+
+	spin_lock_bh(&peer->producer_lock);
+	head = pair->event_head;
+	if (head - READ_ONCE(ctl->event_tail[ivpci->slot]) >= IVPCI_EVENT_RING_SIZE) {
+		rc = -EBUSY;
+	} else {
+		event = &pair->event[head % IVPCI_EVENT_RING_SIZE];
+		WRITE_ONCE(event->code, code);
+		WRITE_ONCE(event->info, info);
+		smp_store_release(&pair->event_head, head + 1);
+	}
+	spin_unlock_bh(&peer->producer_lock);
+	if (rc)
+		return rc;
+
+	ivpci_inc(ivpci, IVPCI_EVENTS_SENT);
+	ivpci_wake_receiver(ivpci, slot);
+	return 0;
+}
+
+/* A producer may only point at DMBs it is the writer of. */
+static void ivpci_serve(struct ivpci *ivpci, u32 producer, u32 index)
+{
+	if (index >= IVPCI_DMBS || READ_ONCE(ivpci->dmbs[index].writer) != producer)
+		return;
+	ivpci_inc(ivpci, IVPCI_SIGNALS_RECEIVED);
+	ivpci_client_signal(ivpci, index);
+}
+
+static void ivpci_serve_all(struct ivpci *ivpci, u32 producer)
+{
+	u32 index;
+
+	ivpci_inc(ivpci, IVPCI_FULL_SCANS);
+	for_each_set_bit(index, ivpci->dmb_used, IVPCI_DMBS)
+		ivpci_serve(ivpci, producer, index);
+}
+
+static bool ivpci_drain_signals(struct ivpci *ivpci, u32 producer)
+{
+	struct ivpci_pair *pair = ivpci_pair(ivpci, producer, ivpci->slot);
+	struct ivpci_ctl *ctl = ivpci_ctl(ivpci, ivpci->slot);
+	u32 *tail = &ctl->tail[producer], *seen = &ctl->overflow_seen[producer];
+	struct ivpci_ring_view view = ivpci_ring_look(pair, tail, seen);
+	u32 i;
+
+	if (ivpci_ring_idle(&view))
+		return false;
+	for (i = view.from; i != view.to; i++)
+		ivpci_serve(ivpci, producer, READ_ONCE(pair->index[i % IVPCI_RING_SIZE]));
+	/* moved first: what comes while all are served is seen as new */
+	ivpci_ring_served(&view, tail, seen);
+	if (view.serve_all)
+		ivpci_serve_all(ivpci, producer);
+	return true;
+}
+
+static bool ivpci_drain_events(struct ivpci *ivpci, u32 producer)
+{
+	struct ivpci_pair *pair = ivpci_pair(ivpci, producer, ivpci->slot);
+	u32 *tail = &ivpci_ctl(ivpci, ivpci->slot)->event_tail[producer];
+	u32 head = smp_load_acquire(&pair->event_head);
+	u64 gid = READ_ONCE(ivpci->peers[producer].gid);
+	struct ivpci_event *event;
+	u32 i = *tail;
+
+	if (i == head)
+		return false;
+	if (head - i > IVPCI_EVENT_RING_SIZE) /* a lie, or a peer that began anew */
+		i = head;
+	for (; i != head; i++) {
+		event = &pair->event[i % IVPCI_EVENT_RING_SIZE];
+		ivpci_inc(ivpci, IVPCI_EVENTS_RECEIVED);
+		ivpci_client_event(ivpci, gid, READ_ONCE(event->code), READ_ONCE(event->info));
+	}
+	smp_store_release(tail, head);
+	return true;
+}
+
+/* One look at every ring of a vector; true if there was anything. Bounded by the rings. */
+static bool ivpci_vector_drain(struct ivpci_vector *vector)
+{
+	struct ivpci *ivpci = vector->ivpci;
+	bool any = false;
+	u32 slot;
+
+	for (slot = 1; slot <= ivpci->layout.slots; slot++) {
+		if (ivpci_vector(slot, ivpci->nr_vectors) != vector->number ||
+		    !ivpci_peer_generation(ivpci, slot))
+			continue;
+		any |= ivpci_drain_signals(ivpci, slot);
+		any |= ivpci_drain_events(ivpci, slot);
+	}
+	return any;
+}
+
+/* A few rounds, then back to the softirq: a peer that never stops signalling gets
+ * ksoftirqd's share of a CPU and no more.
+ */
+#define IVPCI_DRAIN_ROUNDS 8
+
+static void ivpci_vector_tasklet(struct tasklet_struct *t)
+{
+	struct ivpci_vector *vector = from_tasklet(vector, t, tasklet);
+	struct ivpci *ivpci = vector->ivpci;
+	u32 *looking = &ivpci_ctl(ivpci, ivpci->slot)->looking[vector->number];
+	unsigned int round;
+
+	WRITE_ONCE(*looking, 1);
+	for (round = 0; round < IVPCI_DRAIN_ROUNDS; round++)
+		if (!ivpci_vector_drain(vector))
+			break;
+	WRITE_ONCE(*looking, 0);
+	virt_mb();
+	if (ivpci_vector_drain(vector))
+		tasklet_schedule(&vector->tasklet);
+}
+
+static irqreturn_t ivpci_interrupt(int irq, void *data)
+{
+	struct ivpci_vector *vector = data;
+	struct ivpci *ivpci = vector->ivpci;
+
+	ivpci_inc(ivpci, IVPCI_INTERRUPTS);
+	if (vector->number == IVPCI_VECTOR_CONTROL) {
+		wake_up(&ivpci->request_wait);
+		mod_delayed_work(ivpci->wq, &ivpci->member_work, 0);
+	}
+	if (vector->number != IVPCI_VECTOR_CONTROL || ivpci->nr_vectors == 1)
+		tasklet_schedule(&vector->tasklet);
+	return IRQ_HANDLED;
+}
+
+void ivpci_irq_quiesce(struct ivpci *ivpci)
+{
+	unsigned int v;
+
+	for (v = 0; v < ivpci->nr_vectors; v++) {
+		tasklet_disable(&ivpci->vectors[v].tasklet);
+		tasklet_enable(&ivpci->vectors[v].tasklet);
+	}
+}
+
+int ivpci_irq_init(struct ivpci *ivpci)
+{
+	struct pci_dev *pdev = ivpci->pdev;
+	struct ivpci_vector *vector;
+	int n, v, rc;
+
+	n = pci_alloc_irq_vectors(pdev, 1, IVPCI_VECTORS_MAX, PCI_IRQ_MSIX);
+	if (n < 0)
+		return dev_err_probe(&pdev->dev, n,
+				     "no MSI-X: an ivshmem-doorbell device is needed\n");
+	ivpci->nr_vectors = n;
+	ivpci->vectors = kcalloc(n, sizeof(*ivpci->vectors), GFP_KERNEL);
+	if (!ivpci->vectors) {
+		rc = -ENOMEM;
+		goto free_vectors;
+	}
+	for (v = 0; v < n; v++) {
+		vector = &ivpci->vectors[v];
+		vector->ivpci = ivpci;
+		vector->number = v;
+		tasklet_setup(&vector->tasklet, ivpci_vector_tasklet);
+		rc = request_irq(pci_irq_vector(pdev, v), ivpci_interrupt, 0, pci_name(pdev),
+				 vector);
+		if (rc)
+			goto free_irqs;
+	}
+	return 0;
+
+free_irqs:
+	while (--v >= 0)
+		free_irq(pci_irq_vector(pdev, v), &ivpci->vectors[v]);
+	kfree(ivpci->vectors);
+free_vectors:
+	pci_free_irq_vectors(pdev);
+	return rc;
+}
+
+void ivpci_irq_exit(struct ivpci *ivpci)
+{
+	unsigned int v;
+
+	for (v = 0; v < ivpci->nr_vectors; v++) {
+		free_irq(pci_irq_vector(ivpci->pdev, v), &ivpci->vectors[v]);
+		tasklet_kill(&ivpci->vectors[v].tasklet);
+	}
+	kfree(ivpci->vectors);
+	pci_free_irq_vectors(ivpci->pdev);
+}

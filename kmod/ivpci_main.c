@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <linux/idr.h>
+#include <linux/module.h>
+#include <linux/slab.h>
+
+#include "ivpci.h"
+
+#define IVPCI_VENDOR 0x1af4
+#define IVPCI_DEVICE 0x1110
+#define IVPCI_REG_IVPOSITION 0x08
+
+bool ivpci_nocopy = true;
+module_param_named(nocopy, ivpci_nocopy, bool, 0444);
+MODULE_PARM_DESC(nocopy,
+		 "map the peer's DMB as send buffer, one copy (default Y); N: own send buffers, two copies");
+
+static DEFINE_IDA(ivpci_numbers);
+
+static int ivpci_regs_map(struct ivpci *ivpci)
+{
+	struct pci_dev *pdev = ivpci->pdev;
+	int rc;
+
+	rc = pci_enable_device_mem(pdev);
+	if (rc)
+		return rc;
+	rc = pci_request_regions(pdev, KBUILD_MODNAME);
+	if (rc)
+		goto disable;
+	ivpci->regs = pci_iomap(pdev, 0, 0);
+	if (!ivpci->regs) {
+		rc = -ENOMEM;
+		goto release_regions;
+	}
+	pci_set_master(pdev); /* MSI-X */
+	ivpci->slot = readl(ivpci->regs + IVPCI_REG_IVPOSITION);
+	return 0;
+
+release_regions:
+	pci_release_regions(pdev);
+disable:
+	pci_disable_device(pdev);
+	return rc;
+}
+
+static void ivpci_regs_unmap(struct ivpci *ivpci)
+{
+	pci_clear_master(ivpci->pdev);
+	pci_iounmap(ivpci->pdev, ivpci->regs);
+	pci_release_regions(ivpci->pdev);
+	pci_disable_device(ivpci->pdev);
+}
+
+static int ivpci_probe(struct pci_dev *pdev, const struct pci_device_id *id)
+{
+	struct ivpci *ivpci = kzalloc(sizeof(*ivpci), GFP_KERNEL);
+	int rc;
+
+	if (!ivpci)
+		return -ENOMEM;
+	ivpci->pdev = pdev;
+	pci_set_drvdata(pdev, ivpci);
+
+	rc = ida_alloc(&ivpci_numbers, GFP_KERNEL);
+	if (rc < 0)
+		goto free_ivpci;
+	ivpci->number = rc;
+	ivpci->counters = alloc_percpu(struct ivpci_counters);
+	if (!ivpci->counters) {
+		rc = -ENOMEM;
+		goto free_number;
+	}
+	rc = ivpci_regs_map(ivpci);
+	if (rc)
+		goto free_counters;
+	rc = ivpci_shm_map(ivpci);
+	if (rc)
+		goto unmap_regs;
+	rc = ivpci_dmb_init(ivpci);
+	if (rc)
+		goto unmap_shm;
+	rc = ivpci_attach_init(ivpci);
+	if (rc)
+		goto exit_dmb;
+	rc = ivpci_member_init(ivpci);
+	if (rc)
+		goto exit_attach;
+	rc = ivpci_chardev_add(ivpci);
+	if (rc)
+		goto exit_member;
+	rc = ivpci_irq_init(ivpci);
+	if (rc)
+		goto del_chardev;
+
+	memset(ivpci_bulletin(ivpci, ivpci->slot), 0, IVPCI_BULLETIN_SIZE);
+	ivpci_member_start(ivpci);
+	return 0;
+
+del_chardev:
+	ivpci_chardev_del(ivpci);
+exit_member:
+	ivpci_member_exit(ivpci);
+exit_attach:
+	ivpci_attach_exit(ivpci);
+exit_dmb:
+	ivpci_dmb_exit(ivpci);
+unmap_shm:
+	ivpci_shm_unmap(ivpci);
+unmap_regs:
+	ivpci_regs_unmap(ivpci);
+free_counters:
+	free_percpu(ivpci->counters);
+free_number:
+	ida_free(&ivpci_numbers, ivpci->number);
+free_ivpci:
+	kfree(ivpci);
+	return rc;
+}
+
+/* SMC first: it ends its connections while the device still works. */
+static void ivpci_remove(struct pci_dev *pdev)
+{
+	struct ivpci *ivpci = pci_get_drvdata(pdev);
+
+	ivpci_member_stop(ivpci);
+	ivpci_chardev_del(ivpci);
+	ivpci_irq_exit(ivpci);
+	ivpci_member_exit(ivpci);
+	ivpci_attach_exit(ivpci);
+	ivpci_dmb_exit(ivpci);
+	ivpci_shm_unmap(ivpci);
+	ivpci_regs_unmap(ivpci);
+	free_percpu(ivpci->counters);
+	ida_free(&ivpci_numbers, ivpci->number);
+	kfree(ivpci);
+}
+
+static const struct pci_device_id ivpci_ids[] = {
+	{ PCI_DEVICE(IVPCI_VENDOR, IVPCI_DEVICE) },
+	{}
+};
+MODULE_DEVICE_TABLE(pci, ivpci_ids);
+
+static struct pci_driver ivpci_driver = {
+	.name = KBUILD_MODNAME,
+	.id_table = ivpci_ids,
+	.probe = ivpci_probe,
+	.remove = ivpci_remove,
+};
+module_pci_driver(ivpci_driver);
+
+MODULE_DESCRIPTION("QEMU ivshmem-doorbell as a DIBS device for SMC-D between virtual machines");
+MODULE_LICENSE("GPL");
+MODULE_VERSION("0.1.0");

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * BAR 2: mapping it, checking what the broker wrote there, asking the broker.
+ */
+#include <linux/mm.h>
+#include <linux/random.h>
+
+#include "ivpci.h"
+
+/* A broker that is there answers in well under this, even under TCG. */
+#define IVPCI_REQUEST_TIMEOUT (HZ / 2)
+
+static int ivpci_layout_check(struct ivpci *ivpci)
+{
+	struct device *dev = &ivpci->pdev->dev;
+	struct ivpci_header *h = ivpci->shm;
+	struct ivpci_layout *l = &ivpci->layout;
+	u64 size = pci_resource_len(ivpci->pdev, 2);
+	u32 slots;
+
+	if (smp_load_acquire(&h->magic) != IVPCI_SHM_MAGIC)
+		return dev_err_probe(dev, -ENODEV,
+				     "not made by ivpci-broker (no magic), left alone\n");
+	if (READ_ONCE(h->version) != IVPCI_SHM_VERSION)
+		return dev_err_probe(dev, -EPROTO, "region has ABI version %u, driver has %u\n",
+				     READ_ONCE(h->version), IVPCI_SHM_VERSION);
+	slots = READ_ONCE(h->slots);
+	if (ivpci_layout_init(l, size, slots))
+		return dev_err_probe(dev, -EPROTO, "%llu bytes cannot serve %u slots\n", size,
+				     slots);
+	if (READ_ONCE(h->size) != l->size || READ_ONCE(h->area_off) != l->area_off ||
+	    READ_ONCE(h->area_size) != l->area_size || READ_ONCE(h->chunk_off) != l->chunk_off ||
+	    READ_ONCE(h->chunks) != l->chunks || READ_ONCE(h->lease_off) != l->lease_off)
+		return dev_err_probe(dev, -EPROTO, "header contradicts the layout of %llu bytes\n",
+				     size);
+	if (!ivpci->slot || ivpci->slot > slots)
+		return dev_err_probe(dev, -EPROTO, "IVPosition %u is no slot of 1..%u\n",
+				     ivpci->slot, slots);
+	return 0;
+}
+
+/* SMC takes virt_to_page() of a DMB and get_page()s it for splice(): the BAR is mapped
+ * with struct pages, write-back.
+ */
+int ivpci_shm_map(struct ivpci *ivpci)
+{
+	struct pci_dev *pdev = ivpci->pdev;
+	int rc;
+
+	ivpci->pgmap.type = MEMORY_DEVICE_GENERIC;
+	ivpci->pgmap.nr_range = 1;
+	ivpci->pgmap.range.start = pci_resource_start(pdev, 2);
+	ivpci->pgmap.range.end = pci_resource_end(pdev, 2);
+	ivpci->shm = memremap_pages(&ivpci->pgmap, dev_to_node(&pdev->dev));
+	if (IS_ERR(ivpci->shm))
+		return dev_err_probe(&pdev->dev, PTR_ERR(ivpci->shm), "cannot map BAR 2\n");
+
+	rc = ivpci_layout_check(ivpci);
+	if (rc)
+		memunmap_pages(&ivpci->pgmap);
+	return rc;
+}
+
+void ivpci_shm_unmap(struct ivpci *ivpci)
+{
+	memunmap_pages(&ivpci->pgmap);
+}
+
+/* Makes our area say "nothing here yet". Our ring heads start at the receivers' tails and
+ * our tails at the producers' heads, so that both ends of every ring agree that it is
+ * empty. A peer that moves meanwhile sees an impossible distance and serves everything.
+ */
+void ivpci_area_reset(struct ivpci *ivpci)
+{
+	struct ivpci_layout *l = &ivpci->layout;
+	u32 me = ivpci->slot;
+	struct ivpci_ctl *ctl = ivpci_ctl(ivpci, me);
+	u32 slot;
+
+	/* all but the bulletin, which is the agent's */
+	memset(ctl, 0, sizeof(*ctl));
+	memset((void *)ctl + l->pair_off, 0, l->area_size - l->pair_off);
+	ctl->version = IVPCI_SHM_VERSION;
+	ctl->vectors = ivpci->nr_vectors;
+	ctl->epoch = get_random_u64();
+	/* the sequence of a request must differ from the one answered last */
+	ctl->req_seq = READ_ONCE(ivpci_header(ivpci)->slot[me].ack_seq);
+
+	for (slot = 1; slot <= l->slots; slot++) {
+		struct ivpci_pair *out = ivpci_pair(ivpci, me, slot);
+		struct ivpci_pair *in = ivpci_pair(ivpci, slot, me);
+
+		if (slot == me)
+			continue;
+		out->head = READ_ONCE(ivpci_ctl(ivpci, slot)->tail[me]);
+		out->event_head = READ_ONCE(ivpci_ctl(ivpci, slot)->event_tail[me]);
+		out->overflow = READ_ONCE(ivpci_ctl(ivpci, slot)->overflow_seen[me]);
+		ctl->tail[slot] = READ_ONCE(in->head);
+		ctl->event_tail[slot] = READ_ONCE(in->event_head);
+		ctl->overflow_seen[slot] = READ_ONCE(in->overflow);
+	}
+	virt_wmb(); /* before the JOIN that makes others look */
+}
+
+static bool ivpci_acked(struct ivpci *ivpci, u32 seq)
+{
+	return smp_load_acquire(&ivpci_header(ivpci)->slot[ivpci->slot].ack_seq) == seq;
+}
+
+/* One request is outstanding at a time. What the broker grants is read from its own
+ * tables later: an answer that comes too late is not lost.
+ */
+int ivpci_request(struct ivpci *ivpci, enum ivpci_op op, u32 arg)
+{
+	struct ivpci_ctl *ctl = ivpci_ctl(ivpci, ivpci->slot);
+	u32 status, seq;
+	int rc = 0;
+
+	mutex_lock(&ivpci->request_lock);
+	if (ivpci->broker_away) {
+		rc = -ETIMEDOUT;
+		goto unlock;
+	}
+
+	seq = ctl->req_seq + 1;
+	WRITE_ONCE(ctl->req_op, op);
+	WRITE_ONCE(ctl->req_arg, arg);
+	smp_store_release(&ctl->req_seq, seq);
+	ivpci_ring_doorbell(ivpci, IVPCI_BROKER_SLOT, 0);
+
+	if (!wait_event_timeout(ivpci->request_wait, ivpci_acked(ivpci, seq),
+				IVPCI_REQUEST_TIMEOUT)) {
+		dev_warn_ratelimited(&ivpci->pdev->dev,
+				     "broker does not answer; traffic goes on, new leases wait\n");
+		ivpci->broker_away = true;
+		rc = -ETIMEDOUT;
+		goto unlock;
+	}
+	status = READ_ONCE(ivpci_header(ivpci)->slot[ivpci->slot].ack_status);
+	if (status == IVPCI_ACK_FULL)
+		rc = -ENOSPC;
+	else if (status != IVPCI_ACK_OK)
+		rc = -EINVAL;
+unlock:
+	mutex_unlock(&ivpci->request_lock);
+	return rc;
+}
