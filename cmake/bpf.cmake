@@ -14,7 +14,7 @@ function(bpf_object name source)
   # -target bpf has no default for the multiarch directory that holds asm/types.h.
   add_custom_command(
       OUTPUT ${object}
-      COMMAND ${SMC_STEER_CLANG} -target bpf -g -O2 -Wall -Wextra -Werror -D__TARGET_ARCH_x86
+      COMMAND ${SMC_STEER_CLANG} -target bpf -g -O2 -Wall -Wextra -Wno-unused-parameter -Werror -D__TARGET_ARCH_x86
               -I${PROJECT_SOURCE_DIR}/include -I${PROJECT_SOURCE_DIR}/bpf
               -isystem ${SMC_STEER_LIBBPF}/include
               -idirafter /usr/include/${CMAKE_LIBRARY_ARCHITECTURE}

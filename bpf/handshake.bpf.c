@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Which SYN and which SYN-ACK of an SMC socket carries the SMC option (struct_ops
+ * smc_hs_ctrl, include/net/smc.h). Without it the socket is plain TCP for good.
+ */
+#include "lib/kernel_types.h"
+
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#include "lib/maps.h"
+#include "lib/same_host.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__array(values, struct {
+		__uint(type, BPF_MAP_TYPE_ARRAY);
+		__uint(max_entries, 1);
+		__type(key, __u32);
+		__type(value, struct steer_policy);
+	});
+} policy SEC(".maps");
+
+/* No policy in force yet means no. */
+static __always_inline bool port_allowed(__u16 port)
+{
+	__u32 zero = 0;
+	struct steer_policy *p;
+	void *in_force;
+
+	in_force = bpf_map_lookup_elem(&policy, &zero);
+	if (!in_force)
+		return false;
+	p = bpf_map_lookup_elem(in_force, &zero);
+	return p && p->port[port] == STEER_ALLOW;
+}
+
+/* The counters of a direction are in this order, see events_abi.h. */
+enum decision { AGREE, NOT_SAME_HOST, DENIED, NO_AGENT };
+
+static __always_inline int decide(const struct sock_common *peer, __u16 server_port,
+				  enum steer_counter first)
+{
+	enum decision d = AGREE;
+
+	if (!agent_alive())
+		d = NO_AGENT;
+	else if (!peer_is_same_host(peer))
+		d = NOT_SAME_HOST;
+	else if (!port_allowed(server_port))
+		d = DENIED;
+	count(first + d);
+	return d == AGREE;
+}
+
+SEC("struct_ops")
+int BPF_PROG(syn_option, struct tcp_sock *tp)
+{
+	struct sock_common *skc = &tp->inet_conn.icsk_inet.sk.__sk_common;
+
+	return decide(skc, bpf_ntohs(skc->skc_dport), STEER_SYN_OFFERED);
+}
+
+SEC("struct_ops")
+int BPF_PROG(synack_option, const struct tcp_sock *tp, struct inet_request_sock *ireq)
+{
+	struct sock_common *skc = &ireq->req.__req_common;
+
+	return decide(skc, skc->skc_num, STEER_SYNACK_AGREED);
+}
+
+/* Two, so that an agent can put its own in force beside that of its predecessor. Namespaces
+ * born later inherit from the first one.
+ */
+SEC(".struct_ops")
+struct smc_hs_ctrl smc_steer_a = {
+	.name = "smc_steer_a",
+	.flags = SMC_HS_CTRL_FLAG_INHERITABLE,
+	.syn_option = (void *)syn_option,
+	.synack_option = (void *)synack_option,
+};
+
+SEC(".struct_ops")
+struct smc_hs_ctrl smc_steer_b = {
+	.name = "smc_steer_b",
+	.flags = SMC_HS_CTRL_FLAG_INHERITABLE,
+	.syn_option = (void *)syn_option,
+	.synack_option = (void *)synack_option,
+};

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The few kernel structures the programs look into, the few fields of each: relocated by
+ * CO-RE when loaded, so that no dump of the build host's kernel is needed.
+ */
+#ifndef BPF_KERNEL_TYPES_H
+#define BPF_KERNEL_TYPES_H
+
+#include <linux/bpf.h>
+#include <linux/types.h>
+#include <stdbool.h>
+
+#define AF_INET 2
+#define AF_INET6 10
+#define SOCK_STREAM 1
+#define SOCK_TYPE_MASK 0xf
+#define IPPROTO_TCP 6
+
+#define CORE __attribute__((preserve_access_index))
+
+struct in6_addr___steer {
+	union {
+		__u8 u6_addr8[16];
+	} in6_u;
+} CORE;
+
+struct sock_common {
+	unsigned short skc_family;
+	__be32 skc_daddr;
+	__be16 skc_dport;
+	__u16 skc_num;
+	struct in6_addr___steer skc_v6_daddr;
+} CORE;
+
+struct sock {
+	struct sock_common __sk_common;
+} CORE;
+
+struct inet_sock {
+	struct sock sk;
+} CORE;
+
+struct inet_connection_sock {
+	struct inet_sock icsk_inet;
+} CORE;
+
+struct tcp_sock {
+	struct inet_connection_sock inet_conn;
+	bool syn_smc;
+} CORE;
+
+struct request_sock {
+	struct sock_common __req_common;
+} CORE;
+
+struct inet_request_sock {
+	struct request_sock req;
+} CORE;
+
+/* include/net/smc.h, Linux >= 6.19; in the BTF of module smc */
+#define SMC_HS_CTRL_NAME_MAX 16
+#define SMC_HS_CTRL_FLAG_INHERITABLE 1
+
+struct smc_hs_ctrl {
+	char name[SMC_HS_CTRL_NAME_MAX];
+	int flags;
+	int (*syn_option)(struct tcp_sock *tp);
+	int (*synack_option)(const struct tcp_sock *tp, struct inet_request_sock *ireq);
+};
+
+#endif

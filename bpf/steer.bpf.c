@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What a program asks for as TCP becomes an SMC socket, if its workload is selected.
+ *
+ * Attached to the kernel's hook for that purpose (net/socket.c, update_socket_protocol()),
+ * which every socket() passes, of every program. Which connections then really offer SMC
+ * is decided SYN by SYN in handshake.bpf.c; here neither peer nor port is known yet.
+ */
+#include "lib/kernel_types.h"
+
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#include "lib/maps.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, STEER_WORKLOADS_MAX);
+	__type(key, __u64);
+	__type(value, __u8);
+} workloads SEC(".maps");
+
+/* Go's listeners ask for MPTCP since 1.24 and are as much TCP as others. */
+static __always_inline bool means_tcp(int family, int type, int protocol)
+{
+	return (family == AF_INET || family == AF_INET6) &&
+	       (type & SOCK_TYPE_MASK) == SOCK_STREAM &&
+	       (protocol == 0 || protocol == IPPROTO_TCP || protocol == STEER_IPPROTO_MPTCP);
+}
+
+static __always_inline bool workload_selected(void)
+{
+	__u64 id;
+	int level;
+
+	for (level = 0; level < STEER_CGROUP_DEPTH; level++) {
+		id = bpf_get_current_ancestor_cgroup_id(level);
+		if (!id)
+			return false;
+		if (bpf_map_lookup_elem(&workloads, &id))
+			return true;
+	}
+	return false;
+}
+
+static __always_inline bool is_agent(void)
+{
+	__u32 zero = 0;
+	struct steer_control *c = bpf_map_lookup_elem(&control, &zero);
+
+	return c && c->agent_tgid == (__u32)(bpf_get_current_pid_tgid() >> 32);
+}
+
+SEC("fmod_ret/update_socket_protocol")
+int BPF_PROG(steer, int family, int type, int protocol)
+{
+	if (!means_tcp(family, type, protocol) || !agent_alive() || is_agent() ||
+	    !workload_selected())
+		return protocol;
+	count(STEER_SOCKETS_STEERED);
+	return STEER_IPPROTO_SMC;
+}
