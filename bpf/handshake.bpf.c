@@ -21,8 +21,9 @@ struct {
 	__array(values, struct {
 		__uint(type, BPF_MAP_TYPE_ARRAY);
 		__uint(max_entries, 1);
-		__type(key, __u32);
-		__type(value, struct steer_policy);
+		/* sizes, not types: clang 14 leaves types named only here incomplete */
+		__uint(key_size, sizeof(__u32));
+		__uint(value_size, sizeof(struct steer_policy));
 	});
 } policy SEC(".maps");
 
