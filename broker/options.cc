@@ -59,7 +59,12 @@ Result<mode_t> parse_mode(const std::string& text) {
 Result<uint64_t> parse_size(const std::string& text) {
     std::string number = text;
     uint64_t bytes = 0;
-    bool good = !text.empty() && text.front() != '-' && CLI::AsSizeValue(false)(number).empty();
+    bool good = !text.empty() && text.front() != '-';
+    try {
+        good = good && CLI::AsSizeValue(false)(number).empty();
+    } catch (const CLI::ValidationError&) {
+        good = false;
+    }
     const char* last = number.data() + number.size();
     if (!good || std::from_chars(number.data(), last, bytes).ptr != last) {
         return fail("--size {}: give a number of bytes, with K, M or G, as 256M", text);
@@ -155,7 +160,7 @@ Result<std::variant<Options, Information>> parse_options(std::vector<std::string
     options.mode = *bits;
     auto level = parse_log_level(log_level);
     if (!level) {
-        return forward_error(std::move(level), "--log-level");
+        return forward_error(std::move(level));
     }
     options.log_level = *level;
     return options;

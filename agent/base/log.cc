@@ -46,7 +46,7 @@ Result<spdlog::level::level_enum> parse_log_level(const std::string& name) {
     // from_str() answers "off" to anything it does not know.
     auto level = spdlog::level::from_str(name);
     if (level == spdlog::level::off && name != "off") {
-        return fail("log level \"{}\": use trace, debug, info, warn, error, critical or off", name);
+        return fail("--log-level {}: use trace, debug, info, warn, error, critical or off", name);
     }
     return level;
 }

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/membership.h"
+#include "tests/unit/broker_fixture.h"
+
+namespace smc_steer::broker {
+namespace {
+
+using MembershipTest = RegionTest;
+
+TEST_F(MembershipTest, HeaderOfAFreshRegion) {
+    const ivpci_header& header = view.header();
+    EXPECT_EQ(header.magic, IVPCI_SHM_MAGIC);
+    EXPECT_EQ(header.version, 1U);
+    EXPECT_EQ(header.slots, 4U);
+    EXPECT_EQ(header.size, 32U << 20);
+    EXPECT_EQ(header.area_off, view.layout.area_off);
+    EXPECT_EQ(header.area_size, view.layout.area_size);
+    EXPECT_EQ(header.chunk_off, view.layout.chunk_off);
+    EXPECT_EQ(header.chunks, view.layout.chunks);
+    EXPECT_EQ(header.lease_off, view.layout.lease_off);
+    EXPECT_EQ(header.broker_pid, 4711U);
+    EXPECT_GE(header.fabric_id, 0x0100);
+    EXPECT_LE(header.fabric_id, 0xfeff);
+    EXPECT_EQ(membership->leases().free(), header.chunks);
+}
+
+TEST_F(MembershipTest, LifeOfASlot) {
+    ASSERT_EQ(membership->connect(), 1U);
+    EXPECT_EQ(shown(1).state, IVPCI_SLOT_CONNECTED);
+    EXPECT_EQ(shown(1).gid, 0U);
+
+    EXPECT_EQ(join(1), IVPCI_ACK_OK);
+    EXPECT_EQ(shown(1).state, IVPCI_SLOT_LIVE);
+    EXPECT_EQ(shown(1).generation, 1U);
+    EXPECT_EQ(shown(1).gid & 0xffffff, 1U << 16 | 1);
+    EXPECT_EQ(shown(1).gid >> 24, region_hash(uuid) >> 24);
+
+    EXPECT_EQ(request(1, IVPCI_OP_LEAVE), IVPCI_ACK_OK);
+    EXPECT_EQ(shown(1).state, IVPCI_SLOT_CONNECTED);
+    EXPECT_EQ(shown(1).gid, 0U);
+
+    EXPECT_EQ(request(1, IVPCI_OP_JOIN), IVPCI_ACK_OK);
+    EXPECT_EQ(shown(1).generation, 2U);
+
+    membership->disconnect(1);
+    EXPECT_EQ(shown(1).state, IVPCI_SLOT_EMPTY);
+    EXPECT_EQ(shown(1).gid, 0U);
+}
+
+TEST_F(MembershipTest, JoinAgainIsARebootedGuest) {
+    uint32_t slot = connect_and_join();
+    uint64_t gid = shown(slot).gid;
+    ASSERT_EQ(request(slot, IVPCI_OP_LEASE, 3), IVPCI_ACK_OK);
+    EXPECT_EQ(join(slot), IVPCI_ACK_OK);
+    EXPECT_EQ(shown(slot).generation, 2U);
+    EXPECT_NE(shown(slot).gid, gid);
+    EXPECT_EQ(shown(slot).chunks, 0U);
+    EXPECT_EQ(membership->leases().free(), view.layout.chunks) << "nobody claimed: freed at once";
+}
+
+TEST_F(MembershipTest, EveryChangeRingsEverybody) {
+    uint32_t a = connect_and_join();
+    rings.clear();
+    uint32_t b = *membership->connect();
+    EXPECT_EQ(rings[a], 1);
+    rings.clear();
+    join(b);
+    EXPECT_EQ(rings[a], 1);
+    EXPECT_GE(rings[b], 1);
+    rings.clear();
+    membership->disconnect(b);
+    EXPECT_EQ(rings[a], 1);
+    EXPECT_EQ(rings.count(b), 0U);
+}
+
+TEST_F(MembershipTest, ALeaseRingsOnlyWhoAsked) {
+    uint32_t a = connect_and_join();
+    uint32_t b = connect_and_join();
+    rings.clear();
+    request(a, IVPCI_OP_LEASE, 1);
+    EXPECT_EQ(rings[a], 1);
+    EXPECT_EQ(rings.count(b), 0U);
+}
+
+TEST_F(MembershipTest, WithoutANewSequenceThereIsNoRequest) {
+    uint32_t slot = connect_and_join();
+    view.ctl(slot).req_op = IVPCI_OP_LEAVE;
+    rings.clear();
+    membership->serve_requests();
+    EXPECT_EQ(shown(slot).state, IVPCI_SLOT_LIVE);
+    EXPECT_TRUE(rings.empty());
+}
+
+// The driver clears its area, sequence included, before it picks up the broker's.
+TEST_F(MembershipTest, AClearedAreaIsNoRequest) {
+    uint32_t slot = connect_and_join();
+    request(slot, IVPCI_OP_LEASE, 1);
+    std::memset(&view.ctl(slot), 0, sizeof(ivpci_ctl));
+    uint32_t acked = shown(slot).ack_seq;
+    membership->serve_requests();
+    EXPECT_EQ(shown(slot).ack_seq, acked);
+    EXPECT_EQ(shown(slot).state, IVPCI_SLOT_LIVE);
+}
+
+TEST_F(MembershipTest, ARequestLeftBehindIsNotTheNextGuests) {
+    uint32_t slot = connect_and_join();
+    view.ctl(slot).req_op = IVPCI_OP_JOIN;
+    view.ctl(slot).req_seq += 1;  // asked, and died before the broker looked
+    membership->disconnect(slot);
+    ASSERT_EQ(membership->connect(), slot);
+    membership->serve_requests();
+    EXPECT_EQ(shown(slot).state, IVPCI_SLOT_CONNECTED);
+    EXPECT_EQ(join(slot), IVPCI_ACK_OK);
+}
+
+TEST_F(MembershipTest, NothingIsServedInAnEmptySlot) {
+    view.ctl(2).version = IVPCI_SHM_VERSION;
+    view.ctl(2).vectors = 1;
+    view.ctl(2).req_op = IVPCI_OP_JOIN;
+    view.ctl(2).req_seq = 1;
+    membership->serve_requests();
+    EXPECT_EQ(shown(2).state, IVPCI_SLOT_EMPTY);
+    EXPECT_EQ(shown(2).ack_seq, 0U);
+}
+
+TEST_F(MembershipTest, JoinIsRefusedToAnotherVersion) {
+    uint32_t slot = *membership->connect();
+    view.ctl(slot).version = IVPCI_SHM_VERSION + 1;
+    view.ctl(slot).vectors = 4;
+    EXPECT_EQ(request(slot, IVPCI_OP_JOIN), IVPCI_ACK_INVALID);
+    EXPECT_EQ(shown(slot).state, IVPCI_SLOT_CONNECTED);
+    EXPECT_EQ(shown(slot).generation, 0U);
+}
+
+TEST_F(MembershipTest, JoinIsRefusedWithImpossibleVectors) {
+    uint32_t slot = *membership->connect();
+    view.ctl(slot).version = IVPCI_SHM_VERSION;
+    for (uint32_t vectors : {0U, IVPCI_VECTORS_MAX + 1U, ~0U}) {
+        view.ctl(slot).vectors = vectors;
+        EXPECT_EQ(request(slot, IVPCI_OP_JOIN), IVPCI_ACK_INVALID) << vectors;
+    }
+}
+
+TEST_F(MembershipTest, OnlyJoinWithoutMembership) {
+    uint32_t slot = *membership->connect();
+    for (uint32_t op : {IVPCI_OP_LEAVE, IVPCI_OP_LEASE, IVPCI_OP_RETURN}) {
+        EXPECT_EQ(request(slot, op, 1), IVPCI_ACK_INVALID) << op;
+    }
+    EXPECT_EQ(membership->leases().free(), view.layout.chunks);
+}
+
+TEST_F(MembershipTest, UnknownOperationsAreRefused) {
+    uint32_t slot = connect_and_join();
+    for (uint32_t op : {5U, 255U, ~0U}) {
+        EXPECT_EQ(request(slot, op), IVPCI_ACK_INVALID) << op;
+    }
+    EXPECT_EQ(shown(slot).state, IVPCI_SLOT_LIVE);
+}
+
+TEST_F(MembershipTest, FullRegion) {
+    for (uint32_t s = 1; s <= 4; ++s) {
+        EXPECT_EQ(membership->connect(), s);
+    }
+    EXPECT_EQ(membership->connect(), std::nullopt);
+    membership->disconnect(3);
+    EXPECT_EQ(membership->connect(), 3U);
+}
+
+TEST_F(MembershipTest, GoodbyeAndHeartbeat) {
+    membership->heartbeat();
+    membership->heartbeat();
+    EXPECT_EQ(view.header().broker_heartbeat, 2U);
+    membership->goodbye();
+    EXPECT_EQ(view.header().broker_pid, 0U);
+}
+
+// Guests have the header writable. What they write there must not become what the broker believes.
+TEST_F(MembershipTest, AScribbledHeaderChangesNothing) {
+    uint32_t a = connect_and_join();
+    ASSERT_EQ(request(a, IVPCI_OP_LEASE, 2), IVPCI_ACK_OK);
+    std::memset(view.header().slot, 0xff, sizeof(ivpci_slot) * 5);
+    std::memset(view.leases(), 0, view.layout.chunks * 4);
+    uint32_t b = *membership->connect();
+    EXPECT_EQ(join(b), IVPCI_ACK_OK);
+    EXPECT_EQ(request(b, IVPCI_OP_LEASE, 1), IVPCI_ACK_OK);
+    EXPECT_EQ(view.leases()[2], ivpci_lease(b, 1)) << "0 and 1 are still the other's";
+}
+
+TEST(Identity, GidIsNeverZeroAndTellsSlotAndGeneration) {
+    EXPECT_EQ(make_gid(0, 1, 0x10000), 0x10000U);
+    EXPECT_EQ(make_gid(0xffffffffffffffff, 63, 0xabcdef), 0xffffffffff3fcdefU);
+}
+
+TEST(Identity, FabricIdStaysBelowEmulated) {
+    EXPECT_EQ(make_fabric_id(0), 0x0100);
+    EXPECT_EQ(make_fabric_id(0xfeff - 0x0100), 0xfeff);
+    EXPECT_EQ(make_fabric_id(0xfeff - 0x0100 + 1), 0x0100);
+}
+
+}  // namespace
+}  // namespace smc_steer::broker
