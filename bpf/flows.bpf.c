@@ -60,8 +60,8 @@ static __always_inline void established(struct bpf_sock_ops *ops)
 
 	stored = bpf_sk_storage_get(&counted_as, sk, &as, BPF_SK_STORAGE_GET_F_CREATE);
 	if (stored)
-		bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags |
-						       BPF_SOCK_OPS_STATE_CB_FLAG);
+		bpf_sock_ops_cb_flags_set(ops,
+					  ops->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
 }
 
 static __always_inline void closed(struct bpf_sock_ops *ops)

@@ -14,17 +14,19 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
+/* sizes, not types: clang 14 leaves types that are named only here incomplete */
+struct policy_in_force {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(struct steer_policy));
+};
+
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__array(values, struct {
-		__uint(type, BPF_MAP_TYPE_ARRAY);
-		__uint(max_entries, 1);
-		/* sizes, not types: clang 14 leaves types named only here incomplete */
-		__uint(key_size, sizeof(__u32));
-		__uint(value_size, sizeof(struct steer_policy));
-	});
+	__array(values, struct policy_in_force);
 } policy SEC(".maps");
 
 /* No policy in force yet means no. */
@@ -42,7 +44,12 @@ static __always_inline bool port_allowed(__u16 port)
 }
 
 /* The counters of a direction are in this order, see events_abi.h. */
-enum decision { AGREE, NOT_SAME_HOST, DENIED, NO_AGENT };
+enum decision {
+	AGREE,
+	NOT_SAME_HOST,
+	DENIED,
+	NO_AGENT
+};
 
 static __always_inline int decide(const struct sock_common *peer, __u16 server_port,
 				  enum steer_counter first)

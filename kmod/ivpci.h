@@ -38,17 +38,17 @@ struct ivpci_dmb {
 	u64 token;
 	u64 offset;
 	u32 len;
-	u32 writer;		/* slot; 0: index is free or withdrawn */
-	u32 parked_writer;	/* slot whose claim keeps the memory aside */
+	u32 writer;	   /* slot; 0: index is free or withdrawn */
+	u32 parked_writer; /* slot whose claim keeps the memory aside */
 	u32 writer_generation;
-	struct list_head parked;	/* on ivpci.parked, or empty */
+	struct list_head parked; /* on ivpci.parked, or empty */
 };
 
 /* A chunk leased to us; dmb_lock. */
 struct ivpci_chunk {
 	struct list_head list;
 	u32 number;
-	bool returning;		/* offered back to the broker, not allocated from */
+	bool returning; /* offered back to the broker, not allocated from */
 	u64 map;
 };
 
@@ -59,7 +59,7 @@ struct ivpci_attachment {
 	u64 token;
 	void *addr;
 	u32 len;
-	unsigned int users;	/* attach_lock */
+	unsigned int users; /* attach_lock */
 	/* producer cursor SMC wrote last, to count payload by; only one connection uses a
 	 * DMB at a time
 	 */
@@ -69,11 +69,11 @@ struct ivpci_attachment {
 
 /* What we know of a slot. Written under peer_lock, read by everyone with READ_ONCE. */
 struct ivpci_peer {
-	u32 generation;		/* 0: not live */
+	u32 generation; /* 0: not live */
 	u32 vectors;
 	u64 gid;
-	u32 bulletin_seq;	/* member_lock only */
-	spinlock_t producer_lock;	/* our half of the pair: ring and event ring */
+	u32 bulletin_seq;	  /* member_lock only */
+	spinlock_t producer_lock; /* our half of the pair: ring and event ring */
 };
 
 enum ivpci_counter {
@@ -107,11 +107,11 @@ struct ivpci_vector {
 
 struct ivpci {
 	struct pci_dev *pdev;
-	int number;		/* N of /dev/ivpciN and of dibs device ivpciN */
+	int number; /* N of /dev/ivpciN and of dibs device ivpciN */
 	u32 slot;
 	u32 nr_vectors;
 	struct ivpci_vector *vectors;
-	void __iomem *regs;	/* BAR 0 */
+	void __iomem *regs; /* BAR 0 */
 
 	/* BAR 2; the layout is our own computation, checked against the header */
 	struct dev_pagemap pgmap;
@@ -123,13 +123,13 @@ struct ivpci {
 	struct mutex member_lock;
 	struct delayed_work member_work;
 	struct workqueue_struct *wq;
-	u32 generation;		/* ours; 0: not joined */
+	u32 generation; /* ours; 0: not joined */
 	u64 gid;
-	u64 broker_heartbeat;	/* last seen */
+	u64 broker_heartbeat; /* last seen */
 	bool broker_away;
 	bool going_away;
-	struct mutex peer_lock;		/* writers of peers */
-	struct ivpci_peer *peers;	/* [slots + 1] */
+	struct mutex peer_lock;	  /* writers of peers */
+	struct ivpci_peer *peers; /* [slots + 1] */
 
 	/* requests to the broker */
 	struct mutex request_lock;
@@ -137,9 +137,9 @@ struct ivpci {
 
 	/* own DMBs */
 	struct mutex dmb_lock;
-	struct ivpci_dmb *dmbs;		/* [IVPCI_DMBS] */
-	unsigned long *dmb_used;	/* bitmap over dmbs */
-	bool withdrawn;			/* leaving the region: claims do not count */
+	struct ivpci_dmb *dmbs;	 /* [IVPCI_DMBS] */
+	unsigned long *dmb_used; /* bitmap over dmbs */
+	bool withdrawn;		 /* leaving the region: claims do not count */
 	struct list_head chunks;
 	struct list_head parked;
 	u32 nr_dmbs, nr_parked, nr_chunks;
@@ -152,7 +152,7 @@ struct ivpci {
 	atomic_t nr_attachments;
 
 	struct ivpci_chardev *chardev;
-	struct dibs_dev *dibs;		/* NULL until joined */
+	struct dibs_dev *dibs; /* NULL until joined */
 };
 
 extern bool ivpci_nocopy;
@@ -229,8 +229,7 @@ int ivpci_attach_init(struct ivpci *ivpci);
 void ivpci_attach_exit(struct ivpci *ivpci);
 int ivpci_attach(struct ivpci *ivpci, u64 token, void **addr, u32 *len);
 int ivpci_detach(struct ivpci *ivpci, u64 token);
-int ivpci_move(struct ivpci *ivpci, u64 token, bool signal, u32 offset, const void *data,
-	       u32 size);
+int ivpci_move(struct ivpci *ivpci, u64 token, bool signal, u32 offset, const void *data, u32 size);
 
 /* ivpci_peer.c: who else is there */
 int ivpci_member_init(struct ivpci *ivpci);

@@ -14,8 +14,7 @@
 
 static struct ivpci_attachment __rcu **ivpci_attachment_slot(struct ivpci *ivpci, u64 token)
 {
-	return &ivpci->attachments[ivpci_token_slot(token) * IVPCI_DMBS +
-				   ivpci_token_index(token)];
+	return &ivpci->attachments[ivpci_token_slot(token) * IVPCI_DMBS + ivpci_token_index(token)];
 }
 
 static struct ivpci_attachment *ivpci_attachment_locked(struct ivpci *ivpci, u64 token)
@@ -56,8 +55,7 @@ static int ivpci_desc_check(struct ivpci *ivpci, u64 token, void **addr, u32 *le
 		return -EINVAL;
 	/* aligned to its length, so it ends in the chunk it begins in */
 	in_chunks = offset - l->chunk_off;
-	if (ivpci_leaseholder(ivpci, in_chunks / IVPCI_CHUNK_SIZE) !=
-	    ivpci_lease(slot, generation))
+	if (ivpci_leaseholder(ivpci, in_chunks / IVPCI_CHUNK_SIZE) != ivpci_lease(slot, generation))
 		return -EACCES;
 	*addr = ivpci->shm + offset;
 	return 0;
@@ -68,8 +66,8 @@ static int ivpci_desc_check(struct ivpci *ivpci, u64 token, void **addr, u32 *le
  */
 static int ivpci_claim_take(struct ivpci *ivpci, u64 token, void **addr, u32 *len)
 {
-	u32 *claim = ivpci_claim(ivpci, ivpci->slot, ivpci_token_slot(token),
-				 ivpci_token_index(token));
+	u32 *claim =
+		ivpci_claim(ivpci, ivpci->slot, ivpci_token_slot(token), ivpci_token_index(token));
 	u32 before = READ_ONCE(*claim);
 	int rc;
 
@@ -88,8 +86,9 @@ static int ivpci_claim_take(struct ivpci *ivpci, u64 token, void **addr, u32 *le
 static void ivpci_claim_drop(struct ivpci *ivpci, u64 token)
 {
 	/* after all our writes into the DMB */
-	smp_store_release(ivpci_claim(ivpci, ivpci->slot, ivpci_token_slot(token),
-				      ivpci_token_index(token)), 0);
+	smp_store_release(
+		ivpci_claim(ivpci, ivpci->slot, ivpci_token_slot(token), ivpci_token_index(token)),
+		0);
 }
 
 /**
@@ -186,7 +185,7 @@ int ivpci_detach(struct ivpci *ivpci, u64 token)
  * smcd_cdc_msg): four 64-bit words, the second is the producer cursor {u16 wrap, u32
  * count, u8 flags[2]}, the third the consumer cursor. The receiver reads each as one word.
  */
-#define IVPCI_CDC_SIZE 32
+#define IVPCI_CDC_SIZE	   32
 #define IVPCI_CDC_PRODUCER 8
 
 static void ivpci_write(void *to, const void *from, u32 size)
@@ -204,8 +203,7 @@ static void ivpci_write(void *to, const void *from, u32 size)
 }
 
 /* With a mapped send buffer the payload does not pass here, its cursor does. */
-static void ivpci_count_payload(struct ivpci *ivpci, struct ivpci_attachment *a,
-				const void *cdc)
+static void ivpci_count_payload(struct ivpci *ivpci, struct ivpci_attachment *a, const void *cdc)
 {
 	u16 wrap = get_unaligned((u16 *)(cdc + IVPCI_CDC_PRODUCER));
 	u32 count = get_unaligned((u32 *)(cdc + IVPCI_CDC_PRODUCER + 2));
@@ -226,8 +224,8 @@ static bool ivpci_fits(u32 offset, u32 size, u32 len)
 static int ivpci_move_unattached(struct ivpci *ivpci, u64 token, bool signal, u32 offset,
 				 const void *data, u32 size)
 {
-	u32 *claim = ivpci_claim(ivpci, ivpci->slot, ivpci_token_slot(token),
-				 ivpci_token_index(token));
+	u32 *claim =
+		ivpci_claim(ivpci, ivpci->slot, ivpci_token_slot(token), ivpci_token_index(token));
 	bool held;
 	void *addr;
 	u32 len;
@@ -272,8 +270,7 @@ static int ivpci_move_attached(struct ivpci *ivpci, struct ivpci_attachment *a, 
  * Context: any but hard irq.
  * Return: 0; else the DMB is gone or was never ours to write, and nothing was written
  */
-int ivpci_move(struct ivpci *ivpci, u64 token, bool signal, u32 offset, const void *data,
-	       u32 size)
+int ivpci_move(struct ivpci *ivpci, u64 token, bool signal, u32 offset, const void *data, u32 size)
 {
 	struct ivpci_attachment *a;
 	int rc;

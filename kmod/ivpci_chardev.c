@@ -18,10 +18,10 @@ struct ivpci_chardev {
 	struct kref kref;
 	struct miscdevice misc;
 	char name[16];
-	struct rw_semaphore lock;	/* ivpci, files, owner */
-	struct ivpci *ivpci;		/* NULL: the device is gone */
+	struct rw_semaphore lock; /* ivpci, files, owner */
+	struct ivpci *ivpci;	  /* NULL: the device is gone */
 	struct list_head files;
-	struct ivpci_file *owner;	/* of the bulletin */
+	struct ivpci_file *owner; /* of the bulletin */
 	wait_queue_head_t wait;
 	atomic_t changes;
 };
@@ -30,7 +30,7 @@ struct ivpci_file {
 	struct list_head list;
 	struct file *file;
 	struct ivpci_chardev *cd;
-	int seen;	/* changes already reported by poll */
+	int seen; /* changes already reported by poll */
 };
 
 static void ivpci_chardev_release(struct kref *kref)
@@ -41,8 +41,7 @@ static void ivpci_chardev_release(struct kref *kref)
 /* misc_open() holds misc_mtx: the chardev cannot be deregistered meanwhile. */
 static int ivpci_open(struct inode *inode, struct file *file)
 {
-	struct ivpci_chardev *cd =
-		container_of(file->private_data, struct ivpci_chardev, misc);
+	struct ivpci_chardev *cd = container_of(file->private_data, struct ivpci_chardev, misc);
 	struct ivpci_file *f = kzalloc(sizeof(*f), GFP_KERNEL);
 
 	if (!f)
@@ -138,8 +137,7 @@ static u64 ivpci_counter(struct ivpci *ivpci, enum ivpci_counter c)
 	u64 sum = 0;
 	int cpu;
 
-	for_each_possible_cpu(cpu)
-		sum += READ_ONCE(per_cpu_ptr(ivpci->counters, cpu)->n[c]);
+	for_each_possible_cpu(cpu) sum += READ_ONCE(per_cpu_ptr(ivpci->counters, cpu)->n[c]);
 	return sum;
 }
 
@@ -220,8 +218,7 @@ static vm_fault_t ivpci_fault(struct vm_fault *vmf)
 		if (at >= IVPCI_MMAP_REGION)
 			at -= IVPCI_MMAP_REGION;
 		else
-			at += ivpci_area(&ivpci->layout, ivpci->slot) +
-			      ivpci->layout.bulletin_off;
+			at += ivpci_area(&ivpci->layout, ivpci->slot) + ivpci->layout.bulletin_off;
 		rc = vmf_insert_pfn(vmf->vma, vmf->address,
 				    PHYS_PFN(pci_resource_start(ivpci->pdev, 2) + at));
 	}

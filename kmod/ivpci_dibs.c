@@ -20,7 +20,7 @@ static u64 ivpci_gid_from_uuid(const uuid_t *uuid)
 
 static uuid_t ivpci_gid_to_uuid(u64 gid, u64 extension)
 {
-	__be64 be[2] = { cpu_to_be64(gid), cpu_to_be64(extension) };
+	__be64 be[2] = {cpu_to_be64(gid), cpu_to_be64(extension)};
 	uuid_t uuid;
 
 	memcpy(&uuid, be, sizeof(uuid));
@@ -35,8 +35,7 @@ static u16 ivpci_get_fabric_id(struct dibs_dev *dibs)
 }
 
 /* Our own GID is not reachable: within one guest SMC has its loopback device. */
-static int ivpci_query_remote_gid(struct dibs_dev *dibs, const uuid_t *rgid, u32 vid_valid,
-				  u32 vid)
+static int ivpci_query_remote_gid(struct dibs_dev *dibs, const uuid_t *rgid, u32 vid_valid, u32 vid)
 {
 	return ivpci_peer_by_gid(dibs->drv_priv, ivpci_gid_from_uuid(rgid)) ? 0 : -ENETUNREACH;
 }

@@ -90,8 +90,7 @@ static void ivpci_run_free(struct ivpci *ivpci, u64 offset, u32 len)
 
 	chunk = ivpci_chunk_find(ivpci, in_chunks / IVPCI_CHUNK_SIZE);
 	if (chunk)
-		ivpci_run_give(&chunk->map,
-			       in_chunks % IVPCI_CHUNK_SIZE / IVPCI_DMB_UNIT,
+		ivpci_run_give(&chunk->map, in_chunks % IVPCI_CHUNK_SIZE / IVPCI_DMB_UNIT,
 			       ivpci_dmb_order(len));
 }
 
@@ -116,8 +115,7 @@ static bool ivpci_dmb_piped(struct ivpci *ivpci, struct ivpci_dmb *dmb)
  */
 static bool ivpci_dmb_busy(struct ivpci *ivpci, struct ivpci_dmb *dmb)
 {
-	return ivpci_dmb_piped(ivpci, dmb) ||
-	       (!ivpci->withdrawn && ivpci_dmb_claimed(ivpci, dmb));
+	return ivpci_dmb_piped(ivpci, dmb) || (!ivpci->withdrawn && ivpci_dmb_claimed(ivpci, dmb));
 }
 
 static void ivpci_dmb_free(struct ivpci *ivpci, struct ivpci_dmb *dmb)
@@ -172,8 +170,7 @@ static u32 ivpci_next_serial(struct ivpci *ivpci)
  * Context: process, sleeps.
  * Return: 0, -EINVAL (no such length), -ENETUNREACH (no such peer), -ENOSPC
  */
-int ivpci_dmb_register(struct ivpci *ivpci, u32 writer, u32 len, struct ivpci_dmb *dmb,
-		       void **addr)
+int ivpci_dmb_register(struct ivpci *ivpci, u32 writer, u32 len, struct ivpci_dmb *dmb, void **addr)
 {
 	int order = ivpci_dmb_order(len);
 	struct ivpci_dmb_desc *desc;

@@ -15,7 +15,7 @@
 #include "ivpci_ring.h"
 
 #define IVPCI_REG_IVPOSITION 0x08
-#define IVPCI_REG_DOORBELL 0x0c
+#define IVPCI_REG_DOORBELL   0x0c
 
 void ivpci_ring_doorbell(struct ivpci *ivpci, u32 slot, u32 vector)
 {

@@ -5,14 +5,15 @@
 
 #include "ivpci.h"
 
-#define IVPCI_VENDOR 0x1af4
-#define IVPCI_DEVICE 0x1110
+#define IVPCI_VENDOR	     0x1af4
+#define IVPCI_DEVICE	     0x1110
 #define IVPCI_REG_IVPOSITION 0x08
 
 bool ivpci_nocopy = true;
 module_param_named(nocopy, ivpci_nocopy, bool, 0444);
-MODULE_PARM_DESC(nocopy,
-		 "map the peer's DMB as send buffer, one copy (default Y); N: own send buffers, two copies");
+MODULE_PARM_DESC(
+	nocopy,
+	"map the peer's DMB as send buffer, one copy (default Y); N: own send buffers, two copies");
 
 static DEFINE_IDA(ivpci_numbers);
 
@@ -135,10 +136,7 @@ static void ivpci_remove(struct pci_dev *pdev)
 	kfree(ivpci);
 }
 
-static const struct pci_device_id ivpci_ids[] = {
-	{ PCI_DEVICE(IVPCI_VENDOR, IVPCI_DEVICE) },
-	{}
-};
+static const struct pci_device_id ivpci_ids[] = {{PCI_DEVICE(IVPCI_VENDOR, IVPCI_DEVICE)}, {}};
 MODULE_DEVICE_TABLE(pci, ivpci_ids);
 
 static struct pci_driver ivpci_driver = {

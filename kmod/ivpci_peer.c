@@ -110,8 +110,7 @@ u32 ivpci_peer_by_gid(struct ivpci *ivpci, u64 gid)
 		return 0;
 	ivpci_peers_sync(ivpci);
 	for (slot = 1; slot <= ivpci->layout.slots; slot++)
-		if (ivpci_peer_generation(ivpci, slot) &&
-		    READ_ONCE(ivpci->peers[slot].gid) == gid)
+		if (ivpci_peer_generation(ivpci, slot) && READ_ONCE(ivpci->peers[slot].gid) == gid)
 			return slot;
 	return 0;
 }

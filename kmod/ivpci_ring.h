@@ -29,20 +29,20 @@ static inline bool ivpci_ring_push(struct ivpci_pair *pair, const __u32 *receive
 }
 
 struct ivpci_ring_view {
-	__u32 from, to;		/* entries to serve: [from, to), free running */
+	__u32 from, to; /* entries to serve: [from, to), free running */
 	__u32 overflow;
 	bool serve_all;
 };
 
 /* What there is to serve. Afterwards ivpci_ring_served() moves our tail. */
 static inline struct ivpci_ring_view ivpci_ring_look(const struct ivpci_pair *pair,
-						     const __u32 *tail,
-						     const __u32 *overflow_seen)
+						     const __u32 *tail, const __u32 *overflow_seen)
 {
 	struct ivpci_ring_view view = {
 		.from = *tail,
 		.to = smp_load_acquire(&pair->head),
 		.overflow = READ_ONCE(pair->overflow),
+		.serve_all = false,
 	};
 
 	if (view.to - view.from > IVPCI_RING_SIZE) {

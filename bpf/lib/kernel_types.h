@@ -10,11 +10,11 @@
 #include <linux/types.h>
 #include <stdbool.h>
 
-#define AF_INET 2
-#define AF_INET6 10
-#define SOCK_STREAM 1
+#define AF_INET	       2
+#define AF_INET6       10
+#define SOCK_STREAM    1
 #define SOCK_TYPE_MASK 0xf
-#define IPPROTO_TCP 6
+#define IPPROTO_TCP    6
 
 #define CORE __attribute__((preserve_access_index))
 
@@ -58,7 +58,7 @@ struct inet_request_sock {
 } CORE;
 
 /* include/net/smc.h, Linux >= 6.19; in the BTF of module smc */
-#define SMC_HS_CTRL_NAME_MAX 16
+#define SMC_HS_CTRL_NAME_MAX	     16
 #define SMC_HS_CTRL_FLAG_INHERITABLE 1
 
 struct smc_hs_ctrl {

@@ -44,30 +44,30 @@
 #define IVPCI_ASSERT(e) _Static_assert(e, #e)
 #endif
 
-#define IVPCI_SHM_MAGIC		0x30444d5343505649ULL /* "IVPCSMD0" in memory */
-#define IVPCI_SHM_VERSION	1
+#define IVPCI_SHM_MAGIC	  0x30444d5343505649ULL /* "IVPCSMD0" in memory */
+#define IVPCI_SHM_VERSION 1
 
-#define IVPCI_BROKER_SLOT	0
-#define IVPCI_SLOTS_MAX		63
-#define IVPCI_VECTORS_MAX	16
+#define IVPCI_BROKER_SLOT 0
+#define IVPCI_SLOTS_MAX	  63
+#define IVPCI_VECTORS_MAX 16
 
 /* Vector 0 carries membership, bulletins and the broker's answers. Data from slot w rings
  * vector 1 + w % (vectors - 1) of its receiver, or 0 where there is only one.
  */
-#define IVPCI_VECTOR_CONTROL	0
+#define IVPCI_VECTOR_CONTROL 0
 
 /* A DMB is 16 KiB << n, at most one chunk: a chunk's allocation map is one 64-bit word. */
-#define IVPCI_DMB_UNIT		(16u << 10)
-#define IVPCI_CHUNK_SIZE	(1u << 20)
-#define IVPCI_UNITS_PER_CHUNK	(IVPCI_CHUNK_SIZE / IVPCI_DMB_UNIT)
-#define IVPCI_CHUNKS_MAX	65536u
+#define IVPCI_DMB_UNIT	      (16u << 10)
+#define IVPCI_CHUNK_SIZE      (1u << 20)
+#define IVPCI_UNITS_PER_CHUNK (IVPCI_CHUNK_SIZE / IVPCI_DMB_UNIT)
+#define IVPCI_CHUNKS_MAX      65536u
 
-#define IVPCI_DMBS		4096u /* descriptors per slot */
-#define IVPCI_RING_SIZE		1024u /* DMB indices per ordered pair, a power of two */
-#define IVPCI_EVENT_RING_SIZE	16u   /* events per ordered pair, a power of two */
+#define IVPCI_DMBS	      4096u /* descriptors per slot */
+#define IVPCI_RING_SIZE	      1024u /* DMB indices per ordered pair, a power of two */
+#define IVPCI_EVENT_RING_SIZE 16u   /* events per ordered pair, a power of two */
 
-#define IVPCI_PAGE		4096u
-#define IVPCI_BULLETIN_SIZE	(4u * IVPCI_PAGE)
+#define IVPCI_PAGE	    4096u
+#define IVPCI_BULLETIN_SIZE (4u * IVPCI_PAGE)
 
 enum ivpci_slot_state {
 	IVPCI_SLOT_EMPTY = 0,
@@ -78,50 +78,50 @@ enum ivpci_slot_state {
 /* Requests of a guest to the broker; one outstanding at a time. */
 enum ivpci_op {
 	IVPCI_OP_NONE = 0,
-	IVPCI_OP_JOIN = 1,	/* arg: unused */
-	IVPCI_OP_LEAVE = 2,	/* arg: unused */
-	IVPCI_OP_LEASE = 3,	/* arg: number of chunks wanted in addition */
-	IVPCI_OP_RETURN = 4,	/* arg: chunk number */
+	IVPCI_OP_JOIN = 1,   /* arg: unused */
+	IVPCI_OP_LEAVE = 2,  /* arg: unused */
+	IVPCI_OP_LEASE = 3,  /* arg: number of chunks wanted in addition */
+	IVPCI_OP_RETURN = 4, /* arg: chunk number */
 };
 
 enum ivpci_ack {
 	IVPCI_ACK_OK = 0,
-	IVPCI_ACK_FULL = 1,	/* LEASE: no chunk is free */
-	IVPCI_ACK_INVALID = 2,	/* unknown op, not LIVE, not the leaseholder, wrong version */
+	IVPCI_ACK_FULL = 1,    /* LEASE: no chunk is free */
+	IVPCI_ACK_INVALID = 2, /* unknown op, not LIVE, not the leaseholder, wrong version */
 };
 
 /* What the broker says of a slot. Written by the broker only. */
 struct ivpci_slot {
-	__u32 state;		/* enum ivpci_slot_state; written last, release */
-	__u32 generation;	/* counts JOINs of this slot, never 0 once LIVE; 24 bits used */
-	__u64 gid;		/* of this generation; 0 unless LIVE */
-	__u32 ack_seq;		/* last ivpci_ctl.req_seq answered; written after ack_status */
-	__u32 ack_status;	/* enum ivpci_ack */
-	__u32 chunks;		/* chunks leased to the current generation */
+	__u32 state;	  /* enum ivpci_slot_state; written last, release */
+	__u32 generation; /* counts JOINs of this slot, never 0 once LIVE; 24 bits used */
+	__u64 gid;	  /* of this generation; 0 unless LIVE */
+	__u32 ack_seq;	  /* last ivpci_ctl.req_seq answered; written after ack_status */
+	__u32 ack_status; /* enum ivpci_ack */
+	__u32 chunks;	  /* chunks leased to the current generation */
 	__u32 reserved[9];
 };
 IVPCI_ASSERT(sizeof(struct ivpci_slot) == 64);
 
 /* Page 0. Written by the broker only; guests have it read-only by agreement. */
 struct ivpci_header {
-	__u64 magic;		/* IVPCI_SHM_MAGIC; written last when a region is made */
-	__u32 version;		/* IVPCI_SHM_VERSION */
-	__u32 slots;		/* guests at most: slots 1..slots exist */
-	__u8 uuid[16];		/* of the region */
-	__u64 size;		/* bytes, a power of two (a PCI BAR) */
-	__u64 area_off;		/* bytes from the region's start, as all offsets here */
-	__u64 area_size;	/* of one slot's area; slot s is at area_off + (s - 1) * area_size */
-	__u64 chunk_off;	/* aligned to IVPCI_CHUNK_SIZE */
+	__u64 magic;	 /* IVPCI_SHM_MAGIC; written last when a region is made */
+	__u32 version;	 /* IVPCI_SHM_VERSION */
+	__u32 slots;	 /* guests at most: slots 1..slots exist */
+	__u8 uuid[16];	 /* of the region */
+	__u64 size;	 /* bytes, a power of two (a PCI BAR) */
+	__u64 area_off;	 /* bytes from the region's start, as all offsets here */
+	__u64 area_size; /* of one slot's area; slot s is at area_off + (s - 1) * area_size */
+	__u64 chunk_off; /* aligned to IVPCI_CHUNK_SIZE */
 	__u32 chunks;
-	__u32 lease_off;	/* u32 leases[chunks], see ivpci_lease() */
-	__u16 fabric_id;	/* SMC's CHID, 0x0100..0xFEFF: not "emulated", so that kernels
+	__u32 lease_off; /* u32 leases[chunks], see ivpci_lease() */
+	__u16 fabric_id; /* SMC's CHID, 0x0100..0xFEFF: not "emulated", so that kernels
 				 * with 64-bit GIDs (6.1) can be members
 				 */
 	__u16 reserved0;
 	__u32 broker_pid;	/* for people; 0: the broker said goodbye */
-	__u64 broker_heartbeat;	/* counts about once a second while a broker serves */
+	__u64 broker_heartbeat; /* counts about once a second while a broker serves */
 	__u8 reserved[168];
-	struct ivpci_slot slot[];	/* [slots + 1], by slot number; [0] is unused */
+	struct ivpci_slot slot[]; /* [slots + 1], by slot number; [0] is unused */
 };
 IVPCI_ASSERT(sizeof(struct ivpci_header) == 256);
 
@@ -138,14 +138,14 @@ static inline __u32 ivpci_lease(__u32 slot, __u32 generation)
  * except the bulletin, which its agent writes.
  */
 struct ivpci_ctl {
-	__u32 version;		/* IVPCI_SHM_VERSION of the driver */
-	__u32 vectors;		/* MSI-X vectors it listens on, 1..IVPCI_VECTORS_MAX */
-	__u64 epoch;		/* random, new at every probe; for people and logs */
-	__u32 req_op;		/* enum ivpci_op */
+	__u32 version; /* IVPCI_SHM_VERSION of the driver */
+	__u32 vectors; /* MSI-X vectors it listens on, 1..IVPCI_VECTORS_MAX */
+	__u64 epoch;   /* random, new at every probe; for people and logs */
+	__u32 req_op;  /* enum ivpci_op */
 	__u32 req_arg;
-	__u32 req_seq;		/* written last, release; then the broker's doorbell */
-	__u32 heartbeat;	/* counts about once a second while the driver is bound */
-	__u32 bulletin_seq;	/* counts bulletin changes; a doorbell on vector 0 goes with it */
+	__u32 req_seq;	    /* written last, release; then the broker's doorbell */
+	__u32 heartbeat;    /* counts about once a second while the driver is bound */
+	__u32 bulletin_seq; /* counts bulletin changes; a doorbell on vector 0 goes with it */
 	__u32 reserved[7];
 	/* looking[v]: non-zero while the guest will look at the rings of vector v again
 	 * without being rung. Cleared, full barrier, rings looked at once more; a producer
@@ -172,11 +172,11 @@ struct ivpci_address {
  * The driver empties it when the agent's file is closed, also by SIGKILL.
  */
 struct ivpci_bulletin {
-	__u32 seq;		/* odd while it is being written */
-	__u32 count;		/* addresses, at most IVPCI_BULLETIN_ADDRESSES */
-	__u32 agent_version;	/* major << 16 | minor << 8 | patch; 0: no agent */
-	__u32 flags;		/* none yet, 0 */
-	char name[64];		/* host name, for people; not terminated when full */
+	__u32 seq;	     /* odd while it is being written */
+	__u32 count;	     /* addresses, at most IVPCI_BULLETIN_ADDRESSES */
+	__u32 agent_version; /* major << 16 | minor << 8 | patch; 0: no agent */
+	__u32 flags;	     /* none yet, 0 */
+	char name[64];	     /* host name, for people; not terminated when full */
 	__u8 reserved[48];
 	struct ivpci_address address[IVPCI_BULLETIN_ADDRESSES];
 };
@@ -190,11 +190,11 @@ struct ivpci_event {
 
 /* Producer's half of an ordered pair (producer -> receiver), in the producer's area. */
 struct ivpci_pair {
-	__u32 head;		/* free running; entries are written before it, release */
-	__u32 overflow;		/* counted up when the ring was full: receiver serves all */
+	__u32 head;	/* free running; entries are written before it, release */
+	__u32 overflow; /* counted up when the ring was full: receiver serves all */
 	__u32 event_head;
 	__u32 reserved[13];
-	__u32 index[IVPCI_RING_SIZE];	/* DMB indices of the receiver to look at */
+	__u32 index[IVPCI_RING_SIZE]; /* DMB indices of the receiver to look at */
 	struct ivpci_event event[IVPCI_EVENT_RING_SIZE];
 };
 IVPCI_ASSERT(sizeof(struct ivpci_pair) % 64 == 0);
@@ -222,10 +222,10 @@ static inline __u32 ivpci_token_index(__u64 token)
 
 /* A DMB as its owner describes it. */
 struct ivpci_dmb_desc {
-	__u64 token;		/* 0: none; written last on publish, first on withdraw */
-	__u64 offset;		/* bytes from the region's start, inside one leased chunk */
-	__u32 len;		/* bytes, IVPCI_DMB_UNIT << n */
-	__u32 writer;		/* slot that may write into it */
+	__u64 token;  /* 0: none; written last on publish, first on withdraw */
+	__u64 offset; /* bytes from the region's start, inside one leased chunk */
+	__u32 len;    /* bytes, IVPCI_DMB_UNIT << n */
+	__u32 writer; /* slot that may write into it */
 	__u32 writer_generation;
 	__u32 reserved;
 };
@@ -244,9 +244,9 @@ struct ivpci_layout {
 	__u32 chunks;
 	/* inside an area */
 	__u32 bulletin_off;
-	__u32 pair_off;		/* struct ivpci_pair[slots + 1], by receiver */
-	__u32 desc_off;		/* struct ivpci_dmb_desc[IVPCI_DMBS] */
-	__u32 claim_off;	/* u32 serial[slots + 1][IVPCI_DMBS], by owner and index; 0: none */
+	__u32 pair_off;	 /* struct ivpci_pair[slots + 1], by receiver */
+	__u32 desc_off;	 /* struct ivpci_dmb_desc[IVPCI_DMBS] */
+	__u32 claim_off; /* u32 serial[slots + 1][IVPCI_DMBS], by owner and index; 0: none */
 };
 
 static inline __u64 ivpci_align(__u64 x, __u64 a)
@@ -272,8 +272,8 @@ static inline int ivpci_layout_init(struct ivpci_layout *l, __u64 size, __u32 sl
 	l->desc_off = l->pair_off + (slots + 1) * (__u32)sizeof(struct ivpci_pair);
 	l->claim_off = l->desc_off + IVPCI_DMBS * (__u32)sizeof(struct ivpci_dmb_desc);
 	l->area_size = ivpci_align(l->claim_off + (__u64)(slots + 1) * IVPCI_DMBS * 4, IVPCI_PAGE);
-	l->lease_off = (__u32)ivpci_align(sizeof(struct ivpci_header) +
-					  (slots + 1) * sizeof(struct ivpci_slot), 64);
+	l->lease_off = (__u32)ivpci_align(
+		sizeof(struct ivpci_header) + (slots + 1) * sizeof(struct ivpci_slot), 64);
 	l->area_off = ivpci_align(l->lease_off + most * 4, IVPCI_PAGE);
 	l->chunk_off = ivpci_align(l->area_off + slots * l->area_size, IVPCI_CHUNK_SIZE);
 	if (l->chunk_off >= size)

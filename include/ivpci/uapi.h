@@ -19,17 +19,17 @@
 #include <linux/ioctl.h>
 #include <linux/types.h>
 
-#define IVPCI_MMAP_BULLETIN	0ULL
-#define IVPCI_MMAP_REGION	(1ULL << 40)
+#define IVPCI_MMAP_BULLETIN 0ULL
+#define IVPCI_MMAP_REGION   (1ULL << 40)
 
 struct ivpci_info {
-	__u32 version;		/* IVPCI_SHM_VERSION */
+	__u32 version; /* IVPCI_SHM_VERSION */
 	__u32 slot;
 	__u32 slots;
-	__u32 generation;	/* 0: not joined yet (no broker answered) */
-	__u64 gid;		/* 0: not joined yet */
-	__u64 size;		/* bytes of the region */
-	__u8 uuid[16];		/* of the region */
+	__u32 generation; /* 0: not joined yet (no broker answered) */
+	__u64 gid;	  /* 0: not joined yet */
+	__u64 size;	  /* bytes of the region */
+	__u8 uuid[16];	  /* of the region */
 	__u32 vectors;
 	__u16 fabric_id;
 	__u16 reserved;
@@ -37,19 +37,19 @@ struct ivpci_info {
 
 /* Counters since the driver was bound, except where marked "now". */
 struct ivpci_stats {
-	__u64 dmbs;		/* now: registered */
-	__u64 dmbs_parked;	/* now: withdrawn, memory still claimed by the writer */
-	__u64 dmb_bytes;	/* now: memory of both */
-	__u64 chunks;		/* now: leased */
-	__u64 attachments;	/* now: peers' DMBs mapped as send buffers */
+	__u64 dmbs;	   /* now: registered */
+	__u64 dmbs_parked; /* now: withdrawn, memory still claimed by the writer */
+	__u64 dmb_bytes;   /* now: memory of both */
+	__u64 chunks;	   /* now: leased */
+	__u64 attachments; /* now: peers' DMBs mapped as send buffers */
 	__u64 registered;
-	__u64 refused_full;	/* register_dmb: no chunk left in the region */
-	__u64 refused_index;	/* register_dmb: all IVPCI_DMBS descriptors taken */
-	__u64 refused_peer;	/* register_dmb, move_data, attach_dmb: no such live peer or DMB */
-	__u64 bytes_sent;	/* payload, both copy modes */
-	__u64 signals_sent;	/* notifications written into rings */
+	__u64 refused_full;  /* register_dmb: no chunk left in the region */
+	__u64 refused_index; /* register_dmb: all IVPCI_DMBS descriptors taken */
+	__u64 refused_peer;  /* register_dmb, move_data, attach_dmb: no such live peer or DMB */
+	__u64 bytes_sent;    /* payload, both copy modes */
+	__u64 signals_sent;  /* notifications written into rings */
 	__u64 doorbells_sent;
-	__u64 doorbells_skipped;	/* receiver was looking already */
+	__u64 doorbells_skipped; /* receiver was looking already */
 	__u64 ring_overflows;
 	__u64 interrupts;
 	__u64 signals_received;
@@ -59,10 +59,10 @@ struct ivpci_stats {
 	__u64 peers_lost;
 };
 
-#define IVPCI_IOC_MAGIC		0xB5
-#define IVPCI_IOC_INFO		_IOR(IVPCI_IOC_MAGIC, 1, struct ivpci_info)
-#define IVPCI_IOC_STATS		_IOR(IVPCI_IOC_MAGIC, 2, struct ivpci_stats)
+#define IVPCI_IOC_MAGIC 0xB5
+#define IVPCI_IOC_INFO	_IOR(IVPCI_IOC_MAGIC, 1, struct ivpci_info)
+#define IVPCI_IOC_STATS _IOR(IVPCI_IOC_MAGIC, 2, struct ivpci_stats)
 /* The bulletin was changed: tell the peers. Owner of the bulletin only (EPERM). */
-#define IVPCI_IOC_PUBLISH	_IO(IVPCI_IOC_MAGIC, 3)
+#define IVPCI_IOC_PUBLISH _IO(IVPCI_IOC_MAGIC, 3)
 
 #endif /* IVPCI_UAPI_H */

@@ -21,13 +21,13 @@
 #define STEER_ASSERT(e) _Static_assert(e, #e)
 #endif
 
-#define STEER_IPPROTO_SMC 256
+#define STEER_IPPROTO_SMC   256
 #define STEER_IPPROTO_MPTCP 262
-#define STEER_TCPOPT_EXP 254 /* the option SMC puts on SYN and SYN-ACK, RFC 7609, 2.1.1 */
+#define STEER_TCPOPT_EXP    254 /* the option SMC puts on SYN and SYN-ACK, RFC 7609, 2.1.1 */
 
 #define STEER_SAME_HOST_MAX 65536
 #define STEER_WORKLOADS_MAX 4096
-#define STEER_CGROUP_DEPTH 16 /* ancestors looked at */
+#define STEER_CGROUP_DEPTH  16 /* ancestors looked at */
 
 struct steer_control {
 	/* CLOCK_MONOTONIC ns until which the handshake may offer SMC. The agent moves it
