@@ -128,6 +128,7 @@ struct ivpci {
 	u64 broker_heartbeat; /* last seen */
 	bool broker_away;
 	bool going_away;
+	unsigned long ask_after;  /* jiffies, see ivpci_may_ask() */
 	struct mutex peer_lock;	  /* writers of peers */
 	struct ivpci_peer *peers; /* [slots + 1] */
 
@@ -211,6 +212,7 @@ static inline u32 ivpci_leaseholder(struct ivpci *ivpci, u32 chunk)
 int ivpci_shm_map(struct ivpci *ivpci);
 void ivpci_shm_unmap(struct ivpci *ivpci);
 void ivpci_area_reset(struct ivpci *ivpci);
+bool ivpci_may_ask(struct ivpci *ivpci);
 /* 0, -ENOSPC (FULL), -EINVAL (refused) or -ETIMEDOUT (the broker is away). Sleeps. */
 int ivpci_request(struct ivpci *ivpci, enum ivpci_op op, u32 arg);
 
@@ -234,6 +236,7 @@ int ivpci_move(struct ivpci *ivpci, u64 token, bool signal, u32 offset, const vo
 /* ivpci_peer.c: who else is there */
 int ivpci_member_init(struct ivpci *ivpci);
 void ivpci_member_start(struct ivpci *ivpci);
+void ivpci_member_shutdown(struct ivpci *ivpci);
 void ivpci_member_stop(struct ivpci *ivpci);
 void ivpci_member_exit(struct ivpci *ivpci);
 u32 ivpci_peer_by_gid(struct ivpci *ivpci, u64 gid);

@@ -273,15 +273,12 @@ static void ivpci_chunk_return(struct ivpci *ivpci, struct ivpci_chunk *chunk)
 	ivpci_request(ivpci, IVPCI_OP_RETURN, chunk->number);
 }
 
-/* Called about once a second and on membership changes, when joined. */
-void ivpci_dmb_housekeeping(struct ivpci *ivpci)
+/* Asks for chunks when few are empty, offers some back when many are. */
+static void ivpci_chunks_balance(struct ivpci *ivpci)
 {
 	struct ivpci_chunk *chunk;
 	unsigned int spare = 0;
 
-	mutex_lock(&ivpci->dmb_lock);
-	ivpci_parked_reclaim(ivpci);
-	ivpci_chunks_refresh(ivpci);
 	list_for_each_entry(chunk, &ivpci->chunks, list) {
 		if (chunk->returning)
 			ivpci_chunk_return(ivpci, chunk); /* the answer was lost: again */
@@ -290,6 +287,16 @@ void ivpci_dmb_housekeeping(struct ivpci *ivpci)
 	}
 	if (spare < IVPCI_SPARE_MIN)
 		ivpci_request(ivpci, IVPCI_OP_LEASE, IVPCI_SPARE_MIN - spare);
+}
+
+/* Called about once a second and on membership changes, when joined. */
+void ivpci_dmb_housekeeping(struct ivpci *ivpci)
+{
+	mutex_lock(&ivpci->dmb_lock);
+	ivpci_parked_reclaim(ivpci);
+	ivpci_chunks_refresh(ivpci);
+	if (ivpci_may_ask(ivpci))
+		ivpci_chunks_balance(ivpci);
 	ivpci_chunks_refresh(ivpci);
 	mutex_unlock(&ivpci->dmb_lock);
 }

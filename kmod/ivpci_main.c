@@ -136,6 +136,11 @@ static void ivpci_remove(struct pci_dev *pdev)
 	kfree(ivpci);
 }
 
+static void ivpci_shutdown(struct pci_dev *pdev)
+{
+	ivpci_member_shutdown(pci_get_drvdata(pdev));
+}
+
 static const struct pci_device_id ivpci_ids[] = {{PCI_DEVICE(IVPCI_VENDOR, IVPCI_DEVICE)}, {}};
 MODULE_DEVICE_TABLE(pci, ivpci_ids);
 
@@ -144,6 +149,7 @@ static struct pci_driver ivpci_driver = {
 	.id_table = ivpci_ids,
 	.probe = ivpci_probe,
 	.remove = ivpci_remove,
+	.shutdown = ivpci_shutdown,
 };
 module_pci_driver(ivpci_driver);
 

@@ -53,8 +53,7 @@ static void ivpci_peer_found(struct ivpci *ivpci, u32 slot, u32 generation, u64 
 	dev_info(&ivpci->pdev->dev, "slot %u joined, GID %016llx\n", slot, gid);
 }
 
-/* Returns true if anything changed. */
-static bool ivpci_peers_sync(struct ivpci *ivpci)
+static void ivpci_peers_sync(struct ivpci *ivpci)
 {
 	struct ivpci_peer *peer;
 	bool changed = false;
@@ -76,7 +75,8 @@ static bool ivpci_peers_sync(struct ivpci *ivpci)
 		changed = true;
 	}
 	mutex_unlock(&ivpci->peer_lock);
-	return changed;
+	if (changed)
+		ivpci_chardev_wake(ivpci);
 }
 
 static bool ivpci_bulletins_changed(struct ivpci *ivpci)
@@ -120,6 +120,8 @@ static void ivpci_join(struct ivpci *ivpci)
 	u32 generation;
 	u64 gid = 0;
 
+	if (!ivpci_may_ask(ivpci))
+		return;
 	ivpci_area_reset(ivpci);
 	if (ivpci_request(ivpci, IVPCI_OP_JOIN, 0))
 		return;
@@ -179,10 +181,19 @@ static void ivpci_heartbeats(struct ivpci *ivpci)
 	ivpci->broker_heartbeat = brokers;
 }
 
+/* Leave behind what a reboot would: peers need not wait for our successor to notice. */
+void ivpci_member_shutdown(struct ivpci *ivpci)
+{
+	mutex_lock(&ivpci->member_lock);
+	ivpci->going_away = true;
+	mutex_unlock(&ivpci->member_lock);
+	if (ivpci->generation)
+		ivpci_request(ivpci, IVPCI_OP_LEAVE, 0);
+}
+
 static void ivpci_member_work(struct work_struct *work)
 {
 	struct ivpci *ivpci = container_of(work, struct ivpci, member_work.work);
-	bool changed;
 
 	mutex_lock(&ivpci->member_lock);
 	if (ivpci->going_away)
@@ -195,12 +206,11 @@ static void ivpci_member_work(struct work_struct *work)
 	}
 	if (!ivpci->generation)
 		ivpci_join(ivpci);
-	changed = ivpci_peers_sync(ivpci);
-	changed |= ivpci_bulletins_changed(ivpci);
+	ivpci_peers_sync(ivpci);
+	if (ivpci_bulletins_changed(ivpci))
+		ivpci_chardev_wake(ivpci);
 	if (ivpci->generation)
 		ivpci_dmb_housekeeping(ivpci);
-	if (changed)
-		ivpci_chardev_wake(ivpci);
 	queue_delayed_work(ivpci->wq, &ivpci->member_work, HZ);
 unlock:
 	mutex_unlock(&ivpci->member_lock);
@@ -215,6 +225,7 @@ int ivpci_member_init(struct ivpci *ivpci)
 	mutex_init(&ivpci->request_lock);
 	init_waitqueue_head(&ivpci->request_wait);
 	INIT_DELAYED_WORK(&ivpci->member_work, ivpci_member_work);
+	ivpci->ask_after = jiffies;
 
 	ivpci->peers = kcalloc(ivpci->layout.slots + 1, sizeof(*ivpci->peers), GFP_KERNEL);
 	if (!ivpci->peers)

@@ -107,6 +107,18 @@ static bool ivpci_acked(struct ivpci *ivpci, u32 seq)
 	return smp_load_acquire(&ivpci_header(ivpci)->slot[ivpci->slot].ack_seq) == seq;
 }
 
+/* The answer to a request is an interrupt, and an interrupt makes us look around: what is
+ * asked for there is asked for at most four times a second, or a refusal would go round
+ * in circles.
+ */
+bool ivpci_may_ask(struct ivpci *ivpci)
+{
+	if (time_before(jiffies, ivpci->ask_after))
+		return false;
+	ivpci->ask_after = jiffies + HZ / 4;
+	return true;
+}
+
 /* One request is outstanding at a time. What the broker grants is read from its own
  * tables later: an answer that comes too late is not lost.
  */
@@ -117,7 +129,7 @@ int ivpci_request(struct ivpci *ivpci, enum ivpci_op op, u32 arg)
 	int rc = 0;
 
 	mutex_lock(&ivpci->request_lock);
-	if (ivpci->broker_away) {
+	if (READ_ONCE(ivpci->broker_away)) {
 		rc = -ETIMEDOUT;
 		goto unlock;
 	}
@@ -132,7 +144,7 @@ int ivpci_request(struct ivpci *ivpci, enum ivpci_op op, u32 arg)
 				IVPCI_REQUEST_TIMEOUT)) {
 		dev_warn_ratelimited(&ivpci->pdev->dev,
 				     "broker does not answer; traffic goes on, new leases wait\n");
-		ivpci->broker_away = true;
+		WRITE_ONCE(ivpci->broker_away, true);
 		rc = -ETIMEDOUT;
 		goto unlock;
 	}
