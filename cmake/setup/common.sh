@@ -1,0 +1,51 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: Apache-2.0
+# What the setup scripts and ./dev share: where the caches are and what they are keyed by.
+
+STEER_REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+STEER_CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/smc-steer
+
+step() {
+    printf '== %s\n' "$*"
+}
+
+die() {
+    printf '%s\n' "$*" >&2
+    exit 1
+}
+
+# Twelve digits that change when any of the files does.
+hash_of() {
+    cat "$@" | sha256sum | cut -c1-12
+}
+
+# Counted up when cmake/setup/kernel.sh makes something else of the same fragments.
+KERNEL_RECIPE=1
+
+# Fragments of a kernel flavour (guest or debug), in the order they apply in.
+kernel_fragments() {
+    local dir=$STEER_REPO/deploy/kernel
+    printf '%s\n' "$dir/smc-steer.config" "$dir/guest.config"
+    if [ "$1" = debug ]; then
+        printf '%s\n' "$dir/debug.config"
+    fi
+}
+
+# kernel_key FLAVOUR: FLAVOUR-<hash of what the kernel is made from, but for its version>
+kernel_key() {
+    local fragments
+    mapfile -t fragments < <(kernel_fragments "$1")
+    # Modules are loaded into what they were compiled for: the compiler counts too.
+    printf '%s-%s' "$1" "$(hash_of "${fragments[@]}" <(echo "$KERNEL_RECIPE"; gcc --version))"
+}
+
+# kernel_dir FLAVOUR: directory of the finished kernel, newest version first; nothing if none.
+kernel_dir() {
+    local dir
+    for dir in $(printf '%s\n' "$STEER_CACHE/kernel/$(kernel_key "$1")"-* | sort -rV); do
+        if [ -e "$dir/complete" ]; then
+            printf '%s' "$dir"
+            return
+        fi
+    done
+}

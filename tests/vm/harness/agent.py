@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""smc-agent in a guest: start, stop, ask."""
+
+import json
+import signal
+
+from . import paths
+from .channel import GuestTimeout, Process
+from .guest import CommandFailed, Guest
+
+LOG = "/run/smc-agent.log"
+SOCKET = "/run/smc-steer/agent.sock"
+START_SECONDS = 20
+
+
+class Agent:
+    def __init__(self, guest: Guest):
+        self.guest = guest
+        self.process: Process | None = None
+
+    def launch(self, *flags: str) -> Process:
+        """Starts smc-agent and returns at once; its log goes to LOG in the guest."""
+        agent = paths.built(paths.AGENT)
+        words = " ".join([str(agent), *flags])
+        self.process = self.guest.spawn(f"exec {words} >>{LOG} 2>&1")
+        return self.process
+
+    def start(self, *flags: str) -> "Agent":
+        """Starts smc-agent and returns when it answers as active."""
+        self.guest.check("modprobe ivpci")
+        self.launch(*flags)
+        self.wait_state("active")
+        return self
+
+    def wait_state(self, state: str) -> None:
+        """Until status says `state`. Raises with the agent's log if it ends or takes long."""
+        # One program in the guest does the waiting: each one started costs under TCG.
+        script = f"""
+            for ((i = 0; i < {START_SECONDS * 10}; i++)); do
+                smc-policy status --json 2>/dev/null | grep -q '"state": *"{state}"' && exit 0
+                kill -0 "$(pidof smc-agent)" 2>/dev/null || ((i < 10)) || exit 1
+                sleep 0.1
+            done
+            exit 1"""
+        try:
+            done = self.guest.run(script, START_SECONDS * 3).code == 0
+        except GuestTimeout:
+            done = False
+        if not done:
+            raise CommandFailed(f"{self.guest.name}: smc-agent is not {state}:\n{self.log()}")
+
+    def stop(self, timeout: float = 10) -> int:
+        """SIGTERM, as systemd does; the exit code."""
+        self.process.signal(signal.SIGTERM)
+        return self.process.wait(timeout)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(10)
+
+    def log(self, lines: int = 30) -> str:
+        return self.guest.run(f"tail -n {lines} {LOG}").out
+
+    def status(self) -> dict:
+        return self.ask("status")
+
+    def ask(self, *words: str) -> dict:
+        """A reading subcommand of smc-policy, with --json."""
+        return json.loads(self.guest.check(["smc-policy", *words, "--json"]))

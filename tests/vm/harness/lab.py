@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A lab: bridge, brokers, guests. Made inside namespaces of its own (namespaces.py)."""
+
+import os
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable
+
+from . import accel, net, paths, qemu
+from .broker import Broker
+from .guest import Guest
+
+GUEST_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+@dataclass
+class Plan:
+    """What to build."""
+
+    guests: int = 2
+    regions: int = 1  # ivshmem devices per guest, each with a broker of its own
+    memory_mb: int = 640
+    size: str = "256M"
+    slots: int = 16
+    vectors: int = 4
+
+
+def silent(_text: str) -> None:
+    pass
+
+
+class Lab:
+    def __init__(self, plan: Plan, progress: Callable[[str], None] = silent):
+        self.plan = plan
+        self.progress = progress
+        self.kernel = paths.kernel_dir()
+        self.directory = self._private_directory()
+        self.accel = accel.choose(self.kernel / "bzImage")
+        self.brokers = [Broker(self.directory, index, plan.size, plan.slots)
+                        for index in range(plan.regions)]
+        self.guests = [self._guest(number + 1) for number in range(plan.guests)]
+
+    def _private_directory(self) -> Path:
+        """Logs and sockets: a tmpfs that goes with the namespace. Sockets are named relative
+        to it, since a UNIX socket's path holds 107 bytes at most.
+        """
+        paths.RUN.mkdir(parents=True, exist_ok=True)
+        mount = ["mount", "-t", "tmpfs", "-o", "mode=0700", "tmpfs", str(paths.RUN)]
+        subprocess.run(mount, check=True)
+        os.chdir(paths.RUN)
+        return paths.RUN
+
+    def _environment(self, number: int) -> dict[str, str]:
+        """What guest/init wants to know."""
+        return {
+            "STEER_NUMBER": str(number),
+            "STEER_REPO": str(paths.REPO),
+            "STEER_KERNEL": str(self.kernel),
+            "STEER_KO": str(paths.IVPCI_KO.parent),
+            "STEER_IPV4": f"{net.guest4(number)}/24",
+            "STEER_IPV6": f"{net.guest6(number)}/64",
+        }
+
+    def _guest(self, number: int) -> Guest:
+        regions = [qemu.Region(broker.socket, f"ivpci{index}", self.plan.vectors)
+                   for index, broker in enumerate(self.brokers)]
+        machine = qemu.Machine(
+            number=number, accel=self.accel, kernel=self.kernel / "bzImage",
+            init=paths.GUEST_INIT, repo=paths.REPO, memory_mb=self.plan.memory_mb,
+            vhost=net.have_vhost(), regions=regions, environment=self._environment(number))
+        tools = f"{paths.AGENT.parent}:{GUEST_PATH}"
+        return Guest(machine, self.directory, {"PATH": tools})
+
+    def start(self) -> "Lab":
+        net.make_bridge()
+        for broker in self.brokers:
+            broker.start()
+        for guest in self.guests:
+            net.make_tap(guest.number)
+            guest.start()
+        began = time.monotonic()
+        for guest in self.guests:
+            guest.wait_boot()
+            self.progress(f"{guest.name} is up after {time.monotonic() - began:.1f} s "
+                          f"({self.accel.upper()}, kernel {guest.channel.hello['kernel']})")
+        return self
+
+    def guest(self, name: str) -> Guest:
+        for guest in self.guests:
+            if name in (guest.name, str(guest.number)):
+                return guest
+        names = ", ".join(guest.name for guest in self.guests)
+        raise KeyError(f"no guest {name}: there are {names}")

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""QEMU's command line for a guest. Nothing here touches the machine."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from . import net
+
+BINARY = "qemu-system-x86_64"
+EXEC_PORT = "smc-steer.exec"
+
+# TCG emulates `rep movs` byte by byte; without erms and fsrm the guest's copies use other
+# instructions and both TCP and SMC move twice as much.
+ACCEL = {
+    "tcg": ["-accel", "tcg,thread=multi", "-cpu", "max,-erms,-fsrm"],
+    "kvm": ["-accel", "kvm", "-cpu", "host"],
+}
+
+
+@dataclass
+class Region:
+    """An ivshmem-doorbell device: the broker's socket and the device's id in QEMU."""
+
+    socket: str
+    device: str = "ivpci0"
+    vectors: int = 4
+
+
+@dataclass
+class Machine:
+    """What a guest is made of. Paths without a leading slash are below the lab's directory."""
+
+    number: int
+    accel: str
+    kernel: Path
+    init: Path
+    repo: Path
+    memory_mb: int = 640
+    # Never one possible CPU: TCG then drops the lock prefix, and atomics on memory shared
+    # with another guest lose bits.
+    cpus: int = 2
+    vhost: bool = False
+    initrd: Path | None = None
+    regions: list[Region] = field(default_factory=list)
+    environment: dict[str, str] = field(default_factory=dict)
+    extra_append: list[str] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        return f"guest{self.number}"
+
+
+def append(machine: Machine) -> str:
+    """The kernel's command line. Words it does not know become the environment of init."""
+    words = ["console=ttyS0", "panic=-1", "net.ifnames=0"]
+    if machine.initrd is None:
+        words += [
+            "root=host", "rootfstype=9p", "ro",
+            "rootflags=trans=virtio,version=9p2000.L,msize=262144,cache=loose",
+            f"init={machine.init}",
+        ]
+    words += machine.extra_append
+    words += [f"{key}={value}" for key, value in machine.environment.items()]
+    return " ".join(words)
+
+
+def share(tag: str, path: str) -> list[str]:
+    """A directory of the host, read-only, over 9p."""
+    fsdev = f"local,id={tag},path={path},security_model=none,readonly=on,multidevs=remap"
+    return ["-fsdev", fsdev, "-device", f"virtio-9p-pci,fsdev={tag},mount_tag={tag}"]
+
+
+def ivshmem(region: Region) -> list[str]:
+    chardev = f"chardev-{region.device}"
+    device = f"ivshmem-doorbell,id={region.device},chardev={chardev},vectors={region.vectors}"
+    return ["-chardev", f"socket,id={chardev},path={region.socket}", "-device", device]
+
+
+def command(machine: Machine) -> list[str]:
+    name = machine.name
+    mac = net.guest_mac(machine.number)
+    vhost = "on" if machine.vhost else "off"
+    tap = f"tap,id=net0,ifname={net.tap(machine.number)},script=no,downscript=no,vhost={vhost}"
+    argv = [BINARY, "-name", name, "-machine", "pc", *ACCEL[machine.accel]]
+    argv += ["-smp", str(machine.cpus), "-m", str(machine.memory_mb)]
+    argv += ["-nodefaults", "-no-user-config", "-display", "none"]
+    argv += ["-chardev", f"file,id=console,path={name}.console,append=on"]
+    argv += ["-serial", "chardev:console"]
+    argv += ["-qmp", f"unix:{name}.qmp,server=on,wait=off"]
+    argv += ["-kernel", str(machine.kernel), "-append", append(machine)]
+    if machine.initrd is not None:
+        argv += ["-initrd", str(machine.initrd)]
+    argv += share("host", "/") + share("repo", str(machine.repo))
+    argv += ["-netdev", tap, "-device", f"virtio-net-pci,netdev=net0,mac={mac},romfile="]
+    argv += ["-device", "virtio-rng-pci", "-device", "virtio-serial-pci"]
+    argv += ["-chardev", f"socket,id=exec,path={name}.exec,server=on,wait=off"]
+    argv += ["-device", f"virtserialport,chardev=exec,name={EXEC_PORT}"]
+    for region in machine.regions:
+        argv += ivshmem(region)
+    return argv

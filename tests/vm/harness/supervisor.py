@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The background process behind `./dev vm`: holds a lab and answers on a UNIX socket.
+
+A request is one JSON object in one line; answers are JSON lines:
+  {"cmd": "status"}   {"accel", "kernel", "guests": [{"name", "ip4", "ip6", "alive"}...]}
+  {"cmd": "down"}     {"ok": true}, then everything ends
+  {"cmd": "exec", "guest", "argv", "cwd", "env", "pty", "stdin"}
+                      frames of harness/channel.py, both ways, without "id"
+Errors are {"error": text}.
+"""
+
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+import traceback
+
+from . import paths
+from .agent import Agent
+from .lab import Lab, Plan
+
+SOCKET = "vm.sock"
+
+
+def address() -> str:
+    """Path of the control socket that fits sun_path wherever the cache is."""
+    paths.CACHE.mkdir(parents=True, exist_ok=True)
+    fd = os.open(paths.CACHE, os.O_PATH | os.O_CLOEXEC)
+    return f"/proc/self/fd/{fd}/{SOCKET}"
+
+
+class Connection:
+    """One client of the control socket, served by a thread of its own."""
+
+    def __init__(self, lab: Lab, client: socket.socket):
+        self.lab = lab
+        self.stream = client.makefile("r")
+        self.client = client
+
+    def answer(self, frame: dict) -> None:
+        self.client.sendall(json.dumps(frame).encode() + b"\n")
+
+    def serve(self) -> None:
+        try:
+            request = json.loads(self.stream.readline())
+            getattr(self, "cmd_" + request["cmd"])(request)
+        except (OSError, BrokenPipeError):
+            pass
+        except KeyError as error:
+            self.answer({"error": str(error.args[0])})
+        except Exception as error:  # the client sees it, the lab lives on
+            self.answer({"error": f"{type(error).__name__}: {error}"})
+        finally:
+            self.hang_up()
+
+    def hang_up(self) -> None:
+        try:
+            self.client.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        self.client.close()
+
+    def cmd_status(self, _request: dict) -> None:
+        guests = [{"name": guest.name, "ip4": guest.ip4, "ip6": guest.ip6,
+                   "alive": guest.alive()} for guest in self.lab.guests]
+        kernel = self.lab.guests[0].channel.hello["kernel"]
+        self.answer({"accel": self.lab.accel, "kernel": kernel, "guests": guests})
+
+    def cmd_down(self, _request: dict) -> None:
+        self.answer({"ok": True})
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def cmd_console(self, request: dict) -> None:
+        self.answer({"text": self.lab.guest(request["guest"]).console()})
+
+    def cmd_exec(self, request: dict) -> None:
+        guest = self.lab.guest(request["guest"])
+        options = {key: request[key] for key in ("cwd", "env", "pty", "stdin") if key in request}
+        process = guest.spawn(request["argv"], **options)
+        threading.Thread(target=self.forward_input, args=(process,), daemon=True).start()
+        while True:
+            frame = process.frames.get()
+            frame.pop("id", None)
+            self.answer(frame)
+            if frame.keys() & {"exit", "error", "died"}:
+                return
+
+    def forward_input(self, process) -> None:
+        """What the client sends while its program runs; a client that leaves ends it."""
+        try:
+            for line in self.stream:
+                process.channel.send({**json.loads(line), "id": process.number})
+        except (OSError, ValueError):
+            pass
+        try:
+            process.signal(signal.SIGHUP)
+        except Exception:
+            pass
+
+
+def serve(lab: Lab, server: socket.socket) -> None:
+    while True:
+        client, _ = server.accept()
+        connection = Connection(lab, client)
+        threading.Thread(target=connection.serve, daemon=True).start()
+
+
+def main() -> int:
+    """Arguments: a JSON object with Plan's fields and "agent". Says "ready" on its standard
+    output when the guests are up, or why not.
+    """
+    options = json.loads(sys.argv[1])
+    with_agent = options.pop("agent")
+    path = address()
+
+    def say(text: str) -> None:
+        print(text, flush=True)
+
+    def leave(_signal, _frame) -> None:
+        # Process 1 of its namespace: all others go with it.
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            pass
+        os._exit(0)
+
+    signal.signal(signal.SIGTERM, leave)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        lab = Lab(Plan(**options), say).start()
+        if with_agent:
+            for guest in lab.guests:
+                Agent(guest).start()
+                say(f"{guest.name}: smc-agent is active")
+        if os.path.exists(path):
+            os.unlink(path)
+        server.bind(path)
+        server.listen()
+    except Exception as error:
+        if os.environ.get("SMC_STEER_TRACE"):
+            traceback.print_exc(file=sys.stdout)
+        say(f"error: {error}")
+        return 1
+    say("ready")
+    # The terminal it was started from may go away now.
+    null = os.open("/dev/null", os.O_RDWR)
+    for fd in (0, 1, 2):
+        os.dup2(null, fd)
+    serve(lab, server)
+    return 0
