@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// One question to smc-agent over its control socket.
+#ifndef SMC_STEER_AGENT_CLI_CLIENT_H
+#define SMC_STEER_AGENT_CLI_CLIENT_H
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "agent/base/result.h"
+
+namespace smc_steer {
+
+// The answer, which is an object with "ok": true. Errors: no agent there, no right to ask, what
+// the agent said ("error"), or ten seconds of silence.
+Result<nlohmann::json> ask(const std::string& socket_path, const nlohmann::json& request);
+
+}  // namespace smc_steer
+
+#endif  // SMC_STEER_AGENT_CLI_CLIENT_H

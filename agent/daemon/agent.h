@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// The daemon: policy, control socket, and a session whenever one is possible.
+#ifndef SMC_STEER_AGENT_DAEMON_AGENT_H
+#define SMC_STEER_AGENT_DAEMON_AGENT_H
+
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+
+#include "agent/base/event_loop.h"
+#include "agent/daemon/config.h"
+#include "agent/daemon/control_protocol.h"
+#include "agent/daemon/control_server.h"
+#include "agent/daemon/policy_source.h"
+#include "agent/daemon/session.h"
+#include "agent/kernel/features.h"
+
+namespace smc_steer {
+
+inline constexpr int kExitFailed = 1;
+inline constexpr int kExitUsage = 2;
+inline constexpr int kExitUnsupported = 3;
+
+class Agent {
+   public:
+    Agent(EventLoop& loop, Config config, PolicyPaths policy_paths, std::string socket_path);
+    // Takes everything back, the session first.
+    ~Agent();
+    Agent(const Agent&) = delete;
+    Agent& operator=(const Agent&) = delete;
+
+    // None: running, active or idle. Else the exit code, and the log has said why.
+    std::optional<int> start();
+
+    // Reads the policy again (SIGHUP, changed files). A bad one leaves the old in force.
+    void reload_policy();
+
+   private:
+    // Why nothing is steered; none: a session runs. `unsupported`: the machine lacks
+    // something, as opposed to something that went wrong.
+    struct Obstacle {
+        std::string reason;
+        bool unsupported = false;
+    };
+    std::optional<Obstacle> try_session();
+    void on_device_lost();
+    void tick();
+    void say_status() const;
+
+    ControlServer::Answer handle(std::string_view line);
+    nlohmann::json answer(const Request& request);
+    nlohmann::json status();
+    nlohmann::json rules() const;
+    nlohmann::json edit(const Request& request);
+    nlohmann::json remove(int number);
+    nlohmann::json put_in_force(const std::vector<Rule>& own, std::vector<std::string> did);
+
+    EventLoop& loop_;
+    Config config_;
+    PolicyPaths policy_paths_;
+    std::string socket_path_;
+    Features features_;
+    Policy policy_;
+    std::string policy_error_;
+    std::string reason_;  // of being idle
+    int seconds_idle_ = 0;
+    std::unique_ptr<ControlServer> control_;
+    std::unique_ptr<PolicyWatch> watch_;
+    std::unique_ptr<Session> session_;
+    EventSource ticking_;
+    EventSource lost_;
+};
+
+}  // namespace smc_steer
+
+#endif  // SMC_STEER_AGENT_DAEMON_AGENT_H

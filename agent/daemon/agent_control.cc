@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+// The agent's answers on the control socket.
+#include <fmt/format.h>
+
+#include "agent/base/version.h"
+#include "agent/daemon/agent.h"
+#include "agent/policy/edit.h"
+#include "agent/policy/verdicts.h"
+
+namespace smc_steer {
+
+using nlohmann::json;
+
+ControlServer::Answer Agent::handle(std::string_view line) {
+    auto request = parse_request(line);
+    if (!request) return {to_line(error_answer(request.error().message)), true};
+    return {to_line(answer(*request)), false};
+}
+
+json Agent::answer(const Request& request) {
+    switch (request.command) {
+        case Command::status:
+            return status();
+        case Command::rules:
+            return rules();
+        case Command::peers:
+            return {{"ok", true}, {"peers", session_ ? session_->report_peers() : json::array()}};
+        case Command::flows: {
+            json out = {{"flows", json::array()}, {"totals", {{"smcd", 0}, {"tcp", 0}}}};
+            if (session_) {
+                auto flows = session_->report_flows();
+                if (!flows) return error_answer(flows.error().message);
+                out = std::move(*flows);
+            }
+            out["ok"] = true;
+            return out;
+        }
+        case Command::allow:
+        case Command::deny:
+            return edit(request);
+        case Command::remove:
+            return remove(request.number);
+    }
+    return error_answer("request: not handled");
+}
+
+json Agent::status() {
+    json out = {
+        {"ok", true},
+        {"kernel", features_.kernel},
+        {"agent", kVersion},
+        {"state", session_ ? "active" : "idle"},
+        {"reason", session_ ? "" : reason_},
+        {"features",
+         {{"btf", features_.btf},
+          {"smc", features_.smc},
+          {"hs_ctrl", features_.hs_ctrl},
+          {"fmod_ret", features_.fmod_ret},
+          {"cgroup2", features_.cgroup2}}},
+        {"device", nullptr},
+        {"eid", ""},
+        {"handshake", ""},
+        {"netns", 0},
+        {"peers", 0},
+        {"same_host_addresses", 0},
+        {"counters", json::object()},
+        {"connections", {{"smcd", 0}, {"tcp", 0}, {"failed", 0}}},
+        {"ivpci", json::object()},
+        {"last_error", policy_error_},
+    };
+    if (session_) session_->report_status(out);
+    return out;
+}
+
+json Agent::rules() const {
+    json list = json::array();
+    int number = 0;
+    for (const auto& rule : policy_.rules) {
+        json ports = json::array();
+        for (const auto& range : rule.ports) ports.push_back(to_string(range));
+        list.push_back({
+            {"number", ++number},
+            {"action", to_string(rule.action)},
+            {"ports", std::move(ports)},
+            {"comment", rule.comment},
+            {"file", rule.origin.file},
+            {"line", rule.origin.line},
+            {"removable", rule.origin.file == policy_paths_.own_file()},
+        });
+    }
+    return {
+        {"ok", true},
+        {"default", to_string(policy_.default_action)},
+        {"default_from", to_string(policy_.default_origin)},
+        {"rules", std::move(list)},
+        {"last_error", policy_error_},
+    };
+}
+
+json Agent::edit(const Request& request) {
+    auto own = load_own_rules(policy_paths_);
+    if (!own) return error_answer(own.error().message + "; nothing was changed");
+    Action action = request.command == Command::allow ? Action::allow : Action::deny;
+    auto edit = add_rule(*own, action, request.ports, request.comment);
+    auto answer = put_in_force(edit.rules, edit.did);
+    if (action == Action::allow && answer["ok"] == true)
+        if (auto rule = denied_by(policy_, request.ports))
+            answer["warning"] =
+                fmt::format("deny wins: {} in {} still stands", to_string(*rule),
+                            to_string(rule->origin));
+    return answer;
+}
+
+json Agent::remove(int number) {
+    if (number < 1 || static_cast<std::size_t>(number) > policy_.rules.size())
+        return error_answer(fmt::format(
+            "there is no rule {}: 'smc-policy rules' shows the {} there are", number,
+            policy_.rules.size()));
+    const Rule& rule = policy_.rules[number - 1];
+    if (rule.origin.file != policy_paths_.own_file())
+        return error_answer(fmt::format("rule {} ({}) is from {}: edit it there", number,
+                                        to_string(rule), to_string(rule.origin)));
+    auto own = load_own_rules(policy_paths_);
+    if (!own) return error_answer(own.error().message + "; nothing was changed");
+    auto edit = remove_rule(*own, rule);
+    if (edit.did.empty())
+        return error_answer(fmt::format("rule {} is not in {} any more", number,
+                                        policy_paths_.own_file()));
+    return put_in_force(edit.rules, edit.did);
+}
+
+json Agent::put_in_force(const std::vector<Rule>& own, std::vector<std::string> did) {
+    // Files that do not load would keep the old rules in force, edit or not: say so first.
+    if (auto loads = load_policy(policy_paths_); !loads)
+        return error_answer(loads.error().message + "; nothing was changed");
+    if (auto saved = save_own_rules(policy_paths_, own); !saved)
+        return error_answer(saved.error().message + "; nothing was changed");
+    reload_policy();
+    if (!policy_error_.empty()) return error_answer(policy_error_);
+    return {{"ok", true}, {"did", did}};
+}
+
+}  // namespace smc_steer

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// agent.yaml. Pure.
+#ifndef SMC_STEER_AGENT_DAEMON_CONFIG_H
+#define SMC_STEER_AGENT_DAEMON_CONFIG_H
+
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "agent/base/result.h"
+
+namespace smc_steer {
+
+enum class WhenUnsupported { exit, idle };
+
+struct Config {
+    std::string device = "auto";  // or a path
+    int wmem = 1 << 20;           // bytes, net.smc.wmem is raised to it
+    int rmem = 1 << 20;
+    std::vector<std::string> cgroups{"/"};  // below /sys/fs/cgroup
+    std::set<std::string> exclude_interfaces;
+    std::string eid = "auto";  // or an EID
+    WhenUnsupported when_unsupported = WhenUnsupported::exit;
+};
+
+// `name` is what errors call the file: "name:line: key: what". An empty text is the defaults.
+Result<Config> parse_config(std::string_view text, const std::string& name);
+
+// Bytes: "65536", "64KiB", "1MiB" ("K" and "M" mean the same); SMC's sysctls take 16 KiB to
+// 1 GiB.
+Result<int> parse_size(std::string_view text);
+
+}  // namespace smc_steer
+
+#endif  // SMC_STEER_AGENT_DAEMON_CONFIG_H

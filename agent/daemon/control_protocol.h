@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// What smc-policy and smc-agent say to each other: one JSON object per line, each way. Pure.
+//
+//   {"cmd":"status"}  likewise peers, rules, flows
+//   {"cmd":"allow","ports":"8000-8100","comment":"why"}  likewise deny; comment may be absent
+//   {"cmd":"remove","number":3}  a rule's number as "rules" shows it
+//
+// Answers: {"ok":true, ...} or {"ok":false,"error":"one line"}.
+#ifndef SMC_STEER_AGENT_DAEMON_CONTROL_PROTOCOL_H
+#define SMC_STEER_AGENT_DAEMON_CONTROL_PROTOCOL_H
+
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "agent/policy/rule.h"
+
+namespace smc_steer {
+
+inline constexpr std::size_t kRequestMost = 64 << 10;  // bytes, newline included
+inline constexpr const char* kDefaultSocket = "/run/smc-steer/agent.sock";
+
+enum class Command { status, peers, rules, flows, allow, deny, remove };
+
+struct Request {
+    Command command = Command::status;
+    PortRange ports;      // allow, deny
+    std::string comment;  // allow, deny
+    int number = 0;       // remove
+};
+
+// `line` without the newline. Unknown commands and members are errors.
+Result<Request> parse_request(std::string_view line);
+
+nlohmann::json error_answer(const std::string& message);
+
+// One line with its newline. Text that is not UTF-8 (a host name, a comment) is replaced.
+std::string to_line(const nlohmann::json& answer);
+
+}  // namespace smc_steer
+
+#endif  // SMC_STEER_AGENT_DAEMON_CONTROL_PROTOCOL_H

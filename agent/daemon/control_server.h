@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// The control socket: AF_UNIX stream, root only.
+#ifndef SMC_STEER_AGENT_DAEMON_CONTROL_SERVER_H
+#define SMC_STEER_AGENT_DAEMON_CONTROL_SERVER_H
+
+#include <functional>
+#include <list>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "agent/base/event_loop.h"
+#include "agent/base/unique_fd.h"
+
+namespace smc_steer {
+
+// Clients are served from the loop and never waited for: one that stalls costs a descriptor
+// until its ten seconds are over. 32 at a time.
+class ControlServer {
+   public:
+    // One request line (no newline) to one answer line (with newline), and whether the
+    // connection is to be closed after it.
+    struct Answer {
+        std::string line;
+        bool close = false;
+    };
+    using Handler = std::function<Answer(std::string_view)>;
+
+    // EADDRINUSE in the error: another agent serves `path`. A socket that a dead agent left
+    // is replaced. The directory is made with mode 0755 if it is missing.
+    static Result<std::unique_ptr<ControlServer>> listen(EventLoop& loop, const std::string& path,
+                                                         Handler handler);
+    ~ControlServer();
+    ControlServer(const ControlServer&) = delete;
+    ControlServer& operator=(const ControlServer&) = delete;
+
+   private:
+    struct Client {
+        UniqueFd fd;
+        std::string in;
+        std::string out;
+        bool closing = false;
+        EventSource io;
+        EventSource patience;
+    };
+    using ClientRef = std::list<Client>::iterator;
+
+    ControlServer(EventLoop& loop, std::string path, Handler handler)
+        : loop_(loop), path_(std::move(path)), handler_(std::move(handler)) {}
+    void accept_one();
+    void serve(ClientRef client, std::uint32_t events);
+    bool read_some(Client& client);  // false: nothing more will come
+    void answer_lines(Client& client);
+    bool write_some(Client& client);  // false: broken
+
+    EventLoop& loop_;
+    std::string path_;
+    Handler handler_;
+    UniqueFd lock_;
+    UniqueFd listener_;
+    EventSource listening_;
+    std::list<Client> clients_;
+};
+
+}  // namespace smc_steer
+
+#endif  // SMC_STEER_AGENT_DAEMON_CONTROL_SERVER_H

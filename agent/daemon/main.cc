@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+// smc-agent: flags, signals, exit codes.
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+#include <systemd/sd-daemon.h>
+
+#include <CLI/CLI.hpp>
+#include <csignal>
+#include <cstdio>
+
+#include "agent/base/log.h"
+#include "agent/base/version.h"
+#include "agent/daemon/agent.h"
+#include "agent/daemon/files.h"
+
+namespace smc_steer {
+namespace {
+
+constexpr const char* kExamples = R"(
+Without a configuration or policy file the defaults hold: the first ivpci device, 1MiB
+buffers, every program, every port but 22.
+
+Exit codes: 0 stopped by a signal, 1 failed, 2 wrong flag, configuration or policy,
+3 the kernel or the device is missing (unless the configuration says
+'when_unsupported: idle').
+
+Examples:
+  smc-agent                                   as the systemd unit does
+  smc-agent --check --policy ./policy.yaml    is this policy good?
+  smc-agent --log-level debug                 what is it doing?
+  smc-policy status                           what has it done?)";
+
+struct Flags {
+    std::string config = "/etc/smc-steer/agent.yaml";
+    std::string policy = "/etc/smc-steer/policy.yaml";
+    std::string socket = kDefaultSocket;
+    std::string log_level = "info";
+    bool check = false;
+    bool config_named = false;
+    bool policy_named = false;
+};
+
+int usage_error(const std::string& message) {
+    fmt::print(stderr, "smc-agent: {}\n", message);
+    return kExitUsage;
+}
+
+// Value: go on; error: the exit code.
+tl::expected<Flags, int> parse_flags(int argc, char** argv) {
+    Flags flags;
+    CLI::App app{"smc-agent: TCP between guests of one host through shared memory", "smc-agent"};
+    auto* config = app.add_option("--config", flags.config, "configuration file")
+                       ->capture_default_str()
+                       ->type_name("FILE");
+    auto* policy = app.add_option("--policy", flags.policy,
+                                  "policy file; policy.d/*.yaml beside it count too")
+                       ->capture_default_str()
+                       ->type_name("FILE");
+    app.add_option("--socket", flags.socket, "control socket")
+        ->capture_default_str()
+        ->type_name("PATH");
+    app.add_option("--log-level", flags.log_level,
+                   "trace, debug, info, warn, error, critical or off")
+        ->capture_default_str()
+        ->type_name("LEVEL");
+    app.add_flag("--check", flags.check, "check configuration and policy, then exit");
+    app.set_version_flag("--version", std::string("smc-agent ") + kVersion);
+    app.footer(kExamples);
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::Success& e) {
+        return tl::unexpected(app.exit(e));
+    } catch (const CLI::ParseError& e) {
+        return tl::unexpected(usage_error(fmt::format("{}; see smc-agent --help", e.what())));
+    }
+    flags.config_named = config->count() > 0;
+    flags.policy_named = policy->count() > 0;
+    return flags;
+}
+
+Result<Config> load_config(const Flags& flags) {
+    auto text = read_file(flags.config);
+    if (!text) return tl::unexpected(text.error());
+    if (!*text && flags.config_named) return fail("{}: no such file", flags.config);
+    return parse_config(text->value_or(""), flags.config);
+}
+
+int check(const PolicyPaths& paths) {
+    auto policy = load_policy(paths);
+    if (!policy) return usage_error(policy.error().message);
+    fmt::print("configuration and policy are good: default {}, {} rules\n",
+               to_string(policy->default_action), policy->rules.size());
+    return 0;
+}
+
+int serve(const Flags& flags, const Config& config, const PolicyPaths& paths) {
+    auto loop = EventLoop::create();
+    if (!loop) {
+        spdlog::error("{}", loop.error().message);
+        return kExitFailed;
+    }
+    Agent agent(*loop, config, paths, flags.socket);
+    // Before anything is changed: a signal from now on means an orderly end.
+    auto stop = [&] { loop->exit(0); };
+    auto term = loop->on_signal(SIGTERM, stop);
+    auto interrupt = loop->on_signal(SIGINT, stop);
+    auto hangup = loop->on_signal(SIGHUP, [&] { agent.reload_policy(); });
+    for (const auto* source : {&term, &interrupt, &hangup}) {
+        if (!*source) {
+            spdlog::error("{}", source->error().message);
+            return kExitFailed;
+        }
+    }
+    if (auto code = agent.start()) return *code;
+    auto code = loop->run();
+    sd_notify(0, "STOPPING=1");
+    if (!code) {
+        spdlog::error("{}", code.error().message);
+        return kExitFailed;
+    }
+    return *code;
+}
+
+int run(int argc, char** argv) {
+    auto flags = parse_flags(argc, argv);
+    if (!flags) return flags.error();
+    auto level = parse_log_level(flags->log_level);
+    if (!level) return usage_error(level.error().message);
+    auto config = load_config(*flags);
+    if (!config) return usage_error(config.error().message);
+    PolicyPaths paths{flags->policy, flags->policy_named};
+    if (flags->check) return check(paths);
+    log_init("smc-agent", *level);
+    return serve(*flags, *config, paths);
+}
+
+}  // namespace
+}  // namespace smc_steer
+
+int main(int argc, char** argv) { return smc_steer::run(argc, argv); }

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/daemon/namespaces.h"
+
+#include <spdlog/spdlog.h>
+#include <sys/epoll.h>
+
+namespace smc_steer {
+namespace {
+
+template <typename T>
+Result<void> keep(Result<T> opened, std::unique_ptr<T>& place) {
+    if (!opened) return tl::unexpected(opened.error());
+    place = std::make_unique<T>(std::move(*opened));
+    return {};
+}
+
+}  // namespace
+
+Namespaces::Namespaces(EventLoop& loop, SmcSysctls sysctls,
+                       std::set<std::string> excluded_interfaces,
+                       std::function<void()> on_addresses)
+    : loop_(loop),
+      sysctls_(std::move(sysctls)),
+      excluded_interfaces_(std::move(excluded_interfaces)),
+      on_addresses_(std::move(on_addresses)) {}
+
+Result<Namespaces::Covered> Namespaces::cover(const std::string& path, NetnsId id) {
+    auto fd = open_netns(path, id);
+    if (!fd) return tl::unexpected(fd.error());
+    Covered covered;
+    covered.fd = std::move(*fd);
+    auto done = run_in_netns(covered.fd, [&]() -> Result<void> {
+        if (auto r = keep(SmcNetlink::open(), covered.smc); !r) return r;
+        if (auto r = keep(DiagSocket::open(), covered.diag); !r) return r;
+        if (auto r = keep(OwnAddresses::open(), covered.addresses); !r) return r;
+        // Last: after it there is nothing left that can fail and would leave it set.
+        auto saved = apply_sysctls(sysctls_);
+        if (!saved) return tl::unexpected(saved.error());
+        covered.saved = *saved;
+        return {};
+    });
+    if (!done) return tl::unexpected(done.error());
+
+    // What a namespace did before we came is not ours to report; one that is born under us
+    // has done nothing before.
+    if (first_scan_)
+        if (auto stats = covered.smc->stats()) covered.baseline = std::move(*stats);
+    auto* addresses = covered.addresses.get();
+    auto news = loop_.on_io(addresses->fd(), EPOLLIN, [this, addresses](std::uint32_t) {
+        addresses->drain();
+        on_addresses_();
+    });
+    if (!news) return tl::unexpected(news.error());
+    covered.news = std::move(*news);
+    return covered;
+}
+
+bool Namespaces::scan() {
+    auto found = list_netns();
+    bool changed = false;
+    for (auto it = covered_.begin(); it != covered_.end();) {
+        if (found.contains(it->first)) {
+            ++it;
+            continue;
+        }
+        forget(it->second);
+        it = covered_.erase(it);
+        changed = true;
+    }
+    std::erase_if(given_up_, [&](const NetnsId& id) { return !found.contains(id); });
+    for (const auto& [id, path] : found) {
+        if (covered_.contains(id) || given_up_.contains(id)) continue;
+        auto covered = cover(path, id);
+        if (!covered) {
+            spdlog::warn("network namespace net:[{}] stays plain TCP: {}", id.inode,
+                         covered.error().message);
+            given_up_.insert(id);
+            continue;
+        }
+        covered_.emplace(id, std::move(*covered));
+        spdlog::debug("network namespace net:[{}] is covered", id.inode);
+        changed = true;
+    }
+    first_scan_ = false;
+    return changed;
+}
+
+void Namespaces::forget(Covered& covered) {
+    if (auto stats = covered.smc->stats()) departed_ += outcome_since(covered.baseline, *stats);
+}
+
+void Namespaces::restore() {
+    for (auto& [id, covered] : covered_) {
+        auto done = run_in_netns(covered.fd, [&] { return restore_sysctls(sysctls_, covered.saved); });
+        if (!done)
+            spdlog::warn("network namespace net:[{}] keeps some of our settings: {}", id.inode,
+                         done.error().message);
+        forget(covered);
+    }
+    covered_.clear();
+}
+
+std::set<Address> Namespaces::addresses() {
+    std::set<Address> all;
+    for (auto& [id, covered] : covered_) {
+        auto list = covered.addresses->list();
+        if (!list) {
+            spdlog::warn("network namespace net:[{}]: {}", id.inode, list.error().message);
+            continue;
+        }
+        all.merge(publishable(*list, excluded_interfaces_));
+    }
+    return all;
+}
+
+SmcOutcome Namespaces::outcome() {
+    SmcOutcome sum = departed_;
+    for (auto& [id, covered] : covered_)
+        if (auto stats = covered.smc->stats()) sum += outcome_since(covered.baseline, *stats);
+    return sum;
+}
+
+Result<std::vector<Namespaces::NamedFlow>> Namespaces::flows(
+    const std::function<bool(const Address&)>& same_host) {
+    std::vector<NamedFlow> all;
+    for (auto& [id, covered] : covered_) {
+        auto smc = covered.diag->smc();
+        if (!smc) return tl::unexpected(smc.error());
+        auto tcp = covered.diag->tcp();
+        if (!tcp) return tl::unexpected(tcp.error());
+        for (auto& flow : join_flows(*smc, *tcp, same_host)) all.push_back({id.inode, flow});
+    }
+    return all;
+}
+
+}  // namespace smc_steer

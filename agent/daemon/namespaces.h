@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every network namespace of the guest: SMC's settings in it, its addresses, its statistics.
+#ifndef SMC_STEER_AGENT_DAEMON_NAMESPACES_H
+#define SMC_STEER_AGENT_DAEMON_NAMESPACES_H
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "agent/base/event_loop.h"
+#include "agent/kernel/flows.h"
+#include "agent/kernel/netns.h"
+#include "agent/kernel/smc_netlink.h"
+#include "agent/kernel/smc_sysctls.h"
+#include "agent/peers/own_addresses.h"
+
+namespace smc_steer {
+
+// A namespace is covered from the scan that finds it to the one that does not: our
+// descriptor keeps it alive until then, at most a scan's period longer than without us.
+class Namespaces {
+   public:
+    // `on_addresses`: some namespace's addresses may have changed.
+    Namespaces(EventLoop& loop, SmcSysctls sysctls, std::set<std::string> excluded_interfaces,
+               std::function<void()> on_addresses);
+
+    // Covers what is new, forgets what is gone. Value: did anything change. A namespace that
+    // cannot be covered is named in the log once and left alone.
+    bool scan();
+    // Puts everything back. What cannot be put back is logged.
+    void restore();
+
+    std::size_t size() const { return covered_.size(); }
+    // Of all namespaces.
+    std::set<Address> addresses();
+    // Since start (namespaces that were there) or birth, gone namespaces included.
+    SmcOutcome outcome();
+
+    struct NamedFlow {
+        ino_t netns;  // the number in "net:[N]"
+        Flow flow;
+    };
+    Result<std::vector<NamedFlow>> flows(const std::function<bool(const Address&)>& same_host);
+
+   private:
+    struct Covered {
+        UniqueFd fd;
+        SavedSysctls saved;
+        std::unique_ptr<SmcNetlink> smc;
+        std::unique_ptr<DiagSocket> diag;
+        std::unique_ptr<OwnAddresses> addresses;
+        SmcStats baseline;
+        EventSource news;
+    };
+    Result<Covered> cover(const std::string& path, NetnsId id);
+    void forget(Covered& covered);
+
+    EventLoop& loop_;
+    SmcSysctls sysctls_;
+    std::set<std::string> excluded_interfaces_;
+    std::function<void()> on_addresses_;
+    bool first_scan_ = true;
+    std::map<NetnsId, Covered> covered_;
+    std::set<NetnsId> given_up_;
+    SmcOutcome departed_;
+};
+
+}  // namespace smc_steer
+
+#endif  // SMC_STEER_AGENT_DAEMON_NAMESPACES_H

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the agent does while it is active: from a supported kernel and a device to steered
+// sockets, and back to the machine as it was.
+#ifndef SMC_STEER_AGENT_DAEMON_SESSION_H
+#define SMC_STEER_AGENT_DAEMON_SESSION_H
+
+#include <functional>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "agent/base/event_loop.h"
+#include "agent/daemon/config.h"
+#include "agent/daemon/namespaces.h"
+#include "agent/kernel/datapath.h"
+#include "agent/peers/device.h"
+#include "agent/peers/same_host.h"
+#include "agent/policy/rule.h"
+
+namespace smc_steer {
+
+class Session {
+   public:
+    // `on_lost` is called once, from the loop, when the device has gone; the session is to be
+    // destroyed then, but not inside the call. On failure everything is as before.
+    static Result<std::unique_ptr<Session>> start(EventLoop& loop, const Config& config,
+                                                  const Policy& policy,
+                                                  std::function<void()> on_lost);
+    // Undoes in the order that never leaves a steered socket without the rest. Established
+    // connections live on.
+    ~Session();
+    Session(const Session&) = delete;
+    Session& operator=(const Session&) = delete;
+
+    Result<void> set_policy(const Policy& policy);
+
+    // Once a second: the lease, namespaces that came and went, cgroups that appeared, and a
+    // look at the region in case a doorbell was missed.
+    void tick();
+
+    // For the control socket; names are stable, smc-policy --help documents them.
+    void report_status(nlohmann::json& out);
+    nlohmann::json report_peers() const;
+    Result<nlohmann::json> report_flows();
+
+   private:
+    Session(EventLoop& loop, const Config& config, std::function<void()> on_lost, Device device)
+        : loop_(loop),
+          config_(config),
+          on_lost_(std::move(on_lost)),
+          device_(std::move(device)) {}
+
+    Result<void> bring_up(const Policy& policy);
+    Result<void> add_eid();
+    Result<void> renew_lease();
+    void add_workloads();
+    void update_addresses();
+    void update_peers();
+    void on_device(std::uint32_t events);
+
+    EventLoop& loop_;
+    Config config_;
+    std::function<void()> on_lost_;
+    Device device_;
+    ivpci_info info_{};
+    std::unique_ptr<Datapath> datapath_;
+    std::unique_ptr<Namespaces> namespaces_;
+    std::unique_ptr<SmcNetlink> smc_;  // of our own namespace, for the EID
+    std::string eid_;
+    bool remove_eid_ = false;
+    std::set<std::string> missing_cgroups_;
+    bool published_ = false;
+    std::set<Address> own_addresses_;
+    PeerTable peers_;
+    SameHost same_host_;
+    EventSource device_events_;
+};
+
+}  // namespace smc_steer
+
+#endif  // SMC_STEER_AGENT_DAEMON_SESSION_H

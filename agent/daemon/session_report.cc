@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a session tells the control socket.
+#include <fmt/format.h>
+
+#include "agent/daemon/session.h"
+
+namespace smc_steer {
+namespace {
+
+using nlohmann::json;
+
+std::string hex(std::uint64_t value) { return fmt::format("{:#018x}", value); }
+
+std::string uuid_text(const unsigned char (&uuid)[16]) {
+    std::string text;
+    for (int i = 0; i < 16; i++) {
+        if (i == 4 || i == 6 || i == 8 || i == 10) text += '-';
+        text += fmt::format("{:02x}", uuid[i]);
+    }
+    return text;
+}
+
+json stats_json(const ivpci_stats& s) {
+    return {
+        {"dmbs", s.dmbs},
+        {"dmbs_parked", s.dmbs_parked},
+        {"dmb_bytes", s.dmb_bytes},
+        {"chunks", s.chunks},
+        {"attachments", s.attachments},
+        {"registered", s.registered},
+        {"refused_full", s.refused_full},
+        {"refused_index", s.refused_index},
+        {"refused_peer", s.refused_peer},
+        {"bytes_sent", s.bytes_sent},
+        {"signals_sent", s.signals_sent},
+        {"doorbells_sent", s.doorbells_sent},
+        {"doorbells_skipped", s.doorbells_skipped},
+        {"ring_overflows", s.ring_overflows},
+        {"interrupts", s.interrupts},
+        {"signals_received", s.signals_received},
+        {"full_scans", s.full_scans},
+        {"events_sent", s.events_sent},
+        {"events_received", s.events_received},
+        {"peers_lost", s.peers_lost},
+    };
+}
+
+}  // namespace
+
+void Session::report_status(json& out) {
+    out["device"] = {
+        {"path", device_.path()},
+        {"slot", info_.slot},
+        {"slots", info_.slots},
+        {"generation", info_.generation},
+        {"gid", hex(info_.gid)},
+        {"vectors", info_.vectors},
+        {"fabric_id", info_.fabric_id},
+        {"region", {{"uuid", uuid_text(info_.uuid)}, {"size", info_.size}}},
+    };
+    out["eid"] = eid_;
+    out["handshake"] = datapath_->handshake_name();
+    out["netns"] = namespaces_->size();
+    std::size_t live = 0;
+    for (const auto& [slot, peer] : peers_) live += peer.membership.state == IVPCI_SLOT_LIVE;
+    out["peers"] = live;
+    out["same_host_addresses"] = same_host_.addresses.size();
+
+    json counters = json::object();
+    std::uint64_t same_host_tcp = 0;
+    if (auto values = datapath_->stores().counters()) {
+        for (unsigned i = 0; i < values->size(); i++)
+            counters[std::string(counter_name(static_cast<steer_counter>(i)))] = (*values)[i];
+        same_host_tcp = (*values)[STEER_ESTABLISHED_TCP];
+    }
+    out["counters"] = std::move(counters);
+    auto outcome = namespaces_->outcome();
+    out["connections"] = {
+        {"smcd", outcome.smcd},
+        {"tcp", same_host_tcp + outcome.failed},
+        {"failed", outcome.failed},
+    };
+    auto stats = device_.stats();
+    out["ivpci"] = stats ? stats_json(*stats) : json::object();
+}
+
+json Session::report_peers() const {
+    json list = json::array();
+    for (const auto& [slot, peer] : peers_) {
+        json addresses = json::array();
+        for (const auto& address : peer.bulletin.addresses) addresses.push_back(to_string(address));
+        auto version = peer.bulletin.agent_version;
+        list.push_back({
+            {"slot", slot},
+            {"generation", peer.membership.generation},
+            {"gid", hex(peer.membership.gid)},
+            {"state", slot_state_name(peer.membership.state)},
+            {"name", peer.bulletin.name},
+            {"agent", version ? fmt::format("{}.{}.{}", version >> 16, version >> 8 & 0xff,
+                                            version & 0xff)
+                              : ""},
+            {"addresses", std::move(addresses)},
+        });
+    }
+    return list;
+}
+
+Result<json> Session::report_flows() {
+    auto flows = namespaces_->flows(
+        [this](const Address& address) { return same_host_.addresses.contains(address); });
+    if (!flows) return tl::unexpected(flows.error());
+    json list = json::array();
+    std::uint64_t smcd = 0, tcp = 0;
+    for (const auto& [netns, flow] : *flows) {
+        smcd += flow.mode == FlowMode::smcd;
+        tcp += flow.mode == FlowMode::tcp || flow.mode == FlowMode::fallback;
+        list.push_back({
+            {"netns", netns},
+            {"local", to_string(flow.addresses.local, flow.addresses.local_port)},
+            {"peer", to_string(flow.addresses.peer, flow.addresses.peer_port)},
+            {"mode", to_string(flow.mode)},
+            {"reason", flow.reason ? fmt::format("{:#010x}", flow.reason) : ""},
+            {"reason_text", reason_text(flow.reason)},
+            {"uid", flow.uid},
+            {"inode", flow.inode},
+        });
+    }
+    return json{{"flows", std::move(list)}, {"totals", {{"smcd", smcd}, {"tcp", tcp}}}};
+}
+
+}  // namespace smc_steer

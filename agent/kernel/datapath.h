@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+// The three BPF objects in the kernel: loading, attaching in the right order, undoing.
+#ifndef SMC_STEER_AGENT_KERNEL_DATAPATH_H
+#define SMC_STEER_AGENT_KERNEL_DATAPATH_H
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "agent/kernel/bpf_object.h"
+#include "agent/kernel/stores.h"
+#include "agent/kernel/struct_ops.h"
+
+namespace smc_steer {
+
+// Nothing is attached by load(). Attach flows, handshake, steer in this order: steer makes
+// new sockets SMC sockets, and all else must be in place by then. The destructor undoes in
+// the reverse order. What a dead process leaves: steer and flows go with it (links, not
+// pinned), the handshake's registration stays.
+class Datapath {
+   public:
+    static Result<std::unique_ptr<Datapath>> load();
+    ~Datapath();
+    Datapath(const Datapath&) = delete;
+    Datapath& operator=(const Datapath&) = delete;
+
+    Stores& stores() { return *stores_; }
+
+    // Counts connections of every process: attached to the root of the cgroup2 tree.
+    Result<void> attach_flows();
+    // Registers under handshake_name(), beside what a crashed agent left, if it did.
+    Result<void> register_handshake();
+    const std::string& handshake_name() const { return handshake_name_; }
+    // Once no network namespace names them any more. Value: how many there were.
+    Result<int> drop_stale_handshakes();
+    Result<void> attach_steer();
+
+    void detach_steer();
+    void unregister_handshake();
+
+   private:
+    Datapath(BpfObject steer, BpfObject handshake, BpfObject flows)
+        : steer_(std::move(steer)), handshake_(std::move(handshake)), flows_(std::move(flows)) {}
+
+    SharedMaps shared_;
+    BpfObject steer_;
+    BpfObject handshake_;
+    BpfObject flows_;
+    std::unique_ptr<Stores> stores_;
+    std::string handshake_name_;
+    std::vector<Registration> stale_;
+    std::vector<BpfLink> flows_links_;
+    BpfLink handshake_link_;
+    std::vector<BpfLink> steer_links_;
+};
+
+}  // namespace smc_steer
+
+#endif  // SMC_STEER_AGENT_KERNEL_DATAPATH_H

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/kernel/smc_netlink.h"
+
+#include <linux/genetlink.h>
+#include <linux/smc.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "agent/kernel/eid.h"
+
+namespace smc_steer {
+namespace {
+
+void read_smcd(const nlattr& nest, SmcStats& stats) {
+    for_each_nested(nest, [&](int type, const nlattr& attribute) {
+        switch (type) {
+            case SMC_NLA_STATS_T_CLNT_V1_SUCC:
+            case SMC_NLA_STATS_T_CLNT_V2_SUCC:
+                stats.smcd_client += attribute_u64(attribute);
+                break;
+            case SMC_NLA_STATS_T_SRV_V1_SUCC:
+            case SMC_NLA_STATS_T_SRV_V2_SUCC:
+                stats.smcd_server += attribute_u64(attribute);
+                break;
+            default:
+                break;
+        }
+    });
+}
+
+void read_stats(const nlattr& nest, SmcStats& stats) {
+    for_each_nested(nest, [&](int type, const nlattr& attribute) {
+        if (type == SMC_NLA_STATS_SMCD_TECH) read_smcd(attribute, stats);
+        if (type == SMC_NLA_STATS_CLNT_HS_ERR_CNT || type == SMC_NLA_STATS_SRV_HS_ERR_CNT)
+            stats.handshake_errors += attribute_u64(attribute);
+    });
+}
+
+void read_fallback(const nlattr& nest, SmcStats& stats) {
+    bool server = false;
+    std::uint32_t reason = 0;
+    std::uint16_t count = 0;
+    for_each_nested(nest, [&](int type, const nlattr& attribute) {
+        if (type == SMC_NLA_FBACK_STATS_TYPE) server = mnl_attr_get_u8(&attribute) != 0;
+        if (type == SMC_NLA_FBACK_STATS_RSN_CODE) reason = attribute_u32(attribute);
+        if (type == SMC_NLA_FBACK_STATS_RSN_CNT) count = mnl_attr_get_u16(&attribute);
+    });
+    if (reason) (server ? stats.fallbacks_server : stats.fallbacks_client)[reason] = count;
+}
+
+// The kernel's counters are 16 bits wide and wrap: so does the difference.
+void add_fallbacks(const std::map<std::uint32_t, std::uint16_t>& then,
+                   const std::map<std::uint32_t, std::uint16_t>& now, SmcOutcome& outcome) {
+    for (const auto& [reason, count] : now) {
+        auto before = then.find(reason);
+        std::uint16_t grown = count - (before == then.end() ? 0 : before->second);
+        (reason == kReasonPeerNoSmc ? outcome.not_agreed : outcome.failed) += grown;
+    }
+}
+
+}  // namespace
+
+SmcOutcome& SmcOutcome::operator+=(const SmcOutcome& other) {
+    smcd += other.smcd;
+    not_agreed += other.not_agreed;
+    failed += other.failed;
+    return *this;
+}
+
+SmcOutcome outcome_since(const SmcStats& then, const SmcStats& now) {
+    SmcOutcome outcome;
+    outcome.smcd = now.smcd_client + now.smcd_server - then.smcd_client - then.smcd_server;
+    add_fallbacks(then.fallbacks_client, now.fallbacks_client, outcome);
+    add_fallbacks(then.fallbacks_server, now.fallbacks_server, outcome);
+    return outcome;
+}
+
+// net/smc/smc_clc.h, SMC_CLC_DECL_*
+std::string reason_text(std::uint32_t reason) {
+    switch (reason) {
+        case 0:
+            return "";
+        case 0x01010000:
+            return "out of memory";
+        case kReasonPeerNoSmc:
+            return "not agreed in the TCP handshake";
+        case 0x03020000:
+            return "IPsec is in use";
+        case 0x03030000:
+        case 0x03030001:
+        case 0x03030007:
+            return "no SMC-D device";
+        case 0x03030006:
+        case 0x03030008:
+            return "no common EID";
+        case 0x03040000:
+            return "no common SMC mode";
+        case 0x03060000:
+            return "a socket option SMC does not have";
+        case 0x030d0000:
+            return "the device has no DMB left";
+        case 0x04000000:
+            return "the handshake went out of step";
+        case 0x05000000:
+            return "the peer declined";
+        default:
+            return "";
+    }
+}
+
+Result<SmcNetlink> SmcNetlink::open() {
+    auto socket = NetlinkSocket::open(NETLINK_GENERIC);
+    if (!socket) return tl::unexpected(socket.error());
+
+    NetlinkRequest request(GENL_ID_CTRL, NLM_F_ACK);
+    auto& genl = request.extra<genlmsghdr>();
+    genl.cmd = CTRL_CMD_GETFAMILY;
+    genl.version = 1;
+    mnl_attr_put_strz(request.header, CTRL_ATTR_FAMILY_NAME, SMC_GENL_FAMILY_NAME);
+    std::uint16_t family = 0;
+    auto answer = socket->talk(*request.header, [&](const nlmsghdr& message) {
+        for_each_attribute(message, sizeof(genlmsghdr), [&](int type, const nlattr& attribute) {
+            if (type == CTRL_ATTR_FAMILY_ID) family = mnl_attr_get_u16(&attribute);
+        });
+    });
+    if (!answer) return tl::unexpected(answer.error());
+    if (*answer || !family)
+        return fail_errno(*answer ? *answer : ENOENT, "no generic netlink family {}",
+                          SMC_GENL_FAMILY_NAME);
+    return SmcNetlink(std::move(*socket), family);
+}
+
+Result<int> SmcNetlink::ueid_request(std::uint8_t command, const std::string& eid) {
+    NetlinkRequest request(family_, NLM_F_ACK);
+    auto& genl = request.extra<genlmsghdr>();
+    genl.cmd = command;
+    genl.version = SMC_GENL_FAMILY_VERSION;
+    // 32 characters and a NUL: the kernel takes no other length.
+    mnl_attr_put_strz(request.header, SMC_NLA_EID_TABLE_ENTRY, pad_eid(eid).c_str());
+    return socket_.talk(*request.header);
+}
+
+Result<bool> SmcNetlink::add_ueid(const std::string& eid) {
+    auto answer = ueid_request(SMC_NETLINK_ADD_UEID, eid);
+    if (!answer) return tl::unexpected(answer.error());
+    if (*answer == EEXIST) return false;
+    if (*answer == ERANGE) {
+        // The kernel looks at the table's size first, and only then for a double.
+        auto there = has_ueid(eid);
+        if (!there) return tl::unexpected(there.error());
+        if (*there) return false;
+        return fail_errno(ERANGE,
+                          "cannot add EID '{}': the kernel's table of {} is full; 'smcd ueid del' "
+                          "makes room",
+                          eid, SMC_MAX_UEID);
+    }
+    if (*answer) return fail_errno(*answer, "cannot add EID '{}'", eid);
+    return true;
+}
+
+Result<void> SmcNetlink::remove_ueid(const std::string& eid) {
+    auto answer = ueid_request(SMC_NETLINK_REMOVE_UEID, eid);
+    if (!answer) return tl::unexpected(answer.error());
+    if (*answer && *answer != ENOENT) return fail_errno(*answer, "cannot remove EID '{}'", eid);
+    return {};
+}
+
+Result<int> SmcNetlink::dump(std::uint8_t command, const NetlinkSocket::OnMessage& on_message) {
+    NetlinkRequest request(family_, NLM_F_DUMP);
+    auto& genl = request.extra<genlmsghdr>();
+    genl.cmd = command;
+    genl.version = SMC_GENL_FAMILY_VERSION;
+    return socket_.talk(*request.header, on_message);
+}
+
+Result<bool> SmcNetlink::has_ueid(const std::string& eid) {
+    bool found = false;
+    auto answer = dump(SMC_NETLINK_DUMP_UEID, [&](const nlmsghdr& message) {
+        for_each_attribute(message, sizeof(genlmsghdr), [&](int type, const nlattr& attribute) {
+            std::string_view text(static_cast<const char*>(mnl_attr_get_payload(&attribute)),
+                                  mnl_attr_get_payload_len(&attribute));
+            if (type == SMC_NLA_EID_TABLE_ENTRY && text.starts_with(pad_eid(eid))) found = true;
+        });
+    });
+    if (!answer) return tl::unexpected(answer.error());
+    if (*answer) return fail_errno(*answer, "cannot list the EIDs");
+    return found;
+}
+
+Result<SmcStats> SmcNetlink::stats() {
+    SmcStats stats;
+    auto read = [&](const nlmsghdr& message) {
+        for_each_attribute(message, sizeof(genlmsghdr), [&](int type, const nlattr& attribute) {
+            if (type == SMC_GEN_STATS) read_stats(attribute, stats);
+            if (type == SMC_GEN_FBACK_STATS) read_fallback(attribute, stats);
+        });
+    };
+    for (std::uint8_t command : {SMC_NETLINK_GET_STATS, SMC_NETLINK_GET_FBACK_STATS}) {
+        auto answer = dump(command, read);
+        if (!answer) return tl::unexpected(answer.error());
+        if (*answer) return fail_errno(*answer, "cannot read SMC's statistics");
+    }
+    return stats;
+}
+
+}  // namespace smc_steer
