@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+// The other contracts of include/ as numbers: /dev/ivpciN, QEMU's protocol, BPF's maps.
+#include <gtest/gtest.h>
+#include <ivpci/uapi.h>
+#include <ivshmem/protocol.h>
+#include <smc_steer/events_abi.h>
+#include <smc_steer/policy_abi.h>
+
+#include <cstddef>
+
+namespace {
+
+TEST(UapiAbi, Info) {
+    EXPECT_EQ(sizeof(ivpci_info), 56U);
+    EXPECT_EQ(offsetof(ivpci_info, version), 0U);
+    EXPECT_EQ(offsetof(ivpci_info, slot), 4U);
+    EXPECT_EQ(offsetof(ivpci_info, slots), 8U);
+    EXPECT_EQ(offsetof(ivpci_info, generation), 12U);
+    EXPECT_EQ(offsetof(ivpci_info, gid), 16U);
+    EXPECT_EQ(offsetof(ivpci_info, size), 24U);
+    EXPECT_EQ(offsetof(ivpci_info, uuid), 32U);
+    EXPECT_EQ(offsetof(ivpci_info, vectors), 48U);
+    EXPECT_EQ(offsetof(ivpci_info, fabric_id), 52U);
+}
+
+// Counters: each eight bytes, in this order.
+TEST(UapiAbi, Stats) {
+    EXPECT_EQ(sizeof(ivpci_stats), 160U);
+    EXPECT_EQ(offsetof(ivpci_stats, dmbs), 0U);
+    EXPECT_EQ(offsetof(ivpci_stats, dmbs_parked), 8U);
+    EXPECT_EQ(offsetof(ivpci_stats, dmb_bytes), 16U);
+    EXPECT_EQ(offsetof(ivpci_stats, chunks), 24U);
+    EXPECT_EQ(offsetof(ivpci_stats, attachments), 32U);
+    EXPECT_EQ(offsetof(ivpci_stats, registered), 40U);
+    EXPECT_EQ(offsetof(ivpci_stats, refused_full), 48U);
+    EXPECT_EQ(offsetof(ivpci_stats, refused_index), 56U);
+    EXPECT_EQ(offsetof(ivpci_stats, refused_peer), 64U);
+    EXPECT_EQ(offsetof(ivpci_stats, bytes_sent), 72U);
+    EXPECT_EQ(offsetof(ivpci_stats, signals_sent), 80U);
+    EXPECT_EQ(offsetof(ivpci_stats, doorbells_sent), 88U);
+    EXPECT_EQ(offsetof(ivpci_stats, doorbells_skipped), 96U);
+    EXPECT_EQ(offsetof(ivpci_stats, ring_overflows), 104U);
+    EXPECT_EQ(offsetof(ivpci_stats, interrupts), 112U);
+    EXPECT_EQ(offsetof(ivpci_stats, signals_received), 120U);
+    EXPECT_EQ(offsetof(ivpci_stats, full_scans), 128U);
+    EXPECT_EQ(offsetof(ivpci_stats, events_sent), 136U);
+    EXPECT_EQ(offsetof(ivpci_stats, events_received), 144U);
+    EXPECT_EQ(offsetof(ivpci_stats, peers_lost), 152U);
+}
+
+TEST(UapiAbi, Numbers) {
+    EXPECT_EQ(IVPCI_MMAP_BULLETIN, 0U);
+    EXPECT_EQ(IVPCI_MMAP_REGION, 0x10000000000U);
+    EXPECT_EQ(IVPCI_IOC_INFO, 0x8038b501U);
+    EXPECT_EQ(IVPCI_IOC_STATS, 0x80a0b502U);
+    EXPECT_EQ(IVPCI_IOC_PUBLISH, 0x0000b503U);
+}
+
+// QEMU 7.2, docs/specs/ivshmem-spec: these are not ours to change.
+TEST(IvshmemAbi, Numbers) {
+    EXPECT_EQ(IVSHMEM_PROTOCOL_VERSION, 0);
+    EXPECT_EQ(IVSHMEM_MSG_SHM, -1);
+    EXPECT_EQ(IVSHMEM_MSG_SIZE, 8);
+    EXPECT_EQ(IVSHMEM_ID_MAX, 65535);
+    EXPECT_EQ(IVSHMEM_REG_IVPOSITION, 8);
+    EXPECT_EQ(IVSHMEM_REG_DOORBELL, 12);
+    EXPECT_EQ(IVSHMEM_PCI_VENDOR, 0x1af4);
+    EXPECT_EQ(IVSHMEM_PCI_DEVICE, 0x1110);
+}
+
+TEST(PolicyAbi, Maps) {
+    EXPECT_EQ(sizeof(steer_control), 16U);
+    EXPECT_EQ(offsetof(steer_control, lease_until_ns), 0U);
+    EXPECT_EQ(offsetof(steer_control, agent_tgid), 8U);
+    EXPECT_EQ(sizeof(steer_policy), 65536U);
+    EXPECT_EQ(sizeof(steer_address), 16U);
+    EXPECT_EQ(sizeof(steer_peer), 8U);
+    EXPECT_EQ(offsetof(steer_peer, slot), 0U);
+    EXPECT_EQ(offsetof(steer_peer, generation), 4U);
+    EXPECT_EQ(STEER_DENY, 0);
+    EXPECT_EQ(STEER_ALLOW, 1);
+    EXPECT_EQ(STEER_IPPROTO_SMC, 256);
+    EXPECT_EQ(STEER_IPPROTO_MPTCP, 262);
+    EXPECT_EQ(STEER_TCPOPT_EXP, 254);
+}
+
+TEST(EventsAbi, Counters) {
+    EXPECT_EQ(STEER_SOCKETS_STEERED, 0);
+    EXPECT_EQ(STEER_SYN_OFFERED, 1);
+    EXPECT_EQ(STEER_SYN_NO_AGENT, 4);
+    EXPECT_EQ(STEER_SYNACK_AGREED, 5);
+    EXPECT_EQ(STEER_SYNACK_NO_AGENT, 8);
+    EXPECT_EQ(STEER_ESTABLISHED_SMC, 9);
+    EXPECT_EQ(STEER_CLOSED_OTHER, 14);
+    EXPECT_EQ(STEER_COUNTERS, 15);
+}
+
+}  // namespace
