@@ -40,7 +40,8 @@ private:
     };
 
     void on_connection();
-    Result<void> admit(UniqueFd socket);
+    // Takes the socket over unless it fails.
+    Result<void> admit(UniqueFd& socket);
     void on_client(Client& client, uint32_t events);
     void on_doorbell();
     void introduce(Client& client);

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+// Debian's unmodified QEMU as the client: the device is realized, the region is its BAR 2, its
+// death is noticed. (Doorbells through a running guest are the VM tests' business.)
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <nlohmann/json.hpp>
+
+#include "tests/broker/broker_fixture.h"
+
+namespace smc_steer::tests {
+namespace {
+
+using nlohmann::json;
+
+// QEMU's monitor protocol, one command at a time (docs/interop/qmp-spec).
+class Qmp {
+public:
+    bool connect(const std::string& path) {
+        sockaddr_un address{};
+        address.sun_family = AF_UNIX;
+        path.copy(address.sun_path, sizeof(address.sun_path) - 1);
+        if (!eventually(
+                [&] {
+                    fd_ = UniqueFd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+                    return ::connect(fd_.get(), reinterpret_cast<sockaddr*>(&address),
+                                     sizeof(address)) == 0;
+                },
+                milliseconds(20000))) {
+            return false;
+        }
+        timeval limit{20, 0};
+        setsockopt(fd_.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+        return !line().is_null() && !command({{"execute", "qmp_capabilities"}}).is_null();
+    }
+
+    // The value of "return"; null on error. Events that come in between are skipped.
+    json command(const json& what) {
+        std::string text = what.dump() + "\n";
+        if (send(fd_.get(), text.data(), text.size(), MSG_NOSIGNAL) < 0) {
+            return nullptr;
+        }
+        while (true) {
+            json answer = line();
+            if (answer.is_null() || answer.contains("error")) {
+                return nullptr;
+            }
+            if (answer.contains("return")) {
+                return answer["return"];
+            }
+        }
+    }
+
+    json monitor(const std::string& line) {
+        return command(
+            {{"execute", "human-monitor-command"}, {"arguments", {{"command-line", line}}}});
+    }
+
+private:
+    json line() {
+        std::string text;
+        char c = 0;
+        while (recv(fd_.get(), &c, 1, 0) == 1) {
+            if (c == '\n') {
+                return json::parse(text, nullptr, false);
+            }
+            text += c;
+        }
+        return nullptr;
+    }
+    UniqueFd fd_;
+};
+
+class Qemu : public BrokerTest {
+protected:
+    std::unique_ptr<Process> launch_qemu(const std::string& name, int vectors = 4) {
+        return std::make_unique<Process>(
+            std::vector<std::string>{
+                "qemu-system-x86_64", "-machine", "q35,accel=tcg", "-nodefaults", "-display",
+                "none", "-S", "-qmp", "unix:" + dir.path(name + ".qmp") + ",server=on,wait=off",
+                "-chardev", "socket,path=" + socket + ",id=c", "-device",
+                "ivshmem-doorbell,chardev=c,addr=5,vectors=" + std::to_string(vectors)},
+            dir, name);
+    }
+};
+
+TEST_F(Qemu, RealizesTheDeviceAndIsMissedWhenKilled) {
+    start();
+    auto watcher = member();
+    auto qemu = launch_qemu("qemu");
+    Qmp qmp;
+    ASSERT_TRUE(qmp.connect(dir.path("qemu.qmp"))) << qemu->err();
+    EXPECT_EQ(watcher->slot(2).state, IVPCI_SLOT_CONNECTED);
+    EXPECT_EQ(qmp.command({{"execute", "query-status"}})["status"], "prelaunch");
+
+    json pci = qmp.command({{"execute", "query-pci"}});
+    bool found = false;
+    for (const json& device : pci[0]["devices"]) {
+        if (device["id"]["vendor"] == 0x1af4 && device["id"]["device"] == 0x1110) {
+            found = true;
+            for (const json& bar : device["regions"]) {
+                if (bar["bar"] == 2) {
+                    EXPECT_EQ(bar["size"], 32U << 20);
+                }
+            }
+        }
+    }
+    EXPECT_TRUE(found) << pci.dump();
+    EXPECT_EQ(qemu->err(), "") << "QEMU had nothing to complain about";
+
+    while (watcher->rung(0, milliseconds(0))) {
+    }
+    qemu->signal(SIGKILL);
+    EXPECT_TRUE(watcher->rung(0));
+    EXPECT_TRUE(
+        eventually([&] { return watcher->slot(2).state == IVPCI_SLOT_EMPTY; }, milliseconds(1000)));
+}
+
+TEST_F(Qemu, FewerVectorsThanTheBrokersAreFine) {
+    start();
+    auto watcher = member();
+    auto qemu = launch_qemu("qemu", 1);
+    Qmp qmp;
+    ASSERT_TRUE(qmp.connect(dir.path("qemu.qmp"))) << qemu->err();
+    EXPECT_EQ(watcher->slot(2).state, IVPCI_SLOT_CONNECTED);
+    EXPECT_FALSE(qmp.command({{"execute", "query-status"}}).is_null());
+}
+
+TEST_F(Qemu, IsTurnedAwayFromAFullRegionAndSaysSo) {
+    start();
+    std::vector<std::unique_ptr<Client>> clients;
+    for (int i = 0; i < 4; ++i) {
+        clients.push_back(member());
+    }
+    auto qemu = launch_qemu("qemu");
+    EXPECT_EQ(qemu->wait(), 1);
+    EXPECT_NE(qemu->err().find("server sent invalid ID"), std::string::npos) << qemu->err();
+}
+
+}  // namespace
+}  // namespace smc_steer::tests
