@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+
+#include "agent/daemon/config.h"
+
+namespace smc_steer {
+namespace {
+
+std::string error_of(const char* text) {
+    auto config = parse_config(text, "a.yaml");
+    return config ? "(was read)" : config.error().message;
+}
+
+TEST(AgentConfig, EmptyIsTheDefaults) {
+    auto config = parse_config("", "a.yaml");
+    ASSERT_TRUE(config) << config.error().message;
+    EXPECT_EQ(config->device, "auto");
+    EXPECT_EQ(config->wmem, 1 << 20);
+    EXPECT_EQ(config->rmem, 1 << 20);
+    EXPECT_EQ(config->cgroups, std::vector<std::string>{"/"});
+    EXPECT_EQ(config->eid, "auto");
+    EXPECT_EQ(config->when_unsupported, WhenUnsupported::exit);
+}
+
+TEST(AgentConfig, ReadsEveryKey) {
+    auto config = parse_config(R"(device: /dev/ivpci1
+wmem: 512KiB
+rmem: 2097152
+workloads: {cgroups: ["/system.slice", "/user.slice"]}
+publish:
+  exclude_interfaces: [docker0]
+eid: MY.EID-1
+when_unsupported: idle
+)",
+                               "a.yaml");
+    ASSERT_TRUE(config) << config.error().message;
+    EXPECT_EQ(config->device, "/dev/ivpci1");
+    EXPECT_EQ(config->wmem, 512 << 10);
+    EXPECT_EQ(config->rmem, 2 << 20);
+    EXPECT_EQ(config->cgroups, (std::vector<std::string>{"/system.slice", "/user.slice"}));
+    EXPECT_TRUE(config->exclude_interfaces.contains("docker0"));
+    EXPECT_EQ(config->eid, "MY.EID-1");
+    EXPECT_EQ(config->when_unsupported, WhenUnsupported::idle);
+}
+
+TEST(AgentConfig, ErrorsNameTheLine) {
+    EXPECT_EQ(error_of("\nwmen: 1MiB\n"),
+              "a.yaml:2: wmen: unknown key; known here: device, wmem, rmem, workloads, publish, eid, "
+              "when_unsupported");
+    EXPECT_EQ(error_of("wmem: lots\n"),
+              "a.yaml:1: wmem: 'lots' is not a size: write bytes, KiB or MiB, such as 1MiB");
+    EXPECT_EQ(error_of("device: auto\nrmem: 1\n"),
+              "a.yaml:2: rmem: 1 is out of range: 16KiB to 1024MiB");
+    EXPECT_EQ(error_of("wmem: [1]\n"), "a.yaml:1: wmem: must be a single value");
+    EXPECT_EQ(error_of("device: eth0\n"),
+              "a.yaml:1: device: must be auto or a path such as /dev/ivpci0, not 'eth0'");
+    EXPECT_EQ(error_of("workloads: all\n"), "a.yaml:1: workloads: must be a map");
+    EXPECT_EQ(error_of("workloads:\n  cgroups: /\n"), "a.yaml:2: cgroups: must be a list");
+    EXPECT_EQ(error_of("workloads:\n  cgroups: [system.slice]\n"),
+              "a.yaml:2: cgroups: 'system.slice' must start with / and have no ..: it is a path "
+              "below /sys/fs/cgroup");
+    EXPECT_NE(error_of("workloads:\n  cgroups: [/a/../..]\n").find("no .."), std::string::npos);
+    EXPECT_EQ(error_of("eid: lower\n"),
+              "a.yaml:1: eid: 'lower' is not an EID: A-Z, 0-9, '.' and '-' only, a letter or digit "
+              "first");
+    EXPECT_EQ(error_of("when_unsupported: panic\n"),
+              "a.yaml:1: when_unsupported: must be exit or idle, not 'panic'");
+    EXPECT_EQ(error_of("- a\n"), "a.yaml:1: the configuration is a map of keys");
+}
+
+TEST(AgentConfig, Sizes) {
+    EXPECT_EQ(*parse_size("65536"), 65536);
+    EXPECT_EQ(*parse_size("16K"), 16384);
+    EXPECT_EQ(*parse_size("1024MiB"), 1 << 30);
+    for (const char* text : {"", "KiB", "16383", "1025MiB", "99999999999999999999", "1 MiB", "-1",
+                             "1GiB", "17592186044416M", "1mib"})
+        EXPECT_FALSE(parse_size(text)) << text;
+}
+
+}  // namespace
+}  // namespace smc_steer

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+
+#include "agent/daemon/control_protocol.h"
+
+namespace smc_steer {
+namespace {
+
+std::string error_of(const std::string& line) {
+    auto request = parse_request(line);
+    return request ? "(was read)" : request.error().message;
+}
+
+TEST(AgentProtocol, ReadsRequests) {
+    EXPECT_EQ(parse_request(R"({"cmd":"status"})")->command, Command::status);
+    EXPECT_EQ(parse_request(R"({"cmd":"flows"})")->command, Command::flows);
+    auto deny = parse_request(R"({"cmd":"deny","ports":"8000-8100","comment":"why"})");
+    ASSERT_TRUE(deny) << deny.error().message;
+    EXPECT_EQ(deny->command, Command::deny);
+    EXPECT_EQ(deny->ports, (PortRange{8000, 8100}));
+    EXPECT_EQ(deny->comment, "why");
+    EXPECT_EQ(parse_request(R"({"cmd":"remove","number":3})")->number, 3);
+}
+
+TEST(AgentProtocol, RefusesTheRest) {
+    for (const char* line : {"", "x", "null", "[]", "1", "\"status\"", "{", "{\"cmd\":\"status\"",
+                             "{\"cmd\":\"status\"} {}"})
+        EXPECT_EQ(error_of(line), "request: not a JSON object") << line;
+    EXPECT_EQ(error_of("{}"), "request: 'cmd' must be a string");
+    EXPECT_EQ(error_of(R"({"cmd":1})"), "request: 'cmd' must be a string");
+    EXPECT_EQ(error_of(R"({"cmd":"reboot"})"), "request: unknown command 'reboot'");
+    EXPECT_EQ(error_of(R"({"cmd":"status","x":1})"), "request: unknown member 'x'");
+    EXPECT_EQ(error_of(R"({"cmd":"allow"})"),
+              "request: 'ports' must be a string such as \"6379\"");
+    EXPECT_EQ(error_of(R"({"cmd":"allow","ports":6379})"),
+              "request: 'ports' must be a string such as \"6379\"");
+    EXPECT_EQ(error_of(R"({"cmd":"allow","ports":"0"})"),
+              "port 0 is out of range: ports are 1 to 65535");
+    EXPECT_EQ(error_of(R"({"cmd":"allow","ports":"1","comment":"a\nb"})"),
+              "the comment has control characters in it");
+    EXPECT_EQ(error_of(R"({"cmd":"allow","ports":"1","comment":")" + std::string(257, 'x') + "\"}"),
+              "the comment is longer than 256 bytes");
+    for (const char* number : {"0", "-1", "1.5", "\"1\"", "99999999999999999999"})
+        EXPECT_EQ(error_of(fmt::format(R"({{"cmd":"remove","number":{}}})", number)),
+                  "request: 'number' must be a rule's number");
+}
+
+TEST(AgentProtocol, DeepNestingIsJustWrong) {
+    std::string deep = R"({"cmd":)" + std::string(60000, '[');
+    EXPECT_FALSE(parse_request(deep));
+}
+
+TEST(AgentProtocol, AnswersAreOneLineWhateverIsInThem) {
+    auto line = to_line(error_answer("a\nb\xff"));
+    EXPECT_EQ(line.find('\n'), line.size() - 1);
+    EXPECT_FALSE(nlohmann::json::parse(line)["ok"].get<bool>());
+}
+
+}  // namespace
+}  // namespace smc_steer

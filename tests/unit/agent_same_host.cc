@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+#include <linux/if_addr.h>
+#include <linux/rtnetlink.h>
+
+#include "agent/peers/own_addresses.h"
+#include "agent/peers/same_host.h"
+
+namespace smc_steer {
+namespace {
+
+Address addr(const char* text) { return *Address::parse(text); }
+
+Peer peer(std::uint32_t generation, std::vector<Address> addresses) {
+    return {{IVPCI_SLOT_LIVE, generation, 1}, {1, "peer", std::move(addresses)}};
+}
+
+TEST(AgentSameHost, LivePeersWithAnAgentCount) {
+    PeerTable peers{{2, peer(5, {addr("10.0.0.2"), addr("fd00::2")})},
+                    {3, peer(1, {addr("10.0.0.3")})},
+                    {4, peer(1, {addr("10.0.0.4")})}};
+    peers[3].membership.state = IVPCI_SLOT_CONNECTED;
+    peers[4].bulletin.agent_version = 0;
+    auto set = same_host_of(peers, {});
+    ASSERT_EQ(set.addresses.size(), 2U);
+    EXPECT_EQ(set.addresses.at(addr("10.0.0.2")), (PeerRef{2, 5}));
+    EXPECT_EQ(set.addresses.at(addr("fd00::2")), (PeerRef{2, 5}));
+}
+
+TEST(AgentSameHost, OurOwnAndUnreachableAddressesNeverCount) {
+    PeerTable peers{{2, peer(1, {addr("10.0.0.1"), addr("127.0.0.1"), addr("169.254.1.1"),
+                                 addr("0.0.0.0"), addr("224.0.0.1"), addr("255.255.255.255"),
+                                 addr("::"), addr("::1"), addr("fe80::1"), addr("ff02::1")})}};
+    EXPECT_TRUE(same_host_of(peers, {addr("10.0.0.1")}).addresses.empty());
+}
+
+TEST(AgentSameHost, AnAddressOfTwoPeersIsNobodys) {
+    PeerTable peers{{2, peer(1, {addr("172.17.0.1"), addr("10.0.0.2")})},
+                    {3, peer(1, {addr("172.17.0.1"), addr("10.0.0.3")})},
+                    {4, peer(1, {addr("172.17.0.1")})}};
+    auto set = same_host_of(peers, {});
+    EXPECT_EQ(set.addresses.size(), 2U);
+    EXPECT_EQ(set.disputed, std::set<Address>{addr("172.17.0.1")});
+}
+
+TEST(AgentSameHost, SaidTwiceByOnePeerIsNoDispute) {
+    PeerTable peers{{2, peer(1, {addr("10.0.0.2"), addr("10.0.0.2")})}};
+    auto set = same_host_of(peers, {});
+    EXPECT_EQ(set.addresses.size(), 1U);
+    EXPECT_TRUE(set.disputed.empty());
+}
+
+TEST(AgentSameHost, DiffIsWhatChanged) {
+    std::map<Address, PeerRef> before{
+        {addr("10.0.0.1"), {1, 1}}, {addr("10.0.0.2"), {2, 1}}, {addr("10.0.0.3"), {3, 1}}};
+    std::map<Address, PeerRef> after{
+        {addr("10.0.0.1"), {1, 1}}, {addr("10.0.0.3"), {3, 2}}, {addr("10.0.0.4"), {4, 1}}};
+    auto changes = diff(before, after);
+    EXPECT_EQ(changes.remove, std::vector<Address>{addr("10.0.0.2")});
+    ASSERT_EQ(changes.put.size(), 2U);
+    EXPECT_EQ(changes.put[0].first, addr("10.0.0.3"));
+    EXPECT_EQ(changes.put[1].first, addr("10.0.0.4"));
+    EXPECT_TRUE(diff(after, after).put.empty());
+    EXPECT_TRUE(diff(after, after).remove.empty());
+}
+
+TEST(AgentAddress, TextAndBack) {
+    for (const char* text : {"10.1.2.3", "255.255.255.255", "fd00::1", "2001:db8::ff00:42:8329"})
+        EXPECT_EQ(to_string(addr(text)), text);
+    EXPECT_EQ(to_string(addr("10.1.2.3"), 80), "10.1.2.3:80");
+    EXPECT_EQ(to_string(addr("fd00::1"), 80), "[fd00::1]:80");
+    EXPECT_EQ(addr("::ffff:10.1.2.3"), addr("10.1.2.3"));
+    EXPECT_FALSE(Address::parse("10.1.2"));
+    EXPECT_FALSE(Address::parse("host"));
+}
+
+TEST(AgentOwnAddresses, PublishesWhatOthersCanReach) {
+    InterfaceAddress good{addr("10.0.0.1"), "eth0", IFA_F_PERMANENT, RT_SCOPE_UNIVERSE};
+    auto with = [&](auto change) {
+        auto entry = good;
+        change(entry);
+        return publishable({entry}, {"docker0"}).size();
+    };
+    EXPECT_EQ(with([](auto&) {}), 1U);
+    EXPECT_EQ(with([](auto& e) { e.interface = "docker0"; }), 0U);
+    EXPECT_EQ(with([](auto& e) { e.flags |= IFA_F_TENTATIVE; }), 0U);
+    EXPECT_EQ(with([](auto& e) { e.flags |= IFA_F_DADFAILED; }), 0U);
+    EXPECT_EQ(with([](auto& e) { e.scope = RT_SCOPE_LINK; }), 0U);
+    EXPECT_EQ(with([](auto& e) { e.scope = RT_SCOPE_HOST; }), 0U);
+    EXPECT_EQ(with([](auto& e) { e.address = addr("127.0.0.1"); }), 0U);
+    EXPECT_EQ(with([](auto& e) { e.address = addr("fe80::1"); }), 0U);
+}
+
+}  // namespace
+}  // namespace smc_steer
