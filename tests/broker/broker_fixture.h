@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <csignal>
 #include <memory>
 #include <stdexcept>
@@ -21,7 +22,11 @@ protected:
 
     // A broker on `socket`, serving.
     void start(std::vector<std::string> more = {}) {
-        more.insert(more.begin(), {"--socket", socket, "--size", "32M", "--slots", "4"});
+        // A test that says --slots says --size too.
+        if (std::find(more.begin(), more.end(), "--slots") == more.end()) {
+            more.insert(more.begin(), {"--size", "32M", "--slots", "4"});
+        }
+        more.insert(more.begin(), {"--socket", socket});
         broker = launch(std::move(more), "broker");
         ASSERT_TRUE(eventually([this] {
             return broker->err().find("serving") != std::string::npos || !broker->running();

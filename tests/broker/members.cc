@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Clients of the real broker over its real socket.
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -174,6 +175,36 @@ TEST_F(Members, AFullRegionClosesTheDoorAndOpensItAgain) {
     clients[2]->close();
     ASSERT_TRUE(eventually([&] { return clients[0]->slot(3).state == IVPCI_SLOT_EMPTY; }));
     EXPECT_EQ(member()->id, 3U);
+}
+
+// The largest region there can be, and nobody but the last reads: over a thousand messages with a
+// descriptor each wait in queues, and none is mixed up.
+TEST_F(Members, TheLargestRegion) {
+    rlimit limit{};
+    ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    ASSERT_GE(limit.rlim_max, 4096U) << "this test needs as many descriptors";
+    limit.rlim_cur = 256;  // of which the broker must make more by itself
+    ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    start({"--slots", "63", "--vectors", "16", "--size", "1G"});
+    limit.rlim_cur = limit.rlim_max;
+    ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    std::vector<std::unique_ptr<Client>> idle;
+    for (int i = 0; i < 62; ++i) {
+        idle.push_back(std::make_unique<Client>(socket));
+    }
+    Client last(socket);
+    ASSERT_TRUE(last.introduce(16));
+    EXPECT_EQ(last.id, 63U);
+    EXPECT_EQ(last.order.size(), 3U + 1 + 63 * 16);
+    for (uint32_t peer = 1; peer <= 63; ++peer) {
+        EXPECT_EQ(last.peers[peer].size(), 16U) << peer;
+    }
+    // The first one reads late and still gets all of it, in order.
+    ASSERT_TRUE(idle[0]->introduce(16));
+    EXPECT_TRUE(idle[0]->follow([&] { return idle[0]->peers[63].size() == 16; }));
+    last.ring(1, 15);
+    EXPECT_TRUE(idle[0]->rung(15));
+    EXPECT_EQ(last.join(), IVPCI_ACK_OK);
 }
 
 TEST_F(Members, WhoSendsIsDropped) {
