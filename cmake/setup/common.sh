@@ -5,8 +5,9 @@
 STEER_REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 STEER_CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/smc-steer
 
+# Progress goes to standard error: standard output is for results.
 step() {
-    printf '== %s\n' "$*"
+    printf '== %s\n' "$*" >&2
 }
 
 die() {
@@ -43,6 +44,17 @@ kernel_key() {
 kernel_dir() {
     local dir
     for dir in $(printf '%s\n' "$STEER_CACHE/kernel/$(kernel_key "$1")"-* | sort -rV); do
+        if [ -e "$dir/complete" ]; then
+            printf '%s' "$dir"
+            return
+        fi
+    done
+}
+
+# Prefix of the newest finished libbpf; nothing if none.
+libbpf_prefix() {
+    local dir
+    for dir in $(printf '%s\n' "$STEER_CACHE"/libbpf/* | sort -rV); do
         if [ -e "$dir/complete" ]; then
             printf '%s' "$dir"
             return

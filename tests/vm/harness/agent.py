@@ -25,10 +25,14 @@ class Agent:
         self.process = self.guest.spawn(f"exec {words} >>{LOG} 2>&1")
         return self.process
 
+    def launch_ready(self, *flags: str) -> Process:
+        """launch(), with the driver loaded first."""
+        self.guest.check("modprobe ivpci")
+        return self.launch(*flags)
+
     def start(self, *flags: str) -> "Agent":
         """Starts smc-agent and returns when it answers as active."""
-        self.guest.check("modprobe ivpci")
-        self.launch(*flags)
+        self.launch_ready(*flags)
         self.wait_state("active")
         return self
 

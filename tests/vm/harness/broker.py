@@ -19,6 +19,7 @@ class Broker:
         self.argv = [str(paths.built(paths.BROKER)), "--socket", self.socket,
                      "--size", size, "--slots", str(slots)]
         self.process: subprocess.Popen | None = None
+        self.expect_death = False
 
     def start(self) -> None:
         with open(self.log, "ab") as log:
@@ -35,11 +36,13 @@ class Broker:
 
     def stop(self) -> None:
         """SIGTERM, as a service manager would."""
+        self.expect_death = True
         if self.alive():
             self.process.terminate()
             self.process.wait(10)
 
     def kill(self) -> None:
+        self.expect_death = True
         if self.process is not None:
             self.process.kill()
             self.process.wait()

@@ -49,6 +49,7 @@ class Guest:
         self.channel: Channel | None = None
         self.process: subprocess.Popen | None = None
         self.expect_death = False
+        self.panic_expected = False
         self._boots = 0
 
     # Life

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Callable
 
 from . import accel, net, paths, qemu
+from .agent import Agent
 from .broker import Broker
 from .guest import Guest
 
@@ -32,25 +33,30 @@ def silent(_text: str) -> None:
 
 
 class Lab:
-    def __init__(self, plan: Plan, progress: Callable[[str], None] = silent):
+    """`logs` is where consoles and logs go; by default they vanish with the lab."""
+
+    def __init__(self, plan: Plan, progress: Callable[[str], None] = silent,
+                 logs: Path | None = None, long: bool = False):
         self.plan = plan
         self.progress = progress
+        self.long = long
         self.kernel = paths.kernel_dir()
-        self.directory = self._private_directory()
+        self.logs = logs or paths.RUN
+        self._private_directory()
         self.accel = accel.choose(self.kernel / "bzImage")
-        self.brokers = [Broker(self.directory, index, plan.size, plan.slots)
+        self.brokers = [Broker(self.logs, index, plan.size, plan.slots)
                         for index in range(plan.regions)]
         self.guests = [self._guest(number + 1) for number in range(plan.guests)]
+        self.agents = [Agent(guest) for guest in self.guests]
 
-    def _private_directory(self) -> Path:
-        """Logs and sockets: a tmpfs that goes with the namespace. Sockets are named relative
+    def _private_directory(self) -> None:
+        """For sockets: a tmpfs that goes with the namespace. Sockets are named relative
         to it, since a UNIX socket's path holds 107 bytes at most.
         """
         paths.RUN.mkdir(parents=True, exist_ok=True)
         mount = ["mount", "-t", "tmpfs", "-o", "mode=0700", "tmpfs", str(paths.RUN)]
         subprocess.run(mount, check=True)
         os.chdir(paths.RUN)
-        return paths.RUN
 
     def _environment(self, number: int) -> dict[str, str]:
         """What guest/init wants to know."""
@@ -68,10 +74,10 @@ class Lab:
                    for index, broker in enumerate(self.brokers)]
         machine = qemu.Machine(
             number=number, accel=self.accel, kernel=self.kernel / "bzImage",
-            init=paths.GUEST_INIT, repo=paths.REPO, memory_mb=self.plan.memory_mb,
+            init=paths.GUEST_INIT, repo=paths.REPO, logs=self.logs, memory_mb=self.plan.memory_mb,
             vhost=net.have_vhost(), regions=regions, environment=self._environment(number))
         tools = f"{paths.AGENT.parent}:{GUEST_PATH}"
-        return Guest(machine, self.directory, {"PATH": tools})
+        return Guest(machine, self.logs, {"PATH": tools})
 
     def start(self) -> "Lab":
         net.make_bridge()

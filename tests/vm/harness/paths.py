@@ -13,7 +13,7 @@ TEST_LOGS = REPO / "build" / "test-logs"
 BROKER = BUILD / "broker" / "ivpci-broker"
 AGENT = BUILD / "agent" / "smc-agent"
 POLICY = BUILD / "agent" / "smc-policy"
-IVPCI_KO = BUILD / "kmod" / "ivpci.ko"
+IVPCI_KO = Path(os.environ.get("SMC_STEER_KO") or BUILD / "kmod" / "ivpci.ko")
 PROGRAMS = BUILD / "tests" / "vm" / "programs"
 
 GUEST_INIT = REPO / "tests" / "vm" / "guest" / "init"

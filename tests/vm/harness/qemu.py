@@ -35,6 +35,7 @@ class Machine:
     kernel: Path
     init: Path
     repo: Path
+    logs: Path
     memory_mb: int = 640
     # Never one possible CPU: TCG then drops the lock prefix, and atomics on memory shared
     # with another guest lose bits.
@@ -84,7 +85,7 @@ def command(machine: Machine) -> list[str]:
     argv = [BINARY, "-name", name, "-machine", "pc", *ACCEL[machine.accel]]
     argv += ["-smp", str(machine.cpus), "-m", str(machine.memory_mb)]
     argv += ["-nodefaults", "-no-user-config", "-display", "none"]
-    argv += ["-chardev", f"file,id=console,path={name}.console,append=on"]
+    argv += ["-chardev", f"file,id=console,path={machine.logs / name}.console,append=on"]
     argv += ["-serial", "chardev:console"]
     argv += ["-qmp", f"unix:{name}.qmp,server=on,wait=off"]
     argv += ["-kernel", str(machine.kernel), "-append", append(machine)]

@@ -1,0 +1,38 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Installs the Debian packages that building and testing need: what is missing, no more.
+set -euo pipefail
+# shellcheck source=cmake/setup/common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+packages=(
+    # compilers and what checks the sources
+    build-essential cmake ninja-build pkgconf clang clang-14 llvm-14 clang-format-14 clang-tidy-14
+    clang-format clang-tidy shellcheck git
+    # libraries
+    libcli11-dev libexpected-dev libfmt-dev libgmock-dev libgtest-dev libmnl-dev libspdlog-dev
+    libsystemd-dev libyaml-cpp-dev nlohmann-json3-dev libelf-dev zlib1g-dev
+    # kernel and libbpf
+    bc bison bpftool cpio dpkg-dev flex kmod libssl-dev pahole perl python3 xz-utils
+    debian-archive-keyring
+    # guests
+    iperf3 iproute2 mount procps qemu-system-x86 socat sockperf tcpdump util-linux
+)
+
+missing=()
+for package in "${packages[@]}"; do
+    status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
+    if [ "$status" != installed ]; then
+        missing+=("$package")
+    fi
+done
+if [ ${#missing[@]} -eq 0 ]; then
+    exit 0
+fi
+if [ "$(id -u)" != 0 ]; then
+    die "./dev setup: packages are missing, and only root can install them: apt-get install ${missing[*]}"
+fi
+step "installing ${#missing[@]} packages: ${missing[*]}"
+export DEBIAN_FRONTEND=noninteractive
+apt-get -q update
+apt-get -q -y install --no-install-recommends "${missing[@]}"

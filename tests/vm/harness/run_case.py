@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs one VM case, as the first process of its lab.
+
+Its result goes to result.json in the case's log directory: "failed" from the start, "passed"
+only as the last thing done.
+"""
+
+import json
+import os
+import sys
+import time
+import traceback
+from pathlib import Path
+
+from . import case as cases
+from . import splat
+from .lab import Lab
+
+BOOT_SECONDS = 180  # for guests and agents, before the case's own time counts
+
+
+class Result:
+    def __init__(self, directory: Path):
+        self.path = directory / "result.json"
+        self.write("failed", "the case's process died")
+
+    def write(self, outcome: str, reason: str = "", up: float = 0.0) -> None:
+        text = json.dumps({"outcome": outcome, "reason": reason, "up": up})
+        fresh = self.path.with_suffix(".new")
+        fresh.write_text(text)
+        fresh.rename(self.path)
+
+
+def explain(error: BaseException) -> str:
+    """The error, and where in the case it happened."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__)
+              if "/cases/" in frame.filename]
+    where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+    name = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
+    return f"{name}{error}{where}"
+
+
+def kernel_troubles(lab: Lab) -> list[str]:
+    troubles = []
+    for guest in lab.guests:
+        for each in splat.find(guest.console(), guest.panic_expected):
+            troubles.append(f"{guest.name}: {each.kind}: {each.line}")
+        if guest.process is not None and not guest.alive() and not guest.expect_death:
+            troubles.append(f"{guest.name}: QEMU ended unasked")
+        if guest.restarted_unasked():
+            troubles.append(f"{guest.name}: restarted unasked")
+    for index, broker in enumerate(lab.brokers):
+        if not broker.alive() and not broker.expect_death:
+            troubles.append(f"broker {index}: ended unasked")
+    return troubles
+
+
+def keep_logs(lab: Lab) -> None:
+    """What only the guests have."""
+    for guest, agent in zip(lab.guests, lab.agents):
+        try:
+            text = agent.log(500)
+        except Exception as error:
+            text = f"(not readable: {error})\n"
+        (lab.logs / f"{guest.name}.agent").write_text(text)
+
+
+def run(one: cases.Case, lab: Lab) -> None:
+    lab.start()
+    if one.agent:
+        for agent in lab.agents:
+            agent.launch_ready()
+        for agent in lab.agents:
+            agent.wait_state("active")
+    # The parent's watch starts when it sees this.
+    (lab.logs / "up").touch()
+    one.function(lab)
+
+
+def main() -> int:
+    """Arguments: case, log directory, "long" or "short"."""
+    name, directory, length = sys.argv[1:4]
+    logs = Path(directory)
+    result = Result(logs)
+    one = cases.load()[name]
+    lab = None
+    began = time.monotonic()
+    reasons = []
+    try:
+        lab = Lab(one.plan, logs=logs, long=length == "long")
+        run(one, lab)
+    except BaseException as error:
+        traceback.print_exc()
+        reasons.append(explain(error))
+    if lab is not None:
+        reasons += kernel_troubles(lab)
+        if reasons:
+            keep_logs(lab)
+    if reasons:
+        result.write("failed", "\n".join(reasons))
+        return 1
+    result.write("passed", up=time.monotonic() - began)
+    sys.stdout.flush()
+    os._exit(0)  # the guests end with this process

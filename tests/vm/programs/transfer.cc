@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: Apache-2.0
+// transfer: TCP connections whose every byte is checked at both ends. Knows nothing of SMC.
+//
+//   transfer serve [--mptcp] ADDRESS PORT        until killed; a process per connection
+//   transfer send [--mptcp] ADDRESS PORT BYTES   BYTES there and BYTES back
+//   transfer hold ADDRESS PORT                   connects, then waits for the end
+//
+// A connection starts with two 64-bit words of the client: seed and number of bytes. The client
+// sends that many bytes made from the seed, the server answers with their checksum and with as
+// many bytes made from seed + 1. With 0 bytes nobody sends more and both wait.
+//
+// send and hold print one JSON object. Exit codes: 0 all bytes right, 1 a wrong byte, 2 wrong
+// command line, 3 the connection failed (its "errno" says how).
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cinttypes>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string_view>
+#include <vector>
+
+namespace {
+
+constexpr int kMptcp = 262;  // IPPROTO_MPTCP; C libraries of 2023 do not all know it
+constexpr size_t kBlock = 128 << 10;
+
+struct Hello {
+    uint64_t seed;
+    uint64_t bytes;
+};
+
+// xorshift64*: eight bytes a step.
+class Stream {
+public:
+    explicit Stream(uint64_t seed) : state_(seed * 0x9e3779b97f4a7c15ULL | 1) {}
+
+    // `size` is a multiple of 8, except in a stream's last block.
+    void fill(uint8_t* data, size_t size) {
+        for (size_t at = 0; at < size; at += 8) {
+            state_ ^= state_ >> 12;
+            state_ ^= state_ << 25;
+            state_ ^= state_ >> 27;
+            const uint64_t word = state_ * 0x2545f4914f6cdd1dULL;
+            std::memcpy(data + at, &word, std::min<size_t>(8, size - at));
+        }
+    }
+
+private:
+    uint64_t state_;
+};
+
+uint64_t fnv1a(uint64_t hash, const uint8_t* data, size_t size) {
+    for (size_t at = 0; at < size; ++at) hash = (hash ^ data[at]) * 0x100000001b3ULL;
+    return hash;
+}
+
+constexpr uint64_t kHashStart = 0xcbf29ce484222325ULL;
+
+bool write_all(int fd, const void* data, size_t size) {
+    auto* at = static_cast<const uint8_t*>(data);
+    while (size > 0) {
+        const ssize_t n = send(fd, at, size, MSG_NOSIGNAL);
+        if (n < 0) return false;
+        at += n;
+        size -= n;
+    }
+    return true;
+}
+
+bool read_all(int fd, void* data, size_t size) {
+    auto* at = static_cast<uint8_t*>(data);
+    while (size > 0) {
+        const ssize_t n = read(fd, at, size);
+        if (n == 0) errno = ENODATA;  // the other end closed too early
+        if (n <= 0) return false;
+        at += n;
+        size -= n;
+    }
+    return true;
+}
+
+bool send_stream(int fd, uint64_t seed, uint64_t bytes, uint64_t* checksum) {
+    Stream stream(seed);
+    std::vector<uint8_t> block(kBlock);
+    for (uint64_t left = bytes; left > 0;) {
+        const size_t size = std::min<uint64_t>(left, kBlock);
+        stream.fill(block.data(), size);
+        *checksum = fnv1a(*checksum, block.data(), size);
+        if (!write_all(fd, block.data(), size)) return false;
+        left -= size;
+    }
+    return true;
+}
+
+// Compares with what the seed makes, so that the first wrong byte is known.
+bool receive_stream(int fd, uint64_t seed, uint64_t bytes, uint64_t* checksum, int64_t* wrong_at) {
+    Stream stream(seed);
+    std::vector<uint8_t> got(kBlock);
+    std::vector<uint8_t> wanted(kBlock);
+    for (uint64_t done = 0; done < bytes;) {
+        const size_t size = std::min<uint64_t>(bytes - done, kBlock);
+        if (!read_all(fd, got.data(), size)) return false;
+        stream.fill(wanted.data(), size);
+        *checksum = fnv1a(*checksum, got.data(), size);
+        const auto differ = std::mismatch(got.begin(), got.begin() + size, wanted.begin());
+        if (*wrong_at < 0 && differ.first != got.begin() + size)
+            *wrong_at = static_cast<int64_t>(done + (differ.first - got.begin()));
+        done += size;
+    }
+    return true;
+}
+
+void wait_for_end(int fd) {
+    char byte;
+    const ssize_t n = read(fd, &byte, 1);
+    if (n >= 0) errno = 0;
+}
+
+int serve_one(int fd) {
+    Hello hello;
+    if (!read_all(fd, &hello, sizeof(hello))) return 3;
+    if (hello.bytes == 0) {
+        wait_for_end(fd);
+        return 0;
+    }
+    uint64_t checksum = kHashStart;
+    int64_t wrong_at = -1;
+    if (!receive_stream(fd, hello.seed, hello.bytes, &checksum, &wrong_at)) return 3;
+    if (!write_all(fd, &checksum, sizeof(checksum))) return 3;
+    uint64_t own = kHashStart;
+    if (!send_stream(fd, hello.seed + 1, hello.bytes, &own)) return 3;
+    shutdown(fd, SHUT_WR);
+    wait_for_end(fd);
+    return wrong_at < 0 ? 0 : 1;
+}
+
+struct Address {
+    sockaddr_storage storage{};
+    socklen_t size = 0;
+};
+
+bool parse_address(const char* text, const char* port, Address* address) {
+    auto* in6 = reinterpret_cast<sockaddr_in6*>(&address->storage);
+    auto* in4 = reinterpret_cast<sockaddr_in*>(&address->storage);
+    const uint16_t number = htons(static_cast<uint16_t>(std::atoi(port)));
+    if (inet_pton(AF_INET6, text, &in6->sin6_addr) == 1) {
+        in6->sin6_family = AF_INET6;
+        in6->sin6_port = number;
+        address->size = sizeof(*in6);
+        return true;
+    }
+    in4->sin_family = AF_INET;
+    in4->sin_port = number;
+    address->size = sizeof(*in4);
+    return inet_pton(AF_INET, text, &in4->sin_addr) == 1;
+}
+
+int serve(const Address& address, int protocol) {
+    const int listener = socket(address.storage.ss_family, SOCK_STREAM, protocol);
+    const int one = 1;
+    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+    if (listener < 0 ||
+        bind(listener, reinterpret_cast<const sockaddr*>(&address.storage), address.size) < 0 ||
+        listen(listener, 64) < 0) {
+        std::perror("transfer: listen");
+        return 3;
+    }
+    std::printf("listening\n");
+    std::fflush(stdout);
+    signal(SIGCHLD, SIG_IGN);
+    for (;;) {
+        const int fd = accept(listener, nullptr, nullptr);
+        if (fd < 0) continue;
+        if (fork() == 0) {
+            close(listener);
+            _exit(serve_one(fd));
+        }
+        close(fd);
+    }
+}
+
+int64_t milliseconds() {
+    timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
+}
+
+int socket_protocol(int fd) {
+    int value = -1;
+    socklen_t size = sizeof(value);
+    getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &value, &size);
+    return value;
+}
+
+int report(int fd, uint64_t bytes, int64_t wrong_at, int code, int error) {
+    std::printf("{\"protocol\": %d, \"bytes\": %" PRIu64 ", \"wrong_at\": %" PRId64
+                ", \"errno\": %d, \"ended_ms\": %" PRId64 "}\n",
+                socket_protocol(fd), bytes, wrong_at, error, milliseconds());
+    return code;
+}
+
+int connect_to(const Address& address, int protocol) {
+    const int fd = socket(address.storage.ss_family, SOCK_STREAM, protocol);
+    if (fd >= 0 &&
+        connect(fd, reinterpret_cast<const sockaddr*>(&address.storage), address.size) == 0)
+        return fd;
+    const int error = errno;
+    report(fd, 0, -1, 3, error);
+    return -1;
+}
+
+int send_and_check(int fd, uint64_t bytes) {
+    const Hello hello{static_cast<uint64_t>(getpid()) * 7919, bytes};
+    uint64_t sent = kHashStart;
+    uint64_t seen = 0;
+    uint64_t received = kHashStart;
+    int64_t wrong_at = -1;
+    if (!write_all(fd, &hello, sizeof(hello)) || !send_stream(fd, hello.seed, bytes, &sent) ||
+        !read_all(fd, &seen, sizeof(seen)) ||
+        !receive_stream(fd, hello.seed + 1, bytes, &received, &wrong_at))
+        return report(fd, bytes, -1, 3, errno);
+    return report(fd, bytes, wrong_at, sent == seen && wrong_at < 0 ? 0 : 1, 0);
+}
+
+int hold(int fd) {
+    const Hello hello{1, 0};
+    if (!write_all(fd, &hello, sizeof(hello))) return report(fd, 0, -1, 3, errno);
+    std::printf("connected\n");
+    std::fflush(stdout);
+    wait_for_end(fd);
+    return report(fd, 0, -1, errno ? 3 : 0, errno);
+}
+
+int usage() {
+    std::fprintf(stderr, "usage: transfer serve|send|hold [--mptcp] ADDRESS PORT [BYTES]\n");
+    return 2;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    if (argc < 2) return usage();
+    const std::string_view mode = argv[1];
+    int at = 2;
+    int protocol = 0;
+    if (at < argc && std::string_view(argv[at]) == "--mptcp") {
+        protocol = kMptcp;
+        ++at;
+    }
+    Address address;
+    const bool with_bytes = mode == "send";
+    if (argc - at != (with_bytes ? 3 : 2) || !parse_address(argv[at], argv[at + 1], &address))
+        return usage();
+    if (mode == "serve") return serve(address, protocol);
+    if (mode != "send" && mode != "hold") return usage();
+    const int fd = connect_to(address, protocol);
+    if (fd < 0) return 3;
+    return with_bytes ? send_and_check(fd, std::strtoull(argv[at + 2], nullptr, 10)) : hold(fd);
+}
