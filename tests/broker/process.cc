@@ -47,10 +47,14 @@ Process::Process(std::vector<std::string> command, const TempDir& dir, const std
     // A former process of this name must not be what a reader of the files sees.
     std::filesystem::remove(out_);
     std::filesystem::remove(err_);
+    pid_t parent = getpid();
     pid_ = fork();
     if (pid_ == 0) {
         // A test that is killed must not leave its broker or QEMU behind.
         prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (getppid() != parent) {
+            _exit(125);  // it died before we could ask
+        }
         int in = open("/dev/null", O_RDONLY);
         int out = open(out_.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
         int err = open(err_.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
