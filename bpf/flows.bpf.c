@@ -24,16 +24,18 @@ struct {
 
 static __always_inline bool remote_is_same_host(struct bpf_sock_ops *ops)
 {
+	/* volatile: clang makes one load of eight bytes of two, which the context refuses */
+	volatile __u32 *remote = ops->remote_ip6;
 	struct steer_address a;
 	__u32 v6[4];
 
 	if (ops->family == AF_INET) {
 		address_from_v4(&a, ops->remote_ip4);
 	} else {
-		v6[0] = ops->remote_ip6[0];
-		v6[1] = ops->remote_ip6[1];
-		v6[2] = ops->remote_ip6[2];
-		v6[3] = ops->remote_ip6[3];
+		v6[0] = remote[0];
+		v6[1] = remote[1];
+		v6[2] = remote[2];
+		v6[3] = remote[3];
 		address_from_v6(&a, v6);
 	}
 	return same_host_has(&a);

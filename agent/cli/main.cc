@@ -102,6 +102,13 @@ int run(int argc, char** argv) {
         app.parse(argc, argv);
     } catch (const CLI::Success& e) {
         return app.exit(e);
+    } catch (const CLI::RequiredError& e) {
+        // CLI11 misses the subcommand before it minds the word that is there instead.
+        auto unknown = app.remaining();
+        if (app.get_subcommands().empty() && !unknown.empty())
+            return complain(fmt::format("no command '{}'; see smc-policy --help", unknown.front()),
+                            kUsage);
+        return complain(fmt::format("{}; see smc-policy --help", e.what()), kUsage);
     } catch (const CLI::ParseError& e) {
         return complain(fmt::format("{}; see smc-policy --help", e.what()), kUsage);
     }

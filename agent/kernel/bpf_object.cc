@@ -11,15 +11,33 @@
 namespace smc_steer {
 namespace {
 
-std::string last_warning;  // of the agent's only thread that talks to libbpf
+// Of the agent's only thread that talks to libbpf. The first warning says what failed; the
+// ones after it repeat it, but the verifier's log is among them, and its last words count.
+std::string first_warning;
+std::string verifier_says;
+
+// "..\nWHAT IS WRONG\nprocessed N insns ..\n-- END PROG LOAD LOG --" -> "WHAT IS WRONG"
+std::string last_words(const std::string& log) {
+    auto end = log.find("\nprocessed ");
+    if (log.find("BEGIN PROG LOAD LOG") == std::string::npos || end == std::string::npos) return "";
+    auto begin = log.rfind('\n', end - 1);
+    return log.substr(begin + 1, end - begin - 1);
+}
 
 int on_libbpf_message(libbpf_print_level level, const char* format, va_list args) {
-    char text[2048];
-    int length = std::vsnprintf(text, sizeof(text), format, args);
+    va_list again;
+    va_copy(again, args);
+    int length = std::vsnprintf(nullptr, 0, format, again);
+    va_end(again);
     if (length < 0) return length;
-    std::string line(text);
+    std::string line(static_cast<std::size_t>(length) + 1, '\0');
+    std::vsnprintf(line.data(), line.size(), format, args);
+    line.pop_back();
     while (!line.empty() && line.back() == '\n') line.pop_back();
-    if (level == LIBBPF_WARN) last_warning = line;
+    if (level == LIBBPF_WARN) {
+        if (first_warning.empty()) first_warning = line;
+        if (auto words = last_words(line); !words.empty()) verifier_says = words;
+    }
     spdlog::log(level == LIBBPF_DEBUG ? spdlog::level::trace : spdlog::level::debug, "{}", line);
     return length;
 }
@@ -34,7 +52,12 @@ std::string one_line(std::string text) {
 
 void bpf_log_init() { libbpf_set_print(on_libbpf_message); }
 
-std::string take_bpf_warning() { return one_line(std::exchange(last_warning, {})); }
+std::string take_bpf_warning() {
+    std::string said = std::exchange(first_warning, {});
+    std::string verifier = std::exchange(verifier_says, {});
+    if (!verifier.empty()) said += ": " + verifier;
+    return one_line(std::move(said));
+}
 
 Result<BpfObject> BpfObject::open(std::string_view name, const void* elf, std::size_t size) {
     std::string object_name(name);

@@ -53,7 +53,8 @@ class BpfObject {
 // BpfObject's errors.
 void bpf_log_init();
 
-// The last warning since the last call of this; empty: none.
+// What libbpf warned of since the last call of this, in one line, the verifier's reason
+// included; empty: nothing.
 std::string take_bpf_warning();
 
 }  // namespace smc_steer
