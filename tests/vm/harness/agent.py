@@ -6,7 +6,7 @@ import signal
 
 from . import paths
 from .channel import GuestTimeout, Process
-from .guest import CommandFailed, Guest
+from .guest import CommandFailed, Guest, Output
 
 LOG = "/run/smc-agent.log"
 SOCKET = "/run/smc-steer/agent.sock"
@@ -30,28 +30,35 @@ class Agent:
         self.guest.check("modprobe ivpci")
         return self.launch(*flags)
 
-    def start(self, *flags: str) -> "Agent":
-        """Starts smc-agent and returns when it answers as active."""
+    def start(self, *flags: str, addresses: int = 0) -> "Agent":
+        """Starts smc-agent and returns when it is active and knows that many addresses."""
         self.launch_ready(*flags)
-        self.wait_state("active")
+        self.wait_state("active", addresses)
         return self
 
-    def wait_state(self, state: str) -> None:
-        """Until status says `state`. Raises with the agent's log if it ends or takes long."""
+    def wait_state(self, state: str, addresses: int = 0) -> None:
+        """Until status says `state` and knows that many addresses of same-host peers. Raises
+        with the agent's log if it ends or takes long.
+        """
         # One program in the guest does the waiting: each one started costs under TCG.
         script = f"""
             for ((i = 0; i < {START_SECONDS * 10}; i++)); do
-                smc-policy status --json 2>/dev/null | grep -q '"state": *"{state}"' && exit 0
-                kill -0 "$(pidof smc-agent)" 2>/dev/null || ((i < 10)) || exit 1
+                status=$(smc-policy status --json 2>/dev/null)
+                [[ $status =~ '"state": "'([a-z]+) ]] && state=${{BASH_REMATCH[1]}}
+                [[ $status =~ '"same_host_addresses": '([0-9]+) ]] && known=${{BASH_REMATCH[1]}}
+                [ "$state" = {state} ] && [ "$known" -ge {addresses} ] && exit 0
+                kill -0 "$(pidof smc-agent)" 2>/dev/null || ((i < 10)) || break
                 sleep 0.1
             done
+            echo "state is ${{state:-unknown}}, ${{known:-0}} addresses known"
             exit 1"""
         try:
-            done = self.guest.run(script, START_SECONDS * 3).code == 0
-        except GuestTimeout:
-            done = False
-        if not done:
-            raise CommandFailed(f"{self.guest.name}: smc-agent is not {state}:\n{self.log()}")
+            run = self.guest.run(script, START_SECONDS * 3)
+        except GuestTimeout as error:
+            run = Output(1, "", str(error))
+        if run.code:
+            raise CommandFailed(f"{self.guest.name}: smc-agent is not {state} with {addresses} "
+                                f"same-host addresses: {run.out}{run.err}\n{self.log()}")
 
     def stop(self, timeout: float = 10) -> int:
         """SIGTERM, as systemd does; the exit code."""

@@ -13,6 +13,7 @@ from .agent import Agent
 from .broker import Broker
 from .guest import Guest
 
+ADDRESSES = 2  # that a guest publishes: one IPv4, one IPv6
 GUEST_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -92,6 +93,13 @@ class Lab:
             self.progress(f"{guest.name} is up after {time.monotonic() - began:.1f} s "
                           f"({self.accel.upper()}, kernel {guest.channel.hello['kernel']})")
         return self
+
+    def start_agents(self) -> None:
+        """smc-agent in all guests, until all know each other's addresses."""
+        for agent in self.agents:
+            agent.launch_ready()
+        for agent in self.agents:
+            agent.wait_state("active", ADDRESSES * (len(self.guests) - 1))
 
     def guest(self, name: str) -> Guest:
         for guest in self.guests:

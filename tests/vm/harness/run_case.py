@@ -68,10 +68,7 @@ def keep_logs(lab: Lab) -> None:
 def run(one: cases.Case, lab: Lab) -> None:
     lab.start()
     if one.agent:
-        for agent in lab.agents:
-            agent.launch_ready()
-        for agent in lab.agents:
-            agent.wait_state("active")
+        lab.start_agents()
     # The parent's watch starts when it sees this.
     (lab.logs / "up").touch()
     one.function(lab)

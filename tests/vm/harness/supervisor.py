@@ -18,7 +18,6 @@ import threading
 import traceback
 
 from . import paths
-from .agent import Agent
 from .lab import Lab, Plan
 
 SOCKET = "vm.sock"
@@ -132,9 +131,8 @@ def main() -> int:
     try:
         lab = Lab(Plan(**options), say).start()
         if with_agent:
-            for guest in lab.guests:
-                Agent(guest).start()
-                say(f"{guest.name}: smc-agent is active")
+            lab.start_agents()
+            say("smc-agent is active in all of them")
         if os.path.exists(path):
             os.unlink(path)
         server.bind(path)

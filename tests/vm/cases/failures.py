@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Agents, guests and brokers that die, and come back."""
+
+import time
+
+from harness import smcd, traffic
+from harness.capture import Capture
+from harness.case import case, expect, expect_equal
+
+PORT = traffic.TRANSFER_PORT
+RESET = 104  # ECONNRESET
+
+
+def start_transfer(client, server, size: int):
+    """A transfer of `size` bytes over SMC-D that is under way."""
+    before = traffic.counters(client)
+    process = client.spawn(traffic.transfer_argv(server.ip4, size))
+    deadline = time.monotonic() + 20
+    while (traffic.counters(client) - before).tx_bytes < 1 << 20:
+        expect(process.poll() is None, f"the transfer ended early: {process.out + process.err}")
+        expect(time.monotonic() < deadline, "the transfer does not start")
+    return process
+
+
+@case("spine", "agent-killed", timeout=120)
+def agent_killed(lab):
+    """kill -9 during traffic: the transfer finishes, new connections are TCP, a restarted
+    agent accelerates again. First the client's agent, then the server's.
+    """
+    server, client = lab.guests
+    traffic.transfer_server(server)
+    size = 96 << 20
+    for victim in (1, 0):
+        agent = lab.agents[victim]
+        process = start_transfer(client, server, size)
+        agent.kill()
+        expect(process.poll() is None, "the transfer was over before the agent was killed")
+        # The kernel lets go of the programs at once, the lease of the handshake runs out.
+        time.sleep(3.5)
+        with Capture() as capture:
+            smcd.expect_tcp(client, server)
+        answers = capture.from_port(PORT)
+        expect(answers and not answers[0].smc, f"option 254 on {answers}")
+        process.wait(60)
+        traffic.transfer_result(process.code, process.out + process.err, "the transfer")
+        agent.start(addresses=2)
+        lab.agents[1 - victim].wait_state("active", 2)
+        smcd.expect_smcd(client, server)
+
+
+@case("spine", "guest-killed", timeout=120)
+def guest_killed(lab):
+    """kill -9 of a guest: the survivor's sockets fail within a second, and its next
+    connection to the restarted guest is accelerated again.
+    """
+    victim, survivor = lab.guests
+    traffic.transfer_server(victim)
+    argv = [str(traffic.TRANSFER), "hold", victim.ip4, str(PORT)]
+    held = [survivor.spawn(argv) for _ in range(3)]
+    for process in held:
+        process.wait_output("connected", 20)
+    sender = start_transfer(survivor, victim, 1 << 30)
+
+    killed = time.monotonic()
+    victim.kill()
+    for process in [*held, sender]:
+        process.wait(10)
+        took = time.monotonic() - killed
+        text = (process.out + process.err).decode()
+        expect_equal(process.code, 3, f"exit code of a connection to a dead guest ({text})")
+        expect(took < 1.5, f"a socket failed {took:.2f} s after its peer died, not within 1 s")
+
+    victim.start()
+    victim.wait_boot()
+    lab.agents[0].start(addresses=2)
+    lab.agents[1].wait_state("active", 2)
+    traffic.transfer_server(victim)
+    smcd.expect_smcd(survivor, victim)
+    expect_equal(traffic.counters(survivor).dmbs <= 4, True, "DMBs of dead connections are gone")
+
+
+@case("spine", "guest-reset", timeout=120)
+def guest_reset(lab):
+    """A guest that restarts with its QEMU alive joins anew, under a new generation."""
+    victim, survivor = lab.guests
+    traffic.transfer_server(victim)
+    held = survivor.spawn([str(traffic.TRANSFER), "hold", victim.ip4, str(PORT)])
+    held.wait_output("connected", 20)
+    before = lab.agents[0].status()["device"]
+    victim.reset()
+    victim.wait_boot()
+    lab.agents[0].start(addresses=2)
+    after = lab.agents[0].status()["device"]
+    expect(after["generation"] != before["generation"], "the generation is the old one")
+    expect_equal(held.wait(10), 3, "exit code of a connection to the old system")
+    lab.agents[1].wait_state("active", 2)
+    traffic.transfer_server(victim)
+    smcd.expect_smcd(survivor, victim)
+
+
+@case("spine", "broker-killed")
+def broker_killed(lab):
+    """A broker that is away costs no traffic: connections live on, and new ones are
+    accelerated as long as the guests have chunks.
+    """
+    server, client = lab.guests
+    traffic.transfer_server(server)
+    smcd.expect_smcd(client, server)
+    process = start_transfer(client, server, 48 << 20)
+    lab.brokers[0].kill()
+    process.wait(50)
+    traffic.transfer_result(process.code, process.out + process.err, "the transfer")
+    smcd.expect_smcd(client, server)
+
+
+def leftovers(guest) -> str:
+    """What an agent may leave in a guest's kernel."""
+    return guest.check(
+        "bpftool prog list; bpftool map list; bpftool link list; "
+        "sysctl net.smc.hs_ctrl net.smc.wmem net.smc.rmem 2>&1; ls /run/smc-steer 2>&1")
+
+
+@case("spine", "agent-restarts", timeout=120, long_timeout=600)
+def agent_restarts(lab):
+    """Start and stop, fifty times (twelve in the short form): nothing is left behind, and it
+    still accelerates.
+    """
+    server, client = lab.guests
+    traffic.transfer_server(server)
+    agent = lab.agents[1]
+    expect_equal(agent.stop(), 0, "exit code after SIGTERM")
+    clean = leftovers(client)
+    for turn in range(50 if lab.long else 12):
+        agent.launch()
+        agent.wait_state("active", 2)
+        if turn % 10 == 0:
+            smcd.expect_smcd(client, server, size=1 << 20)
+        expect_equal(agent.stop(), 0, f"exit code of stop {turn}")
+        expect_equal(leftovers(client), clean, f"what the agent left behind after {turn + 1} turns")
+    expect_equal(smcd.expect_tcp(client, server)["protocol"], smcd.TCP, "SO_PROTOCOL, no agent")
+    agent.start(addresses=2)
+    smcd.expect_smcd(client, server)
+
+
+@case("spine", "agent-stop-with-traffic")
+def agent_stop_with_traffic(lab):
+    """SIGTERM: established connections live on over SMC-D, new ones are TCP."""
+    server, client = lab.guests
+    traffic.transfer_server(server)
+    process = start_transfer(client, server, 48 << 20)
+    expect_equal(lab.agents[1].stop(), 0, "exit code after SIGTERM")
+    expect_equal(smcd.expect_tcp(client, server)["protocol"], smcd.TCP, "SO_PROTOCOL")
+    process.wait(50)
+    traffic.transfer_result(process.code, process.out + process.err, "the transfer")
