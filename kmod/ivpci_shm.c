@@ -77,6 +77,9 @@ void ivpci_area_reset(struct ivpci *ivpci)
 	struct ivpci_ctl *ctl = ivpci_ctl(ivpci, me);
 	u32 slot;
 
+	/* No request may be seen in the middle of this: the broker ignores op 0. */
+	WRITE_ONCE(ctl->req_op, IVPCI_OP_NONE);
+	virt_wmb();
 	/* all but the bulletin, which is the agent's */
 	memset(ctl, 0, sizeof(*ctl));
 	memset((void *)ctl + l->pair_off, 0, l->area_size - l->pair_off);
