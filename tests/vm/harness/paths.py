@@ -27,7 +27,7 @@ def kernel_dir() -> Path:
     """Directory of the guest kernel (bzImage, lib/modules), made by cmake/setup/kernel.sh."""
     value = os.environ.get("SMC_STEER_KERNEL_DIR")
     if not value:
-        raise MissingError("SMC_STEER_KERNEL_DIR is not set: run this through ./dev")
+        raise MissingError("the guest kernel is not built: run ./dev setup")
     path = Path(value)
     if not (path / "bzImage").exists():
         raise MissingError(f"no guest kernel in {path}: run ./dev setup")

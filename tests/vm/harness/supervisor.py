@@ -13,11 +13,12 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import traceback
 
-from . import paths
+from . import namespaces, paths
 from .lab import Lab, Plan
 
 SOCKET = "vm.sock"
@@ -106,12 +107,20 @@ def serve(lab: Lab, server: socket.socket) -> None:
         threading.Thread(target=connection.serve, daemon=True).start()
 
 
+def watch_starter() -> None:
+    """Whoever started the lab holds a pipe to it: without the word to stay, the lab ends
+    with its starter, also when that is killed.
+    """
+    if sys.stdin.readline() != "stay\n":
+        os._exit(1)
+
+
 def main() -> int:
-    """Arguments: a JSON object with Plan's fields and "agent". Says "ready" on its standard
-    output when the guests are up, or why not.
+    """Argument: {"plan": fields of Plan, "agent": bool, "keep": bool, "job": {"word", "pairs",
+    "seconds"} or null}. On its standard output: lines of progress, at last one JSON object,
+    {"report"?}, or {"error"}.
     """
     options = json.loads(sys.argv[1])
-    with_agent = options.pop("agent")
     path = address()
 
     def say(text: str) -> None:
@@ -127,25 +136,72 @@ def main() -> int:
 
     signal.signal(signal.SIGTERM, leave)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    threading.Thread(target=watch_starter, daemon=True).start()
+    answer = {}
     try:
-        lab = Lab(Plan(**options), say).start()
-        if with_agent:
+        lab = Lab(Plan(**options["plan"]), say).start()
+        if options["agent"]:
             lab.start_agents()
             say("smc-agent is active in all of them")
-        if os.path.exists(path):
-            os.unlink(path)
-        server.bind(path)
-        server.listen()
+        if options["job"]:
+            from . import demo
+            answer["report"] = demo.run(lab, say=say, **options["job"])
+        if options["keep"]:
+            server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            if os.path.exists(path):
+                os.unlink(path)
+            server.bind(path)
+            server.listen()
     except Exception as error:
         if os.environ.get("SMC_STEER_TRACE"):
             traceback.print_exc(file=sys.stdout)
-        say(f"error: {error}")
-        return 1
-    say("ready")
+        say(json.dumps({"error": str(error)}))
+        os._exit(1)
+    say(json.dumps(answer))
+    if not options["keep"]:
+        os._exit(0)
     # The terminal it was started from may go away now.
     null = os.open("/dev/null", os.O_RDWR)
-    for fd in (0, 1, 2):
+    for fd in (1, 2):
         os.dup2(null, fd)
     serve(lab, server)
     return 0
+
+
+# The starter's side
+
+def is_up() -> bool:
+    try:
+        socket.socket(socket.AF_UNIX, socket.SOCK_STREAM).connect(address())
+    except OSError:
+        return False
+    return True
+
+
+def launch(options: dict) -> dict | None:
+    """Starts a supervisor and shows its progress; its answer, or None if it has none (what
+    went wrong was printed, nothing is left behind).
+    """
+    argv = namespaces.command(namespaces.python("supervisor", json.dumps(options)),
+                              die_with_parent=False)
+    process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                               start_new_session=True, text=True)
+    try:
+        for line in process.stdout:
+            if line.startswith("{"):
+                answer = json.loads(line)
+                if "error" in answer:
+                    print(f"./dev: {answer['error']}", file=sys.stderr)
+                    break
+                if options["keep"]:
+                    process.stdin.write("stay\n")
+                    process.stdin.flush()
+                else:
+                    process.wait()
+                return answer
+            print("   " + line, end="", flush=True)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+    process.kill()
+    process.wait()
+    return None

@@ -29,6 +29,7 @@ class Counters:
     doorbells: int
     signals: int
     ivpci_bytes: int
+    tcp_opens: int  # connections tried, over whatever
     dmbs: int  # registered now, not subtracted
 
     def __sub__(self, old: "Counters") -> "Counters":
@@ -36,10 +37,15 @@ class Counters:
         return Counters(**{**new, "dmbs": self.dmbs})
 
 
+def raw_counters(guest: Guest, netns: str = "") -> dict:
+    """What guest/counters prints."""
+    enter = ["ip", "netns", "exec", netns] if netns else []
+    return json.loads(guest.check([*enter, str(COUNTERS)]))
+
+
 def counters(guest: Guest, netns: str = "") -> Counters:
     """Of the guest's first network namespace, or of `netns`."""
-    enter = ["ip", "netns", "exec", netns] if netns else []
-    raw = json.loads(guest.check([*enter, str(COUNTERS)]))
+    raw = raw_counters(guest, netns)
     smc = raw["smc"] or dict.fromkeys(("client", "server", "tx_bytes", "rx_bytes"), 0)
     ivpci = raw["ivpci"].values()
 
@@ -47,7 +53,7 @@ def counters(guest: Guest, netns: str = "") -> Counters:
         return sum(device[name] for device in ivpci)
     return Counters(smc["client"], smc["server"], smc["tx_bytes"], smc["rx_bytes"],
                     total("doorbells_sent"), total("signals_sent"), total("bytes_sent"),
-                    total("dmbs"))
+                    raw["tcp_opens"], total("dmbs"))
 
 
 # transfer: every byte checked

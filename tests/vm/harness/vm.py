@@ -10,7 +10,6 @@ import select
 import signal
 import socket
 import struct
-import subprocess
 import sys
 import termios
 import threading
@@ -61,31 +60,17 @@ def ask(request: dict) -> dict:
 
 def up(options) -> int:
     namespaces.require_root()
-    try:
-        ask({"cmd": "status"})
-    except Down:
-        pass
-    else:
+    if supervisor.is_up():
         sys.exit("./dev vm: guests are up already: ./dev vm down first")
     regions = 0 if options.no_device else options.regions
     plan = asdict(Plan(guests=options.guests, regions=regions, size=options.size,
                        slots=options.slots, memory_mb=options.memory))
-    plan["agent"] = not (options.no_agent or options.no_device)
-    argv = namespaces.command(namespaces.python("supervisor", json.dumps(plan)),
-                              die_with_parent=False)
-    process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                               start_new_session=True, text=True)
-    try:
-        for line in process.stdout:
-            if line == "ready\n":
-                print("ready: ./dev vm shell guest1, ./dev vm exec guest1 -- COMMAND...")
-                return 0
-            print(line, end="", flush=True)
-    except KeyboardInterrupt:
-        process.kill()
-        print()
-    process.wait()
-    return 1
+    with_agent = not (options.no_agent or options.no_device)
+    answer = supervisor.launch({"plan": plan, "agent": with_agent, "keep": True, "job": None})
+    if answer is None:
+        return 1
+    print("ready: ./dev vm shell guest1, ./dev vm exec guest1 -- COMMAND...")
+    return 0
 
 
 def status(_options) -> int:

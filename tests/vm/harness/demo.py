@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""./dev demo and ./dev bench: two guests, plain TCP against SMC-D, one table with proof."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from statistics import median
+
+from . import arguments, namespaces, qemu, supervisor, traffic
+from .lab import Lab, Plan
+from .measure import Meter, Row, Work, pingpong, stream
+
+EPILOG = """examples:
+  ./dev {word}
+  ./dev {word} --json result.json
+  ./dev {word} --keep               leaves the guests up: ./dev vm shell guest1
+
+Each work runs in pairs, TCP (agents stopped) and SMC-D (agents running); the table has
+medians. The programs are Debian's sockperf and iperf3, unchanged, from guest2 to guest1."""
+
+# pairs, seconds of each run
+LENGTH = {"demo": (3, 5), "bench": (7, 10)}
+
+
+def works(word: str) -> list[Work]:
+    if word == "demo":
+        return [pingpong(), stream("64KiB"), stream("1MiB")]
+    return [pingpong(), pingpong(1024), stream("1KiB"), stream("64KiB"), stream("1MiB"),
+            stream("64KiB", 4), stream("64KiB", 16)]
+
+
+def qemu_version() -> str:
+    run = subprocess.run([qemu.BINARY, "--version"], capture_output=True, text=True, check=True)
+    return run.stdout.splitlines()[0].removeprefix("QEMU emulator version ")
+
+
+def rows_as_json(rows: list[Row]) -> list[dict]:
+    return [{"name": row.name, "unit": row.unit, "tcp": round(median(row.tcp), 3),
+             "smc": round(median(row.smc), 3), "ratio": round(row.ratio(), 3),
+             "goal": row.goal or None, "runs": {"tcp": row.tcp, "smc": row.smc}} for row in rows]
+
+
+def run(lab: Lab, word: str, pairs: int, seconds: int, say) -> dict:
+    """In the lab's namespaces, guests up and agents not started: measures; the report."""
+    meter = Meter(lab, seconds, say)
+    rows = meter.measure(works(word), pairs)
+    ivpci = traffic.raw_counters(lab.guests[1])["ivpci"]
+    return {
+        "kernel": lab.guests[0].channel.hello["kernel"],
+        "qemu": qemu_version(),
+        "accel": lab.accel,
+        "results": rows_as_json(rows),
+        "flows": meter.steered,
+        "flows_without_agents": meter.plain,
+        "ivpci": ivpci["ivpci0"],
+    }
+
+
+def table(report: dict) -> str:
+    lines = [f"{'':28} {'TCP':>10} {'SMC-D':>10}  {'':5} {'ratio':>6}"]
+    for row in report["results"]:
+        lines.append(f"{row['name']:28} {row['tcp']:>10.1f} {row['smc']:>10.1f}  "
+                     f"{row['unit']:5} {row['ratio']:>5.1f}x")
+    flows, plain, ivpci = report["flows"], report["flows_without_agents"], report["ivpci"]
+    lines += [
+        "",
+        f"connections with smc-agent running: {flows['smcd']} over SMC-D, {flows['tcp']} over TCP; "
+        f"stopped: {plain['smcd']} and {plain['tcp']}",
+        f"ivpci of guest2: {ivpci['bytes_sent']} bytes, {ivpci['signals_sent']} notifications, "
+        f"{ivpci['doorbells_sent']} doorbells rung, {ivpci['doorbells_skipped']} not needed",
+        f"guests on {report['accel'].upper()}, kernel {report['kernel']}, QEMU {report['qemu']}",
+    ]
+    return "\n".join(lines)
+
+
+def warnings(report: dict) -> list[str]:
+    return [f"warning: {row['name']}: SMC-D is {row['ratio']:.2f} times as good as TCP; "
+            f"{row['goal']:g} or more is expected"
+            for row in report["results"] if row["goal"] and row["ratio"] < row["goal"]]
+
+
+def main() -> int:
+    """The first argument is the word after ./dev: demo or bench."""
+    word = sys.argv.pop(1)
+    pairs, seconds = LENGTH[word]
+    parser = arguments.Parser(prog=f"./dev {word}", description="TCP against SMC-D.",
+                              epilog=EPILOG.format(word=word))
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the result there too")
+    parser.add_argument("--keep", action="store_true", help="leave the guests up")
+    parser.add_argument("--guests", type=arguments.number(2, 16), default=2, metavar="N")
+    parser.add_argument("--pairs", type=arguments.number(1, 100), default=pairs, metavar="N")
+    parser.add_argument("--seconds", type=arguments.number(1, 600), default=seconds, metavar="N",
+                        help=f"of each run (default {seconds})")
+    options = parser.parse_args()
+    if options.json and not os.access(options.json.absolute().parent, os.W_OK):
+        parser.error(f"--json: {options.json.absolute().parent} is not a directory to write in")
+    namespaces.require_root()
+    if options.keep and supervisor.is_up():
+        sys.exit(f"./dev {word}: guests are up already: ./dev vm down first")
+    job = {"word": word, "pairs": options.pairs, "seconds": options.seconds}
+    answer = supervisor.launch({"plan": asdict(Plan(guests=options.guests)), "agent": False,
+                                "job": job, "keep": options.keep})
+    if answer is None:
+        return 1
+    report = answer["report"]
+    print("\n" + table(report))
+    for line in warnings(report):
+        print(line)
+    if options.json:
+        options.json.write_text(json.dumps(report, indent=2) + "\n")
+    if options.keep:
+        print("the guests stay up: ./dev vm shell guest1, ./dev vm shell guest2, ./dev vm down")
+    return 0
