@@ -57,16 +57,11 @@ def many_connections(lab):
     """Connections held open while others come and go: at least 256 DMBs in each guest."""
     server, client = lab.guests
     traffic.transfer_server(server)
-    hold = f"{traffic.TRANSFER} hold {server.ip4} {traffic.TRANSFER_PORT}"
     # The agent's 1 MiB buffers would want a region of gigabytes.
     for guest in lab.guests:
         guest.check("sysctl -q net.smc.wmem=65536 net.smc.rmem=65536")
     before = traffic.counters(client)
-    held = client.spawn(f"for i in {{1..256}}; do {hold} & done; wait")
-    deadline = 600
-    client.check(f"for ((i = 0; i < {deadline}; i++)); do "
-                 f"[ $(ss -Htn state established dport = :{traffic.TRANSFER_PORT} | wc -l) "
-                 "-ge 256 ] && exit 0; sleep 0.1; done; exit 1", timeout=80)
+    held = traffic.hold(client, server.ip4, 256, timeout=70)
     now = traffic.counters(client)
     expect(now.dmbs >= 256, f"{now.dmbs} DMBs are registered, 256 were to be")
     expect(now.client - before.client >= 256, f"{now.client - before.client} went over SMC-D")

@@ -55,10 +55,7 @@ def guest_killed(lab):
     """
     victim, survivor = lab.guests
     traffic.transfer_server(victim)
-    argv = [str(traffic.TRANSFER), "hold", victim.ip4, str(PORT)]
-    held = [survivor.spawn(argv) for _ in range(3)]
-    for process in held:
-        process.wait_output("connected", 20)
+    held = [traffic.hold(survivor, victim.ip4) for _ in range(3)]
     sender = start_transfer(survivor, victim, 1 << 30)
 
     killed = time.monotonic()
@@ -84,8 +81,7 @@ def guest_reset(lab):
     """A guest that restarts with its QEMU alive joins anew, under a new generation."""
     victim, survivor = lab.guests
     traffic.transfer_server(victim)
-    held = survivor.spawn([str(traffic.TRANSFER), "hold", victim.ip4, str(PORT)])
-    held.wait_output("connected", 20)
+    held = traffic.hold(survivor, victim.ip4)
     before = lab.agents[0].status()["device"]
     victim.reset()
     victim.wait_boot()

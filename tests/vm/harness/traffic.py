@@ -87,6 +87,14 @@ def transfer(guest: Guest, address: str, size: int = 8 << 20, timeout: float = 4
     return transfer_result(run.code, run.out + run.err, f"{guest.name}: transfer to {address}")
 
 
+def hold(guest: Guest, address: str, count: int = 1, port: int = TRANSFER_PORT,
+         timeout: float = 60) -> Process:
+    """`count` connections that stay open; the program ends with the first of them."""
+    process = guest.spawn([str(paths.built(TRANSFER)), "hold", address, str(port), str(count)])
+    process.wait_output("connected", timeout)
+    return process
+
+
 # iperf3
 
 def iperf_server(guest: Guest, port: int = IPERF_PORT, netns: str = "") -> Process:

@@ -3,7 +3,7 @@
 //
 //   transfer serve [--mptcp] ADDRESS PORT        until killed; a process per connection
 //   transfer send [--mptcp] ADDRESS PORT BYTES   BYTES there and BYTES back
-//   transfer hold ADDRESS PORT                   connects, then waits for the end
+//   transfer hold ADDRESS PORT COUNT             COUNT connections, then waits for the first end
 //
 // A connection starts with two 64-bit words of the client: seed and number of bytes. The client
 // sends that many bytes made from the seed, the server answers with their checksum and with as
@@ -13,6 +13,7 @@
 // command line, 3 the connection failed (its "errno" says how).
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -232,17 +233,28 @@ int send_and_check(int fd, uint64_t bytes) {
     return report(fd, bytes, wrong_at, sent == seen && wrong_at < 0 ? 0 : 1, 0);
 }
 
-int hold(int fd) {
+int hold(const Address& address, int count) {
     const Hello hello{1, 0};
-    if (!write_all(fd, &hello, sizeof(hello))) return report(fd, 0, -1, 3, errno);
+    std::vector<pollfd> held;
+    for (int i = 0; i < count; ++i) {
+        const int fd = connect_to(address, 0);
+        if (fd < 0) return 3;
+        if (!write_all(fd, &hello, sizeof(hello))) return report(fd, 0, -1, 3, errno);
+        held.push_back({fd, POLLIN, 0});
+    }
     std::printf("connected\n");
     std::fflush(stdout);
-    wait_for_end(fd);
-    return report(fd, 0, -1, errno ? 3 : 0, errno);
+    poll(held.data(), held.size(), -1);
+    for (const pollfd& each : held) {
+        if (!each.revents) continue;
+        wait_for_end(each.fd);
+        return report(each.fd, 0, -1, errno ? 3 : 0, errno);
+    }
+    return 3;
 }
 
 int usage() {
-    std::fprintf(stderr, "usage: transfer serve|send|hold [--mptcp] ADDRESS PORT [BYTES]\n");
+    std::fprintf(stderr, "usage: transfer serve|send|hold [--mptcp] ADDRESS PORT [BYTES|COUNT]\n");
     return 2;
 }
 
@@ -258,12 +270,12 @@ int main(int argc, char** argv) {
         ++at;
     }
     Address address;
-    const bool with_bytes = mode == "send";
-    if (argc - at != (with_bytes ? 3 : 2) || !parse_address(argv[at], argv[at + 1], &address))
+    const bool serving = mode == "serve";
+    if (argc - at != (serving ? 2 : 3) || !parse_address(argv[at], argv[at + 1], &address))
         return usage();
-    if (mode == "serve") return serve(address, protocol);
-    if (mode != "send" && mode != "hold") return usage();
+    if (serving) return serve(address, protocol);
+    if (mode == "hold") return hold(address, std::atoi(argv[at + 2]));
+    if (mode != "send") return usage();
     const int fd = connect_to(address, protocol);
-    if (fd < 0) return 3;
-    return with_bytes ? send_and_check(fd, std::strtoull(argv[at + 2], nullptr, 10)) : hold(fd);
+    return fd < 0 ? 3 : send_and_check(fd, std::strtoull(argv[at + 2], nullptr, 10));
 }

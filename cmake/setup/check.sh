@@ -1,0 +1,52 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# check.sh format|tidy|shell|python|fmt...: one kind of look at the sources each; says what it
+# does and fails with what it found.
+set -euo pipefail
+# shellcheck source=cmake/setup/common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+cd "$STEER_REPO"
+
+# Files git knows or would add, by patterns.
+sources() {
+    git ls-files --cached --others --exclude-standard -- "$@" | while IFS= read -r file; do
+        [ -f "$file" ] && printf '%s\n' "$file"
+    done
+}
+
+check_format() {
+    sources '*.cc' '*.h' '*.c' | xargs -r clang-format-14 --dry-run -Werror
+}
+
+check_fmt() {
+    sources '*.cc' '*.h' '*.c' | xargs -r clang-format-14 -i
+}
+
+check_tidy() {
+    local log=build/clang-tidy.log
+    [ -e build/dev/compile_commands.json ] || die "./dev check: build first: ./dev build"
+    # Programs of guests and tests too: all C++ that is compiled.
+    if ! run-clang-tidy-14 -quiet -j "$(nproc)" -p build/dev \
+        "^$STEER_REPO/(agent|broker|tests)/.*\.cc\$" >"$log" 2>&1; then
+        grep -E '(warning|error):' "$log" | sort -u >&2
+        die "./dev check: clang-tidy found the above (all of it: $log)"
+    fi
+}
+
+check_shell() {
+    sources dev '*.sh' .ci/run tests/vm/guest/init | xargs -r shellcheck -x
+}
+
+check_python() {
+    sources '*.py' tests/vm/guest/execd tests/vm/guest/counters |
+        xargs -r /usr/bin/python3 -B -c '
+import sys
+for name in sys.argv[1:]:
+    with open(name, encoding="utf-8") as source:
+        compile(source.read(), name, "exec")'
+}
+
+for kind; do
+    step "$kind"
+    "check_$kind"
+done
