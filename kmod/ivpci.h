@@ -92,6 +92,9 @@ enum ivpci_counter {
 	IVPCI_EVENTS_SENT,
 	IVPCI_EVENTS_RECEIVED,
 	IVPCI_PEERS_LOST,
+	IVPCI_POLLS,
+	IVPCI_POLL_HITS,
+	IVPCI_POLL_NS,
 	IVPCI_COUNTERS,
 };
 
@@ -103,6 +106,9 @@ struct ivpci_vector {
 	struct ivpci *ivpci;
 	unsigned int number;
 	struct tasklet_struct tasklet;
+	/* the tasklet's own: looking since, until, how long at most, stopped last */
+	bool looking;
+	u64 since_ns, until_ns, window_ns, stopped_ns;
 };
 
 struct ivpci {
@@ -157,6 +163,7 @@ struct ivpci {
 };
 
 extern bool ivpci_nocopy;
+extern unsigned int ivpci_poll_us;
 
 static inline void ivpci_add(struct ivpci *ivpci, enum ivpci_counter c, u64 n)
 {
@@ -254,7 +261,12 @@ void ivpci_ring_doorbell(struct ivpci *ivpci, u32 slot, u32 vector);
 void ivpci_signal(struct ivpci *ivpci, u32 slot, u32 index);
 int ivpci_send_event(struct ivpci *ivpci, u32 slot, u32 code, u64 info);
 
+/* ivpci_sysfs.c */
+extern const struct attribute_group *ivpci_sysfs_groups[];
+u64 ivpci_counter(struct ivpci *ivpci, enum ivpci_counter c);
+
 /* ivpci_chardev.c */
+struct ivpci *ivpci_of_miscdevice(struct miscdevice *misc);
 int ivpci_chardev_add(struct ivpci *ivpci);
 void ivpci_chardev_del(struct ivpci *ivpci);
 void ivpci_chardev_wake(struct ivpci *ivpci);

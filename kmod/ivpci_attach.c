@@ -11,6 +11,7 @@
 
 #include "ivpci.h"
 #include "ivpci_alloc.h"
+#include "ivpci_trace.h"
 
 static struct ivpci_attachment __rcu **ivpci_attachment_slot(struct ivpci *ivpci, u64 token)
 {
@@ -287,6 +288,7 @@ int ivpci_move(struct ivpci *ivpci, u64 token, bool signal, u32 offset, const vo
 	else
 		rc = ivpci_move_unattached(ivpci, token, signal, offset, data, size);
 	rcu_read_unlock();
+	trace_ivpci_move(ivpci->number, token, offset, size, signal, rc);
 
 	if (rc)
 		ivpci_inc(ivpci, IVPCI_REFUSED_PEER);

@@ -38,6 +38,12 @@ static void ivpci_chardev_release(struct kref *kref)
 	kfree(container_of(kref, struct ivpci_chardev, kref));
 }
 
+/* Valid while the misc device is registered, as for its attributes. */
+struct ivpci *ivpci_of_miscdevice(struct miscdevice *misc)
+{
+	return container_of(misc, struct ivpci_chardev, misc)->ivpci;
+}
+
 /* misc_open() holds misc_mtx: the chardev cannot be deregistered meanwhile. */
 static int ivpci_open(struct inode *inode, struct file *file)
 {
@@ -132,15 +138,6 @@ static void ivpci_info_get(struct ivpci *ivpci, struct ivpci_info *info)
 	info->fabric_id = READ_ONCE(h->fabric_id);
 }
 
-static u64 ivpci_counter(struct ivpci *ivpci, enum ivpci_counter c)
-{
-	u64 sum = 0;
-	int cpu;
-
-	for_each_possible_cpu(cpu) sum += READ_ONCE(per_cpu_ptr(ivpci->counters, cpu)->n[c]);
-	return sum;
-}
-
 static void ivpci_stats_get(struct ivpci *ivpci, struct ivpci_stats *s)
 {
 	mutex_lock(&ivpci->dmb_lock);
@@ -165,6 +162,9 @@ static void ivpci_stats_get(struct ivpci *ivpci, struct ivpci_stats *s)
 	s->events_sent = ivpci_counter(ivpci, IVPCI_EVENTS_SENT);
 	s->events_received = ivpci_counter(ivpci, IVPCI_EVENTS_RECEIVED);
 	s->peers_lost = ivpci_counter(ivpci, IVPCI_PEERS_LOST);
+	s->polls = ivpci_counter(ivpci, IVPCI_POLLS);
+	s->poll_hits = ivpci_counter(ivpci, IVPCI_POLL_HITS);
+	s->poll_ns = ivpci_counter(ivpci, IVPCI_POLL_NS);
 }
 
 static long ivpci_ioctl_locked(struct ivpci_file *f, unsigned int cmd, void __user *arg)
@@ -309,6 +309,7 @@ int ivpci_chardev_add(struct ivpci *ivpci)
 	cd->misc.fops = &ivpci_fops;
 	cd->misc.parent = &ivpci->pdev->dev;
 	cd->misc.mode = 0600;
+	cd->misc.groups = ivpci_sysfs_groups;
 	ivpci->chardev = cd;
 	rc = misc_register(&cd->misc);
 	if (rc)

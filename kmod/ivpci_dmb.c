@@ -10,6 +10,7 @@
 
 #include "ivpci.h"
 #include "ivpci_alloc.h"
+#include "ivpci_trace.h"
 
 /* Empty chunks kept ready, so that a new connection does not wait for the broker, and
  * kept back, so that others can have the rest.
@@ -224,6 +225,7 @@ int ivpci_dmb_register(struct ivpci *ivpci, u32 writer, u32 len, struct ivpci_dm
 	WRITE_ONCE(desc->writer_generation, generation);
 	smp_store_release(&desc->token, dmb->token);
 	ivpci_inc(ivpci, IVPCI_REGISTERED);
+	trace_ivpci_register(ivpci->number, dmb->token, writer, len);
 unlock:
 	mutex_unlock(&ivpci->dmb_lock);
 	return rc;
@@ -249,6 +251,7 @@ int ivpci_dmb_unregister(struct ivpci *ivpci, u64 token)
 	if (dmb->token != token || !dmb->writer)
 		goto unlock;
 
+	trace_ivpci_unregister(ivpci->number, token, dmb->writer, dmb->len);
 	WRITE_ONCE(dmb->writer, 0);
 	WRITE_ONCE(ivpci_desc(ivpci, ivpci->slot, index)->token, 0);
 	/* Withdrawn before the claim is looked at; pairs with ivpci_claim_take(). */

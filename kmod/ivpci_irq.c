@@ -10,9 +10,11 @@
  * this one has a single CPU.
  */
 #include <linux/slab.h>
+#include <linux/timekeeping.h>
 
 #include "ivpci.h"
 #include "ivpci_ring.h"
+#include "ivpci_trace.h"
 
 #define IVPCI_REG_IVPOSITION 0x08
 #define IVPCI_REG_DOORBELL   0x0c
@@ -27,9 +29,12 @@ static void ivpci_wake_receiver(struct ivpci *ivpci, u32 slot)
 {
 	struct ivpci_ctl *ctl = ivpci_ctl(ivpci, slot);
 	u32 vector = ivpci_vector(ivpci->slot, READ_ONCE(ivpci->peers[slot].vectors));
+	bool looking;
 
 	virt_mb();
-	if (READ_ONCE(ctl->looking[vector])) {
+	looking = READ_ONCE(ctl->looking[vector]);
+	trace_ivpci_doorbell(ivpci->number, slot, vector, looking);
+	if (looking) {
 		ivpci_inc(ivpci, IVPCI_DOORBELLS_SKIPPED);
 		return;
 	}
@@ -165,17 +170,74 @@ static bool ivpci_vector_drain(struct ivpci_vector *vector)
  */
 #define IVPCI_DRAIN_ROUNDS 8
 
+static bool ivpci_vector_drain_rounds(struct ivpci_vector *vector)
+{
+	unsigned int round;
+	bool any = false;
+
+	for (round = 0; round < IVPCI_DRAIN_ROUNDS; round++) {
+		if (!ivpci_vector_drain(vector))
+			break;
+		any = true;
+	}
+	return any;
+}
+
+/* After work came the receiver keeps looking for a while, so that what follows needs no
+ * doorbell. How long is learned as in KVM's halt polling: an interrupt soon after we
+ * stopped says longer, one long after says shorter.
+ */
+#define IVPCI_POLL_START_NS 2000
+
+static void ivpci_poll_learn(struct ivpci_vector *vector, u64 now)
+{
+	u64 most = (u64)READ_ONCE(ivpci_poll_us) * NSEC_PER_USEC;
+
+	if (now - vector->stopped_ns < most)
+		vector->window_ns = max_t(u64, vector->window_ns * 2, IVPCI_POLL_START_NS);
+	else
+		vector->window_ns /= 2;
+	if (vector->window_ns < IVPCI_POLL_START_NS)
+		vector->window_ns = 0;
+	vector->window_ns = min(vector->window_ns, most);
+}
+
+/* Looking goes on in another run of the tasklet, not in a loop here: SMC's own tasklets,
+ * which ivpci_serve() scheduled, run in between.
+ */
+static bool ivpci_poll_on(struct ivpci_vector *vector, u64 now)
+{
+	if (now >= vector->until_ns)
+		return false;
+	ivpci_inc(vector->ivpci, IVPCI_POLLS);
+	tasklet_schedule(&vector->tasklet);
+	return true;
+}
+
 static void ivpci_vector_tasklet(struct tasklet_struct *t)
 {
 	struct ivpci_vector *vector = from_tasklet(vector, t, tasklet);
 	struct ivpci *ivpci = vector->ivpci;
 	u32 *looking = &ivpci_ctl(ivpci, ivpci->slot)->looking[vector->number];
-	unsigned int round;
+	u64 now = ktime_get_mono_fast_ns();
 
-	WRITE_ONCE(*looking, 1);
-	for (round = 0; round < IVPCI_DRAIN_ROUNDS; round++)
-		if (!ivpci_vector_drain(vector))
-			break;
+	if (!vector->looking) {
+		ivpci_poll_learn(vector, now);
+		vector->since_ns = now;
+		vector->looking = true;
+		WRITE_ONCE(*looking, 1);
+	}
+	if (ivpci_vector_drain_rounds(vector)) {
+		if (vector->until_ns > now)
+			ivpci_inc(ivpci, IVPCI_POLL_HITS);
+		vector->until_ns = now + vector->window_ns;
+	}
+	if (ivpci_poll_on(vector, now))
+		return;
+
+	vector->looking = false;
+	vector->stopped_ns = now;
+	ivpci_add(ivpci, IVPCI_POLL_NS, now - vector->since_ns);
 	WRITE_ONCE(*looking, 0);
 	virt_mb();
 	if (ivpci_vector_drain(vector))
@@ -197,6 +259,7 @@ static irqreturn_t ivpci_interrupt(int irq, void *data)
 	return IRQ_HANDLED;
 }
 
+/* What is rung after the last look belongs to nobody: the device is being taken away. */
 void ivpci_irq_quiesce(struct ivpci *ivpci)
 {
 	unsigned int v;

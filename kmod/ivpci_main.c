@@ -5,6 +5,9 @@
 
 #include "ivpci.h"
 
+#define CREATE_TRACE_POINTS
+#include "ivpci_trace.h"
+
 #define IVPCI_VENDOR	     0x1af4
 #define IVPCI_DEVICE	     0x1110
 #define IVPCI_REG_IVPOSITION 0x08
@@ -14,6 +17,11 @@ module_param_named(nocopy, ivpci_nocopy, bool, 0444);
 MODULE_PARM_DESC(
 	nocopy,
 	"map the peer's DMB as send buffer, one copy (default Y); N: own send buffers, two copies");
+
+unsigned int ivpci_poll_us = 50;
+module_param_named(poll_us, ivpci_poll_us, uint, 0644);
+MODULE_PARM_DESC(poll_us, "microseconds a receiver looks on at most before it wants a doorbell "
+			  "(default 50; 0: never looks on)");
 
 static DEFINE_IDA(ivpci_numbers);
 

@@ -9,6 +9,7 @@
 #include <linux/slab.h>
 
 #include "ivpci.h"
+#include "ivpci_trace.h"
 
 #define IVPCI_GENERATION_MASK 0xffffff
 
@@ -36,6 +37,7 @@ static void ivpci_peer_lost(struct ivpci *ivpci, u32 slot)
 	u64 gid = peer->gid;
 
 	dev_info(&ivpci->pdev->dev, "slot %u left\n", slot);
+	trace_ivpci_peer(ivpci->number, slot, 0, gid);
 	WRITE_ONCE(peer->generation, 0);
 	WRITE_ONCE(peer->gid, 0);
 	ivpci_inc(ivpci, IVPCI_PEERS_LOST);
@@ -50,6 +52,7 @@ static void ivpci_peer_found(struct ivpci *ivpci, u32 slot, u32 generation, u64 
 	WRITE_ONCE(peer->vectors, clamp(vectors, 1, IVPCI_VECTORS_MAX));
 	WRITE_ONCE(peer->gid, gid);
 	smp_store_release(&peer->generation, generation);
+	trace_ivpci_peer(ivpci->number, slot, generation, gid);
 	dev_info(&ivpci->pdev->dev, "slot %u joined, GID %016llx\n", slot, gid);
 }
 

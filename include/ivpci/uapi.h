@@ -57,6 +57,9 @@ struct ivpci_stats {
 	__u64 events_sent;
 	__u64 events_received;
 	__u64 peers_lost;
+	__u64 polls;	 /* looks without an interrupt */
+	__u64 poll_hits; /* of these, found something: a doorbell saved */
+	__u64 poll_ns;	 /* time spent looking */
 };
 
 #define IVPCI_IOC_MAGIC 0xB5
