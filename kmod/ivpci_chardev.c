@@ -167,6 +167,18 @@ static void ivpci_stats_get(struct ivpci *ivpci, struct ivpci_stats *s)
 	s->poll_ns = ivpci_counter(ivpci, IVPCI_POLL_NS);
 }
 
+/* The caller's structure may be older and shorter, or newer and longer than ours. */
+static long ivpci_answer(void __user *to, unsigned int cmd, const void *from, size_t size)
+{
+	size_t wanted = _IOC_SIZE(cmd);
+
+	if (copy_to_user(to, from, min(wanted, size)))
+		return -EFAULT;
+	if (wanted > size && clear_user(to + size, wanted - size))
+		return -EFAULT;
+	return 0;
+}
+
 static long ivpci_ioctl_locked(struct ivpci_file *f, unsigned int cmd, void __user *arg)
 {
 	struct ivpci *ivpci = f->cd->ivpci;
@@ -175,14 +187,16 @@ static long ivpci_ioctl_locked(struct ivpci_file *f, unsigned int cmd, void __us
 		struct ivpci_stats stats;
 	} u = {};
 
-	switch (cmd) {
-	case IVPCI_IOC_INFO:
+	if (_IOC_TYPE(cmd) != IVPCI_IOC_MAGIC)
+		return -ENOTTY;
+	switch (_IOC_NR(cmd)) {
+	case _IOC_NR(IVPCI_IOC_INFO):
 		ivpci_info_get(ivpci, &u.info);
-		return copy_to_user(arg, &u.info, sizeof(u.info)) ? -EFAULT : 0;
-	case IVPCI_IOC_STATS:
+		return ivpci_answer(arg, cmd, &u.info, sizeof(u.info));
+	case _IOC_NR(IVPCI_IOC_STATS):
 		ivpci_stats_get(ivpci, &u.stats);
-		return copy_to_user(arg, &u.stats, sizeof(u.stats)) ? -EFAULT : 0;
-	case IVPCI_IOC_PUBLISH:
+		return ivpci_answer(arg, cmd, &u.stats, sizeof(u.stats));
+	case _IOC_NR(IVPCI_IOC_PUBLISH):
 		if (f->cd->owner != f)
 			return -EPERM;
 		ivpci_publish(ivpci);

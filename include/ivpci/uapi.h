@@ -11,7 +11,8 @@
  *         EPOLLHUP when the device is gone
  * ioctl   below; errors are errno's usual ones
  *
- * Every structure may grow at its end: the size is part of the ioctl number.
+ * Structures grow at their end. The size is part of the ioctl number, and the driver answers
+ * in the caller's size: what only one of the two knows is left out, or zero.
  */
 #ifndef IVPCI_UAPI_H
 #define IVPCI_UAPI_H
