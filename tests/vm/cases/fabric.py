@@ -195,7 +195,7 @@ def hostile_member(lab):
     stress_server(server)
     load = client.spawn([str(paths.built(STRESS)), "run", server.ip4, str(STRESS_PORT), "4",
                          "1000", "1000000"])
-    resource = "$(dirname $(readlink -f /sys/class/misc/ivpci0/device/config))/resource2"
+    resource = f"{DEVICE}/device/resource2"
     seconds = 30 if lab.long else 4
     for targets in ("o", "r", "b", "c", "d", "a", "h", "hax"):
         run = hostile.run(f"{paths.built(SCRIBBLE)} {resource} {seconds} {targets}", seconds + 30)
