@@ -18,21 +18,29 @@ constexpr std::size_t kAnswerMost = 64 << 20;
 Result<UniqueFd> dial(const std::string& path) {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
-    if (path.size() >= sizeof(address.sun_path))
+    if (path.size() >= sizeof(address.sun_path)) {
         return fail("{}: too long for a socket's path", path);
+    }
     std::memcpy(address.sun_path, path.data(), path.size());
     UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    if (!fd) return fail_errno("cannot make a socket");
+    if (!fd) {
+        return fail_errno("cannot make a socket");
+    }
     timeval patience{10, 0};
     setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
     setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
-    if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0)
+    if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0) {
         return fd;
-    if (errno == ENOENT || errno == ECONNREFUSED)
-        return fail("smc-agent is not running (no socket at {}): start it with systemctl start "
-                    "smc-agent",
-                    path);
-    if (errno == EACCES) return fail("{}: only root may talk to smc-agent", path);
+    }
+    if (errno == ENOENT || errno == ECONNREFUSED) {
+        return fail(
+            "smc-agent is not running (no socket at {}): start it with systemctl start "
+            "smc-agent",
+            path);
+    }
+    if (errno == EACCES) {
+        return fail("{}: only root may talk to smc-agent", path);
+    }
     return fail_errno(errno, "{}: cannot connect", path);
 }
 
@@ -40,8 +48,12 @@ Result<void> send_all(int fd, const std::string& text) {
     std::size_t done = 0;
     while (done < text.size()) {
         ssize_t n = send(fd, text.data() + done, text.size() - done, MSG_NOSIGNAL);
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0) return fail_errno("cannot ask smc-agent");
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n < 0) {
+            return fail_errno("cannot ask smc-agent");
+        }
         done += static_cast<std::size_t>(n);
     }
     return {};
@@ -52,12 +64,22 @@ Result<std::string> read_line(int fd) {
     char room[16384];
     while (text.size() < kAnswerMost) {
         ssize_t n = recv(fd, room, sizeof(room), 0);
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0 && errno == EAGAIN) return fail("smc-agent does not answer");
-        if (n < 0) return fail_errno("cannot read smc-agent's answer");
-        if (n == 0) return fail("smc-agent hung up in the middle of its answer");
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n < 0 && errno == EAGAIN) {
+            return fail("smc-agent does not answer");
+        }
+        if (n < 0) {
+            return fail_errno("cannot read smc-agent's answer");
+        }
+        if (n == 0) {
+            return fail("smc-agent hung up in the middle of its answer");
+        }
         text.append(room, static_cast<std::size_t>(n));
-        if (text.back() == '\n') return text;
+        if (text.back() == '\n') {
+            return text;
+        }
     }
     return fail("smc-agent's answer is too long");
 }
@@ -66,15 +88,24 @@ Result<std::string> read_line(int fd) {
 
 Result<nlohmann::json> ask(const std::string& socket_path, const nlohmann::json& request) {
     auto fd = dial(socket_path);
-    if (!fd) return tl::unexpected(fd.error());
+    if (!fd) {
+        return tl::unexpected(fd.error());
+    }
     std::string line = request.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-    if (auto sent = send_all(fd->get(), line + "\n"); !sent) return tl::unexpected(sent.error());
+    if (auto sent = send_all(fd->get(), line + "\n"); !sent) {
+        return tl::unexpected(sent.error());
+    }
     auto text = read_line(fd->get());
-    if (!text) return tl::unexpected(text.error());
+    if (!text) {
+        return tl::unexpected(text.error());
+    }
     auto answer = nlohmann::json::parse(*text, nullptr, false);
-    if (!answer.is_object() || !answer.contains("ok") || !answer["ok"].is_boolean())
+    if (!answer.is_object() || !answer.contains("ok") || !answer["ok"].is_boolean()) {
         return fail("smc-agent's answer makes no sense: do the versions match?");
-    if (!answer["ok"].get<bool>()) return fail("{}", answer.value("error", "refused"));
+    }
+    if (!answer["ok"].get<bool>()) {
+        return fail("{}", answer.value("error", "refused"));
+    }
     return answer;
 }
 

@@ -49,7 +49,9 @@ using Render = std::function<std::string(const json&)>;
 int ask_and_print(const std::string& socket, const json& request, bool as_json,
                   const Render& render) {
     auto answer = ask(socket, request);
-    if (!answer) return complain(answer.error().message, kFailed);
+    if (!answer) {
+        return complain(answer.error().message, kFailed);
+    }
     if (as_json) {
         answer->erase("ok");
         fmt::print("{}\n", answer->dump(2, ' ', false, json::error_handler_t::replace));
@@ -82,15 +84,18 @@ int run(int argc, char** argv) {
         {"rules", "the rules in force", render_rules},
         {"flows", "living connections with guests of this host", render_flows},
     };
-    for (const auto& reader : readers)
+    for (const auto& reader : readers) {
         app.add_subcommand(reader.name, reader.help)->add_flag("--json", as_json, "as JSON");
+    }
 
     std::string ports, comment;
     for (const auto& [name, help] :
          {std::pair{"allow", "steer connections to these ports"},
           std::pair{"deny", "leave connections to these ports to TCP"}}) {
         auto* writer = app.add_subcommand(name, help);
-        writer->add_option("ports", ports, "PORT or PORT-PORT")->required()->type_name("PORT[-PORT]");
+        writer->add_option("ports", ports, "PORT or PORT-PORT")
+            ->required()
+            ->type_name("PORT[-PORT]");
         writer->add_option("--comment", comment, "why, for people")->type_name("TEXT");
     }
     std::string number;
@@ -105,28 +110,34 @@ int run(int argc, char** argv) {
     } catch (const CLI::RequiredError& e) {
         // CLI11 misses the subcommand before it minds the word that is there instead.
         auto unknown = app.remaining();
-        if (app.get_subcommands().empty() && !unknown.empty())
+        if (app.get_subcommands().empty() && !unknown.empty()) {
             return complain(fmt::format("no command '{}'; see smc-policy --help", unknown.front()),
                             kUsage);
+        }
         return complain(fmt::format("{}; see smc-policy --help", e.what()), kUsage);
     } catch (const CLI::ParseError& e) {
         return complain(fmt::format("{}; see smc-policy --help", e.what()), kUsage);
     }
 
     std::string command = app.get_subcommands().front()->get_name();
-    for (const auto& reader : readers)
-        if (command == reader.name)
+    for (const auto& reader : readers) {
+        if (command == reader.name) {
             return ask_and_print(socket, {{"cmd", command}}, as_json, reader.render);
+        }
+    }
     if (command == "remove") {
         // The agent's own parser judges it: here and there must not differ.
         json request = {{"cmd", command}, {"number", json::parse(number, nullptr, false)}};
-        if (!parse_request(request.dump(-1, ' ', false, json::error_handler_t::replace)))
+        if (!parse_request(request.dump(-1, ' ', false, json::error_handler_t::replace))) {
             return complain(fmt::format("'{}' is not a rule's number", number), kUsage);
+        }
         return ask_and_print(socket, request, false, render_edit);
     }
     json request = {{"cmd", command}, {"ports", ports}, {"comment", comment}};
     auto good = parse_request(to_line(request));
-    if (!good) return complain(good.error().message, kUsage);
+    if (!good) {
+        return complain(good.error().message, kUsage);
+    }
     return ask_and_print(socket, request, false, render_edit);
 }
 

@@ -13,8 +13,12 @@ using Rows = std::vector<std::vector<std::string>>;
 
 // A value as people read it: strings without quotes, null as nothing.
 std::string plain(const json& value) {
-    if (value.is_string()) return value.get<std::string>();
-    if (value.is_null()) return "";
+    if (value.is_string()) {
+        return value.get<std::string>();
+    }
+    if (value.is_null()) {
+        return "";
+    }
     return value.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
@@ -25,7 +29,9 @@ std::string member(const json& object, const char* name) {
 
 std::string joined(const json& list, const char* separator) {
     std::string text;
-    for (const auto& entry : list) text += (text.empty() ? "" : separator) + plain(entry);
+    for (const auto& entry : list) {
+        text += (text.empty() ? "" : separator) + plain(entry);
+    }
     return text;
 }
 
@@ -40,14 +46,19 @@ const json& section(const json& object, const char* name) {
 std::string render_table(const std::vector<std::vector<std::string>>& rows) {
     std::vector<std::size_t> widths;
     for (const auto& row : rows) {
-        if (widths.size() < row.size()) widths.resize(row.size());
-        for (std::size_t i = 0; i < row.size(); i++) widths[i] = std::max(widths[i], row[i].size());
+        if (widths.size() < row.size()) {
+            widths.resize(row.size());
+        }
+        for (std::size_t i = 0; i < row.size(); i++) {
+            widths[i] = std::max(widths[i], row[i].size());
+        }
     }
     std::string text;
     for (const auto& row : rows) {
         std::string line;
-        for (std::size_t i = 0; i < row.size(); i++)
+        for (std::size_t i = 0; i < row.size(); i++) {
             line += fmt::format("{:<{}}", row[i], widths[i] + 2);
+        }
         line.erase(line.find_last_not_of(' ') + 1);
         text += line + "\n";
     }
@@ -60,15 +71,17 @@ std::string render_status(const json& answer) {
         rows.push_back({name, std::move(value)});
     };
     std::string state = member(answer, "state");
-    if (auto reason = member(answer, "reason"); !reason.empty()) state += ": " + reason;
+    if (auto reason = member(answer, "reason"); !reason.empty()) {
+        state += ": " + reason;
+    }
     add("state", state);
     add("agent", member(answer, "agent"));
     add("kernel", member(answer, "kernel"));
     if (const auto& device = section(answer, "device"); !device.empty()) {
         const auto& region = section(device, "region");
-        add("device", fmt::format("{}, slot {} of {}, GID {}", member(device, "path"),
-                                  member(device, "slot"), member(device, "slots"),
-                                  member(device, "gid")));
+        add("device",
+            fmt::format("{}, slot {} of {}, GID {}", member(device, "path"), member(device, "slot"),
+                        member(device, "slots"), member(device, "gid")));
         add("region", fmt::format("{}, {} bytes", member(region, "uuid"), member(region, "size")));
         add("EID", member(answer, "eid"));
     }
@@ -80,19 +93,26 @@ std::string render_status(const json& answer) {
                                    "back after both ends agreed)",
                                    member(connections, "smcd"), member(connections, "tcp"),
                                    member(connections, "failed")));
-    for (const auto& [name, value] : section(answer, "counters").items())
+    for (const auto& [name, value] : section(answer, "counters").items()) {
         add(("  " + name).c_str(), plain(value));
+    }
     if (const auto& ivpci = section(answer, "ivpci"); !ivpci.empty()) {
         add("ivpci", "");
-        for (const auto& [name, value] : ivpci.items()) add(("  " + name).c_str(), plain(value));
+        for (const auto& [name, value] : ivpci.items()) {
+            add(("  " + name).c_str(), plain(value));
+        }
     }
-    if (auto error = member(answer, "last_error"); !error.empty()) add("last error", error);
+    if (auto error = member(answer, "last_error"); !error.empty()) {
+        add("last error", error);
+    }
     return render_table(rows);
 }
 
 std::string render_peers(const json& answer) {
     const auto& peers = section(answer, "peers");
-    if (peers.empty()) return "no other guest is in this region\n";
+    if (peers.empty()) {
+        return "no other guest is in this region\n";
+    }
     Rows rows{{"SLOT", "GEN", "GID", "STATE", "NAME", "AGENT", "ADDRESSES"}};
     for (const auto& peer : peers) {
         auto agent = member(peer, "agent");
@@ -107,14 +127,18 @@ std::string render_rules(const json& answer) {
     Rows rows{{"NUMBER", "ACTION", "PORTS", "FROM", "COMMENT"}};
     for (const auto& rule : section(answer, "rules")) {
         std::string from = member(rule, "file");
-        if (auto line = member(rule, "line"); line != "0") from += ":" + line;
+        if (auto line = member(rule, "line"); line != "0") {
+            from += ":" + line;
+        }
         rows.push_back({member(rule, "number"), member(rule, "action"),
                         joined(section(rule, "ports"), ","), from, member(rule, "comment")});
     }
-    rows.push_back({"default", member(answer, "default"), "all other", member(answer, "default_from")});
+    rows.push_back(
+        {"default", member(answer, "default"), "all other", member(answer, "default_from")});
     std::string text = render_table(rows);
-    if (auto error = member(answer, "last_error"); !error.empty())
+    if (auto error = member(answer, "last_error"); !error.empty()) {
         text += fmt::format("not in force: {}\n", error);
+    }
     return text;
 }
 
@@ -122,20 +146,25 @@ std::string render_flows(const json& answer) {
     Rows rows{{"MODE", "LOCAL", "PEER", "UID", "INODE", "NETNS", "WHY TCP"}};
     for (const auto& flow : section(answer, "flows")) {
         std::string why = member(flow, "reason");
-        if (auto text = member(flow, "reason_text"); !text.empty()) why += " " + text;
+        if (auto text = member(flow, "reason_text"); !text.empty()) {
+            why += " " + text;
+        }
         rows.push_back({member(flow, "mode"), member(flow, "local"), member(flow, "peer"),
                         member(flow, "uid"), member(flow, "inode"), member(flow, "netns"), why});
     }
     const auto& totals = section(answer, "totals");
-    return render_table(rows) + fmt::format("{} SMC-D, {} TCP\n", member(totals, "smcd"),
-                                            member(totals, "tcp"));
+    return render_table(rows) +
+           fmt::format("{} SMC-D, {} TCP\n", member(totals, "smcd"), member(totals, "tcp"));
 }
 
 std::string render_edit(const json& answer) {
     std::string text;
-    for (const auto& did : section(answer, "did")) text += plain(did) + "\n";
-    if (auto warning = member(answer, "warning"); !warning.empty())
+    for (const auto& did : section(answer, "did")) {
+        text += plain(did) + "\n";
+    }
+    if (auto warning = member(answer, "warning"); !warning.empty()) {
         text += "warning: " + warning + "\n";
+    }
     return text;
 }
 

@@ -70,11 +70,16 @@ std::optional<int> Agent::start() {
 
 std::optional<Agent::Obstacle> Agent::try_session() {
     features_ = probe_features();
-    if (auto missing = missing_feature(features_)) return Obstacle{*missing, true};
-    if (auto device = find_device(config_.device); !device)
+    if (auto missing = missing_feature(features_)) {
+        return Obstacle{*missing, true};
+    }
+    if (auto device = find_device(config_.device); !device) {
         return Obstacle{device.error().message, true};
+    }
     auto session = Session::start(loop_, config_, policy_, [this] { on_device_lost(); });
-    if (!session) return Obstacle{session.error().message, false};
+    if (!session) {
+        return Obstacle{session.error().message, false};
+    }
     session_ = std::move(*session);
     spdlog::info("active: new connections to guests of this host run over SMC-D");
     return std::nullopt;
@@ -89,7 +94,9 @@ void Agent::on_device_lost() {
         seconds_idle_ = 0;
         say_status();
     });
-    if (later) lost_ = std::move(*later);
+    if (later) {
+        lost_ = std::move(*later);
+    }
 }
 
 void Agent::tick() {
@@ -99,7 +106,9 @@ void Agent::tick() {
         session_->tick();
         return;
     }
-    if (++seconds_idle_ % kRetrySeconds != 0) return;
+    if (++seconds_idle_ % kRetrySeconds != 0) {
+        return;
+    }
     auto obstacle = try_session();
     if (!obstacle) {
         reason_.clear();
@@ -119,18 +128,23 @@ void Agent::say_status() const {
 void Agent::reload_policy() {
     auto policy = load_policy(policy_paths_);
     auto done = policy && session_ ? session_->set_policy(*policy) : Result<void>{};
-    if (!policy) done = tl::unexpected(policy.error());
+    if (!policy) {
+        done = tl::unexpected(policy.error());
+    }
     if (!done) {
-        if (policy_error_ != done.error().message)
+        if (policy_error_ != done.error().message) {
             spdlog::error("{}; the old rules stay in force", done.error().message);
+        }
         policy_error_ = done.error().message;
         return;
     }
     policy_error_.clear();
-    bool changed = policy->rules != policy_.rules ||
-                   policy->default_action != policy_.default_action;
+    bool changed =
+        policy->rules != policy_.rules || policy->default_action != policy_.default_action;
     policy_ = std::move(*policy);
-    if (changed) spdlog::info("policy: {} rules in force", policy_.rules.size());
+    if (changed) {
+        spdlog::info("policy: {} rules in force", policy_.rules.size());
+    }
 }
 
 }  // namespace smc_steer

@@ -23,7 +23,7 @@ inline constexpr int kExitUsage = 2;
 inline constexpr int kExitUnsupported = 3;
 
 class Agent {
-   public:
+public:
     Agent(EventLoop& loop, Config config, PolicyPaths policy_paths, std::string socket_path);
     // Takes everything back, the session first.
     ~Agent();
@@ -36,7 +36,7 @@ class Agent {
     // Reads the policy again (SIGHUP, changed files). A bad one leaves the old in force.
     void reload_policy();
 
-   private:
+private:
     // Why nothing is steered; none: a session runs. `unsupported`: the machine lacks
     // something, as opposed to something that went wrong.
     struct Obstacle {

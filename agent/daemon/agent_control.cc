@@ -13,7 +13,9 @@ using nlohmann::json;
 
 ControlServer::Answer Agent::handle(std::string_view line) {
     auto request = parse_request(line);
-    if (!request) return {to_line(error_answer(request.error().message)), true};
+    if (!request) {
+        return {to_line(error_answer(request.error().message)), true};
+    }
     return {to_line(answer(*request)), false};
 }
 
@@ -29,7 +31,9 @@ json Agent::answer(const Request& request) {
             json out = {{"flows", json::array()}, {"totals", {{"smcd", 0}, {"tcp", 0}}}};
             if (session_) {
                 auto flows = session_->report_flows();
-                if (!flows) return error_answer(flows.error().message);
+                if (!flows) {
+                    return error_answer(flows.error().message);
+                }
                 out = std::move(*flows);
             }
             out["ok"] = true;
@@ -68,7 +72,9 @@ json Agent::status() {
         {"ivpci", json::object()},
         {"last_error", policy_error_},
     };
-    if (session_) session_->report_status(out);
+    if (session_) {
+        session_->report_status(out);
+    }
     return out;
 }
 
@@ -77,7 +83,9 @@ json Agent::rules() const {
     int number = 0;
     for (const auto& rule : policy_.rules) {
         json ports = json::array();
-        for (const auto& range : rule.ports) ports.push_back(to_string(range));
+        for (const auto& range : rule.ports) {
+            ports.push_back(to_string(range));
+        }
         list.push_back({
             {"number", ++number},
             {"action", to_string(rule.action)},
@@ -99,44 +107,60 @@ json Agent::rules() const {
 
 json Agent::edit(const Request& request) {
     auto own = load_own_rules(policy_paths_);
-    if (!own) return error_answer(own.error().message + "; nothing was changed");
+    if (!own) {
+        return error_answer(own.error().message + "; nothing was changed");
+    }
     Action action = request.command == Command::allow ? Action::allow : Action::deny;
     auto edit = add_rule(*own, action, request.ports, request.comment);
     auto answer = put_in_force(edit.rules, edit.did);
-    if (action == Action::allow && answer["ok"] == true)
-        if (auto rule = denied_by(policy_, request.ports))
-            answer["warning"] =
-                fmt::format("deny wins: {} in {} still stands", to_string(*rule),
-                            to_string(rule->origin));
+    if (action == Action::allow && answer["ok"] == true) {
+        if (auto rule = denied_by(policy_, request.ports)) {
+            answer["warning"] = fmt::format("deny wins: {} in {} still stands", to_string(*rule),
+                                            to_string(rule->origin));
+        }
+    }
     return answer;
 }
 
 json Agent::remove(int number) {
-    if (number < 1 || static_cast<std::size_t>(number) > policy_.rules.size())
-        return error_answer(fmt::format(
-            "there is no rule {}: 'smc-policy rules' shows the {} there are", number,
-            policy_.rules.size()));
+    if (number < 1 || static_cast<std::size_t>(number) > policy_.rules.size()) {
+        return error_answer(
+            fmt::format("there is no rule {}: 'smc-policy rules' shows the {} there are", number,
+                        policy_.rules.size()));
+    }
     const Rule& rule = policy_.rules[number - 1];
-    if (rule.origin.file != policy_paths_.own_file())
+    if (rule.origin.line == 0) {
+        return error_answer(fmt::format("rule {} ({}) is built in: it goes when {} says otherwise",
+                                        number, to_string(rule), policy_paths_.main_file));
+    }
+    if (rule.origin.file != policy_paths_.own_file()) {
         return error_answer(fmt::format("rule {} ({}) is from {}: edit it there", number,
                                         to_string(rule), to_string(rule.origin)));
+    }
     auto own = load_own_rules(policy_paths_);
-    if (!own) return error_answer(own.error().message + "; nothing was changed");
+    if (!own) {
+        return error_answer(own.error().message + "; nothing was changed");
+    }
     auto edit = remove_rule(*own, rule);
-    if (edit.did.empty())
-        return error_answer(fmt::format("rule {} is not in {} any more", number,
-                                        policy_paths_.own_file()));
+    if (edit.did.empty()) {
+        return error_answer(
+            fmt::format("rule {} is not in {} any more", number, policy_paths_.own_file()));
+    }
     return put_in_force(edit.rules, edit.did);
 }
 
 json Agent::put_in_force(const std::vector<Rule>& own, std::vector<std::string> did) {
     // Files that do not load would keep the old rules in force, edit or not: say so first.
-    if (auto loads = load_policy(policy_paths_); !loads)
+    if (auto loads = load_policy(policy_paths_); !loads) {
         return error_answer(loads.error().message + "; nothing was changed");
-    if (auto saved = save_own_rules(policy_paths_, own); !saved)
+    }
+    if (auto saved = save_own_rules(policy_paths_, own); !saved) {
         return error_answer(saved.error().message + "; nothing was changed");
+    }
     reload_policy();
-    if (!policy_error_.empty()) return error_answer(policy_error_);
+    if (!policy_error_.empty()) {
+        return error_answer(policy_error_);
+    }
     return {{"ok", true}, {"did", did}};
 }
 

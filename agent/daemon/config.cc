@@ -14,24 +14,35 @@ namespace {
 
 Result<void> read_size(const YAML::Node& root, const std::string& name, const char* key, int& out) {
     auto node = root[key];
-    if (!node) return {};
+    if (!node) {
+        return {};
+    }
     auto text = yaml_string(node, name, key);
-    if (!text) return tl::unexpected(text.error());
+    if (!text) {
+        return tl::unexpected(text.error());
+    }
     auto size = parse_size(*text);
-    if (!size) return yaml_error(node, name, fmt::format("{}: {}", key, size.error().message));
+    if (!size) {
+        return yaml_error(node, name, fmt::format("{}: {}", key, size.error().message));
+    }
     out = *size;
     return {};
 }
 
 Result<void> read_device(const YAML::Node& root, const std::string& name, Config& config) {
     auto node = root["device"];
-    if (!node) return {};
+    if (!node) {
+        return {};
+    }
     auto text = yaml_string(node, name, "device");
-    if (!text) return tl::unexpected(text.error());
-    if (*text != "auto" && !text->starts_with("/dev/"))
+    if (!text) {
+        return tl::unexpected(text.error());
+    }
+    if (*text != "auto" && !text->starts_with("/dev/")) {
         return yaml_error(
             node, name,
             fmt::format("device: must be auto or a path such as /dev/ivpci0, not '{}'", *text));
+    }
     config.device = *text;
     return {};
 }
@@ -41,23 +52,34 @@ Result<std::vector<std::string>> read_list(const YAML::Node& root, const std::st
                                            const char* section, const char* key,
                                            std::vector<std::string> otherwise) {
     auto node = root[section];
-    if (!node) return otherwise;
-    if (!node.IsMap()) return yaml_error(node, name, fmt::format("{}: must be a map", section));
-    if (auto known = yaml_known_keys(node, name, {key}); !known)
+    if (!node) {
+        return otherwise;
+    }
+    if (!node.IsMap()) {
+        return yaml_error(node, name, fmt::format("{}: must be a map", section));
+    }
+    if (auto known = yaml_known_keys(node, name, {key}); !known) {
         return tl::unexpected(known.error());
-    if (!node[key]) return otherwise;
+    }
+    if (!node[key]) {
+        return otherwise;
+    }
     return yaml_strings(node[key], name, key);
 }
 
 Result<void> read_cgroups(const YAML::Node& root, const std::string& name, Config& config) {
     auto cgroups = read_list(root, name, "workloads", "cgroups", config.cgroups);
-    if (!cgroups) return tl::unexpected(cgroups.error());
-    for (const auto& path : *cgroups)
-        if (!path.starts_with('/') || (path + "/").find("/../") != std::string::npos)
+    if (!cgroups) {
+        return tl::unexpected(cgroups.error());
+    }
+    for (const auto& path : *cgroups) {
+        if (!path.starts_with('/') || (path + "/").find("/../") != std::string::npos) {
             return yaml_error(root["workloads"]["cgroups"], name,
                               fmt::format("cgroups: '{}' must start with / and have no ..: it is a "
                                           "path below /sys/fs/cgroup",
                                           path));
+        }
+    }
     config.cgroups = std::move(*cgroups);
     return {};
 }
@@ -65,19 +87,25 @@ Result<void> read_cgroups(const YAML::Node& root, const std::string& name, Confi
 Result<void> read_words(const YAML::Node& root, const std::string& name, Config& config) {
     if (auto node = root["eid"]) {
         auto text = yaml_string(node, name, "eid");
-        if (!text) return tl::unexpected(text.error());
-        if (*text != "auto")
-            if (auto good = check_eid(*text); !good)
+        if (!text) {
+            return tl::unexpected(text.error());
+        }
+        if (*text != "auto") {
+            if (auto good = check_eid(*text); !good) {
                 return yaml_error(node, name, "eid: " + good.error().message);
+            }
+        }
         config.eid = *text;
     }
     if (auto node = root["when_unsupported"]) {
         auto text = yaml_string(node, name, "when_unsupported");
-        if (!text) return tl::unexpected(text.error());
-        if (*text != "exit" && *text != "idle")
+        if (!text) {
+            return tl::unexpected(text.error());
+        }
+        if (*text != "exit" && *text != "idle") {
             return yaml_error(
-                node, name,
-                fmt::format("when_unsupported: must be exit or idle, not '{}'", *text));
+                node, name, fmt::format("when_unsupported: must be exit or idle, not '{}'", *text));
+        }
         config.when_unsupported = *text == "idle" ? WhenUnsupported::idle : WhenUnsupported::exit;
     }
     return {};
@@ -90,37 +118,50 @@ Result<int> parse_size(std::string_view text) {
     auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
     std::string_view unit(end, text.data() + text.size() - end);
     unsigned shift = 0;
-    if (unit == "K" || unit == "KiB")
+    if (unit == "K" || unit == "KiB") {
         shift = 10;
-    else if (unit == "M" || unit == "MiB")
+    } else if (unit == "M" || unit == "MiB") {
         shift = 20;
-    else if (!unit.empty())
+    } else if (!unit.empty()) {
         error = std::errc::invalid_argument;
-    if (error == std::errc::invalid_argument || text.empty())
+    }
+    if (error == std::errc::invalid_argument || text.empty()) {
         return fail("'{}' is not a size: write bytes, KiB or MiB, such as 1MiB", text);
+    }
     constexpr std::uint64_t kLeast = 16 << 10, kMost = 1 << 30;
     if (error == std::errc::result_out_of_range || value > kMost || value << shift > kMost ||
-        value << shift < kLeast)
+        value << shift < kLeast) {
         return fail("{} is out of range: 16KiB to 1024MiB", text);
+    }
     return static_cast<int>(value << shift);
 }
 
 Result<Config> parse_config(std::string_view text, const std::string& name) {
     auto root = yaml_load(text, name);
-    if (!root) return tl::unexpected(root.error());
-    if (!root->IsMap()) return yaml_error(*root, name, "the configuration is a map of keys");
-    auto known = yaml_known_keys(*root, name,
-                                 {"device", "wmem", "rmem", "workloads", "publish", "eid",
-                                  "when_unsupported"});
-    if (!known) return tl::unexpected(known.error());
+    if (!root) {
+        return tl::unexpected(root.error());
+    }
+    if (!root->IsMap()) {
+        return yaml_error(*root, name, "the configuration is a map of keys");
+    }
+    auto known = yaml_known_keys(
+        *root, name, {"device", "wmem", "rmem", "workloads", "publish", "eid", "when_unsupported"});
+    if (!known) {
+        return tl::unexpected(known.error());
+    }
 
     Config config;
     for (auto done : {read_device(*root, name, config), read_size(*root, name, "wmem", config.wmem),
                       read_size(*root, name, "rmem", config.rmem),
-                      read_cgroups(*root, name, config), read_words(*root, name, config)})
-        if (!done) return tl::unexpected(done.error());
+                      read_cgroups(*root, name, config), read_words(*root, name, config)}) {
+        if (!done) {
+            return tl::unexpected(done.error());
+        }
+    }
     auto excluded = read_list(*root, name, "publish", "exclude_interfaces", {});
-    if (!excluded) return tl::unexpected(excluded.error());
+    if (!excluded) {
+        return tl::unexpected(excluded.error());
+    }
     config.exclude_interfaces.insert(excluded->begin(), excluded->end());
     return config;
 }

@@ -26,8 +26,9 @@ constexpr auto kPatience = std::chrono::seconds(10);
 Result<sockaddr_un> address_of(const std::string& path) {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
-    if (path.size() >= sizeof(address.sun_path))
+    if (path.size() >= sizeof(address.sun_path)) {
         return fail("{}: too long for a socket's path", path);
+    }
     std::memcpy(address.sun_path, path.data(), path.size());
     return address;
 }
@@ -36,10 +37,15 @@ Result<sockaddr_un> address_of(const std::string& path) {
 Result<UniqueFd> take_lock(const std::string& path) {
     std::string name = path + ".lock";
     UniqueFd lock(open(name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-    if (!lock) return fail_errno(errno, "{}: cannot open", name);
-    if (flock(lock.get(), LOCK_EX | LOCK_NB) == 0) return lock;
-    if (errno == EWOULDBLOCK)
+    if (!lock) {
+        return fail_errno(errno, "{}: cannot open", name);
+    }
+    if (flock(lock.get(), LOCK_EX | LOCK_NB) == 0) {
+        return lock;
+    }
+    if (errno == EWOULDBLOCK) {
         return fail_errno(EADDRINUSE, "another smc-agent serves {} already", path);
+    }
     return fail_errno(errno, "{}: cannot lock", name);
 }
 
@@ -56,44 +62,62 @@ Result<std::unique_ptr<ControlServer>> ControlServer::listen(EventLoop& loop,
                                                              const std::string& path,
                                                              Handler handler) {
     auto address = address_of(path);
-    if (!address) return tl::unexpected(address.error());
+    if (!address) {
+        return tl::unexpected(address.error());
+    }
     auto directory = std::filesystem::path(path).parent_path();
     std::error_code error;
-    if (!directory.empty() && std::filesystem::create_directories(directory, error))
+    if (!directory.empty() && std::filesystem::create_directories(directory, error)) {
         chmod(directory.c_str(), 0755);
-    if (error) return fail_errno(error.value(), "{}: cannot make", directory.string());
+    }
+    if (error) {
+        return fail_errno(error.value(), "{}: cannot make", directory.string());
+    }
 
     std::unique_ptr<ControlServer> self(new ControlServer(loop, path, std::move(handler)));
     auto lock = take_lock(path);
-    if (!lock) return tl::unexpected(lock.error());
+    if (!lock) {
+        return tl::unexpected(lock.error());
+    }
     self->lock_ = std::move(*lock);
 
     self->listener_ = UniqueFd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     int fd = self->listener_.get();
-    if (fd < 0) return fail_errno(errno, "cannot make the control socket");
+    if (fd < 0) {
+        return fail_errno(errno, "cannot make the control socket");
+    }
     unlink(path.c_str());
     // The mode is there from the first moment: fchmod() before bind() is what bind() uses.
     if (fchmod(fd, 0600) != 0 ||
         bind(fd, reinterpret_cast<const sockaddr*>(&*address), sizeof(*address)) != 0 ||
-        chmod(path.c_str(), 0600) != 0 || ::listen(fd, 16) != 0)
+        chmod(path.c_str(), 0600) != 0 || ::listen(fd, 16) != 0) {
         return fail_errno(errno, "{}: cannot listen", path);
+    }
     auto source = loop.on_io(fd, EPOLLIN, [raw = self.get()](std::uint32_t) { raw->accept_one(); });
-    if (!source) return tl::unexpected(source.error());
+    if (!source) {
+        return tl::unexpected(source.error());
+    }
     self->listening_ = std::move(*source);
     return self;
 }
 
 ControlServer::~ControlServer() {
     // Still under the lock: a successor's socket cannot be the one taken away here.
-    if (listening_.active()) unlink(path_.c_str());
+    if (listening_.active()) {
+        unlink(path_.c_str());
+    }
     clients_.clear();
     listening_.reset();
 }
 
 void ControlServer::accept_one() {
     UniqueFd fd(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-    if (!fd) return;
-    if (clients_.size() >= kClientsMost) return;
+    if (!fd) {
+        return;
+    }
+    if (clients_.size() >= kClientsMost) {
+        return;
+    }
     clients_.emplace_back();
     auto client = std::prev(clients_.end());
     client->fd = std::move(fd);
@@ -116,7 +140,9 @@ void ControlServer::accept_one() {
 
 void ControlServer::serve(ClientRef client, std::uint32_t events) {
     bool more = true;
-    if (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) more = read_some(*client);
+    if (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
+        more = read_some(*client);
+    }
     answer_lines(*client);
     bool broken = !write_some(*client);
     bool done = client->out.empty() && (!more || client->closing);
@@ -127,16 +153,24 @@ void ControlServer::serve(ClientRef client, std::uint32_t events) {
         return;
     }
     // No reading while an answer is stuck: a client that does not listen cannot pile up work.
-    if (!client->io.set_io_events(client->out.empty() ? EPOLLIN : EPOLLOUT)) clients_.erase(client);
+    if (!client->io.set_io_events(client->out.empty() ? EPOLLIN : EPOLLOUT)) {
+        clients_.erase(client);
+    }
 }
 
 bool ControlServer::read_some(Client& client) {
     char room[4096];
     while (client.in.size() <= kRequestMost) {
         ssize_t n = read(client.fd.get(), room, sizeof(room));
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0) return errno == EAGAIN;
-        if (n == 0) return false;
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n < 0) {
+            return errno == EAGAIN;
+        }
+        if (n == 0) {
+            return false;
+        }
         client.in.append(room, static_cast<std::size_t>(n));
     }
     return true;
@@ -150,7 +184,9 @@ void ControlServer::answer_lines(Client& client) {
             client.closing = true;
             return;
         }
-        if (end == std::string::npos) return;
+        if (end == std::string::npos) {
+            return;
+        }
         auto answer = handler_(std::string_view(client.in).substr(0, end));
         client.out += answer.line;
         client.closing = answer.close;
@@ -161,8 +197,12 @@ void ControlServer::answer_lines(Client& client) {
 bool ControlServer::write_some(Client& client) {
     while (!client.out.empty()) {
         ssize_t n = send(client.fd.get(), client.out.data(), client.out.size(), MSG_NOSIGNAL);
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0) return errno == EAGAIN;
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n < 0) {
+            return errno == EAGAIN;
+        }
         client.out.erase(0, static_cast<std::size_t>(n));
     }
     return true;

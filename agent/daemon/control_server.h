@@ -17,7 +17,7 @@ namespace smc_steer {
 // Clients are served from the loop and never waited for: one that stalls costs a descriptor
 // until its ten seconds are over. 32 at a time.
 class ControlServer {
-   public:
+public:
     // One request line (no newline) to one answer line (with newline), and whether the
     // connection is to be closed after it.
     struct Answer {
@@ -34,7 +34,7 @@ class ControlServer {
     ControlServer(const ControlServer&) = delete;
     ControlServer& operator=(const ControlServer&) = delete;
 
-   private:
+private:
     struct Client {
         UniqueFd fd;
         std::string in;

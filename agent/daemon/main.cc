@@ -52,10 +52,10 @@ tl::expected<Flags, int> parse_flags(int argc, char** argv) {
     auto* config = app.add_option("--config", flags.config, "configuration file")
                        ->capture_default_str()
                        ->type_name("FILE");
-    auto* policy = app.add_option("--policy", flags.policy,
-                                  "policy file; policy.d/*.yaml beside it count too")
-                       ->capture_default_str()
-                       ->type_name("FILE");
+    auto* policy =
+        app.add_option("--policy", flags.policy, "policy file; policy.d/*.yaml beside it count too")
+            ->capture_default_str()
+            ->type_name("FILE");
     app.add_option("--socket", flags.socket, "control socket")
         ->capture_default_str()
         ->type_name("PATH");
@@ -80,14 +80,20 @@ tl::expected<Flags, int> parse_flags(int argc, char** argv) {
 
 Result<Config> load_config(const Flags& flags) {
     auto text = read_file(flags.config);
-    if (!text) return tl::unexpected(text.error());
-    if (!*text && flags.config_named) return fail("{}: no such file", flags.config);
+    if (!text) {
+        return tl::unexpected(text.error());
+    }
+    if (!*text && flags.config_named) {
+        return fail("{}: no such file", flags.config);
+    }
     return parse_config(text->value_or(""), flags.config);
 }
 
 int check(const PolicyPaths& paths) {
     auto policy = load_policy(paths);
-    if (!policy) return usage_error(policy.error().message);
+    if (!policy) {
+        return usage_error(policy.error().message);
+    }
     fmt::print("configuration and policy are good: default {}, {} rules\n",
                to_string(policy->default_action), policy->rules.size());
     return 0;
@@ -111,7 +117,9 @@ int serve(const Flags& flags, const Config& config, const PolicyPaths& paths) {
             return kExitFailed;
         }
     }
-    if (auto code = agent.start()) return *code;
+    if (auto code = agent.start()) {
+        return *code;
+    }
     auto code = loop->run();
     sd_notify(0, "STOPPING=1");
     if (!code) {
@@ -123,13 +131,21 @@ int serve(const Flags& flags, const Config& config, const PolicyPaths& paths) {
 
 int run(int argc, char** argv) {
     auto flags = parse_flags(argc, argv);
-    if (!flags) return flags.error();
+    if (!flags) {
+        return flags.error();
+    }
     auto level = parse_log_level(flags->log_level);
-    if (!level) return usage_error(level.error().message);
+    if (!level) {
+        return usage_error(level.error().message);
+    }
     auto config = load_config(*flags);
-    if (!config) return usage_error(config.error().message);
+    if (!config) {
+        return usage_error(config.error().message);
+    }
     PolicyPaths paths{flags->policy, flags->policy_named};
-    if (flags->check) return check(paths);
+    if (flags->check) {
+        return check(paths);
+    }
     log_init("smc-agent", *level);
     return serve(*flags, *config, paths);
 }

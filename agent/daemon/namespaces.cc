@@ -9,7 +9,9 @@ namespace {
 
 template <typename T>
 Result<void> keep(Result<T> opened, std::unique_ptr<T>& place) {
-    if (!opened) return tl::unexpected(opened.error());
+    if (!opened) {
+        return tl::unexpected(opened.error());
+    }
     place = std::make_unique<T>(std::move(*opened));
     return {};
 }
@@ -26,31 +28,48 @@ Namespaces::Namespaces(EventLoop& loop, SmcSysctls sysctls,
 
 Result<Namespaces::Covered> Namespaces::cover(const std::string& path, NetnsId id) {
     auto fd = open_netns(path, id);
-    if (!fd) return tl::unexpected(fd.error());
+    if (!fd) {
+        return tl::unexpected(fd.error());
+    }
     Covered covered;
     covered.fd = std::move(*fd);
     auto done = run_in_netns(covered.fd, [&]() -> Result<void> {
-        if (auto r = keep(SmcNetlink::open(), covered.smc); !r) return r;
-        if (auto r = keep(DiagSocket::open(), covered.diag); !r) return r;
-        if (auto r = keep(OwnAddresses::open(), covered.addresses); !r) return r;
+        if (auto r = keep(SmcNetlink::open(), covered.smc); !r) {
+            return r;
+        }
+        if (auto r = keep(DiagSocket::open(), covered.diag); !r) {
+            return r;
+        }
+        if (auto r = keep(OwnAddresses::open(), covered.addresses); !r) {
+            return r;
+        }
         // Last: after it there is nothing left that can fail and would leave it set.
         auto saved = apply_sysctls(sysctls_);
-        if (!saved) return tl::unexpected(saved.error());
+        if (!saved) {
+            return tl::unexpected(saved.error());
+        }
         covered.saved = *saved;
         return {};
     });
-    if (!done) return tl::unexpected(done.error());
+    if (!done) {
+        return tl::unexpected(done.error());
+    }
 
     // What a namespace did before we came is not ours to report; one that is born under us
     // has done nothing before.
-    if (first_scan_)
-        if (auto stats = covered.smc->stats()) covered.baseline = std::move(*stats);
+    if (first_scan_) {
+        if (auto stats = covered.smc->stats()) {
+            covered.baseline = std::move(*stats);
+        }
+    }
     auto* addresses = covered.addresses.get();
     auto news = loop_.on_io(addresses->fd(), EPOLLIN, [this, addresses](std::uint32_t) {
         addresses->drain();
         on_addresses_();
     });
-    if (!news) return tl::unexpected(news.error());
+    if (!news) {
+        return tl::unexpected(news.error());
+    }
     covered.news = std::move(*news);
     return covered;
 }
@@ -69,7 +88,9 @@ bool Namespaces::scan() {
     }
     std::erase_if(given_up_, [&](const NetnsId& id) { return !found.contains(id); });
     for (const auto& [id, path] : found) {
-        if (covered_.contains(id) || given_up_.contains(id)) continue;
+        if (covered_.contains(id) || given_up_.contains(id)) {
+            continue;
+        }
         auto covered = cover(path, id);
         if (!covered) {
             spdlog::warn("network namespace net:[{}] stays plain TCP: {}", id.inode,
@@ -86,15 +107,19 @@ bool Namespaces::scan() {
 }
 
 void Namespaces::forget(Covered& covered) {
-    if (auto stats = covered.smc->stats()) departed_ += outcome_since(covered.baseline, *stats);
+    if (auto stats = covered.smc->stats()) {
+        departed_ += outcome_since(covered.baseline, *stats);
+    }
 }
 
 void Namespaces::restore() {
     for (auto& [id, covered] : covered_) {
-        auto done = run_in_netns(covered.fd, [&] { return restore_sysctls(sysctls_, covered.saved); });
-        if (!done)
+        auto done =
+            run_in_netns(covered.fd, [&] { return restore_sysctls(sysctls_, covered.saved); });
+        if (!done) {
             spdlog::warn("network namespace net:[{}] keeps some of our settings: {}", id.inode,
                          done.error().message);
+        }
         forget(covered);
     }
     covered_.clear();
@@ -115,8 +140,11 @@ std::set<Address> Namespaces::addresses() {
 
 SmcOutcome Namespaces::outcome() {
     SmcOutcome sum = departed_;
-    for (auto& [id, covered] : covered_)
-        if (auto stats = covered.smc->stats()) sum += outcome_since(covered.baseline, *stats);
+    for (auto& [id, covered] : covered_) {
+        if (auto stats = covered.smc->stats()) {
+            sum += outcome_since(covered.baseline, *stats);
+        }
+    }
     return sum;
 }
 
@@ -125,10 +153,16 @@ Result<std::vector<Namespaces::NamedFlow>> Namespaces::flows(
     std::vector<NamedFlow> all;
     for (auto& [id, covered] : covered_) {
         auto smc = covered.diag->smc();
-        if (!smc) return tl::unexpected(smc.error());
+        if (!smc) {
+            return tl::unexpected(smc.error());
+        }
         auto tcp = covered.diag->tcp();
-        if (!tcp) return tl::unexpected(tcp.error());
-        for (auto& flow : join_flows(*smc, *tcp, same_host)) all.push_back({id.inode, flow});
+        if (!tcp) {
+            return tl::unexpected(tcp.error());
+        }
+        for (auto& flow : join_flows(*smc, *tcp, same_host)) {
+            all.push_back({id.inode, flow});
+        }
     }
     return all;
 }

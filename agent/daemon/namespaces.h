@@ -22,7 +22,7 @@ namespace smc_steer {
 // A namespace is covered from the scan that finds it to the one that does not: our
 // descriptor keeps it alive until then, at most a scan's period longer than without us.
 class Namespaces {
-   public:
+public:
     // `on_addresses`: some namespace's addresses may have changed.
     Namespaces(EventLoop& loop, SmcSysctls sysctls, std::set<std::string> excluded_interfaces,
                std::function<void()> on_addresses);
@@ -45,7 +45,7 @@ class Namespaces {
     };
     Result<std::vector<NamedFlow>> flows(const std::function<bool(const Address&)>& same_host);
 
-   private:
+private:
     struct Covered {
         UniqueFd fd;
         SavedSysctls saved;

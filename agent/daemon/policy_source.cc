@@ -26,11 +26,14 @@ Result<std::vector<std::string>> list_drop_ins(const std::string& directory) {
     std::vector<std::string> paths;
     std::error_code error;
     for (fs::directory_iterator it(directory, error), end; !error && it != end;
-         it.increment(error))
-        if (it->path().extension() == ".yaml" && !it->path().filename().string().starts_with('.'))
+         it.increment(error)) {
+        if (it->path().extension() == ".yaml" && !it->path().filename().string().starts_with('.')) {
             paths.push_back(it->path());
-    if (error && error != std::errc::no_such_file_or_directory)
+        }
+    }
+    if (error && error != std::errc::no_such_file_or_directory) {
         return fail_errno(error.value(), "{}: cannot list", directory);
+    }
     std::sort(paths.begin(), paths.end());
     return paths;
 }
@@ -38,10 +41,16 @@ Result<std::vector<std::string>> list_drop_ins(const std::string& directory) {
 // None: there is no such file.
 Result<std::optional<NamedPolicyFile>> load_one(const std::string& path) {
     auto text = read_file(path);
-    if (!text) return tl::unexpected(text.error());
-    if (!*text) return std::nullopt;
+    if (!text) {
+        return tl::unexpected(text.error());
+    }
+    if (!*text) {
+        return std::nullopt;
+    }
     auto file = parse_policy_file(**text, path);
-    if (!file) return tl::unexpected(file.error());
+    if (!file) {
+        return tl::unexpected(file.error());
+    }
     return NamedPolicyFile{path, std::move(*file)};
 }
 
@@ -53,23 +62,35 @@ std::string PolicyPaths::own_file() const { return drop_in_dir() + "/50-smc-poli
 
 Result<Policy> load_policy(const PolicyPaths& paths) {
     auto main_file = load_one(paths.main_file);
-    if (!main_file) return tl::unexpected(main_file.error());
-    if (!*main_file && paths.must_exist) return fail("{}: no such file", paths.main_file);
+    if (!main_file) {
+        return tl::unexpected(main_file.error());
+    }
+    if (!*main_file && paths.must_exist) {
+        return fail("{}: no such file", paths.main_file);
+    }
 
     auto names = list_drop_ins(paths.drop_in_dir());
-    if (!names) return tl::unexpected(names.error());
+    if (!names) {
+        return tl::unexpected(names.error());
+    }
     std::vector<NamedPolicyFile> drop_ins;
     for (const auto& name : *names) {
         auto file = load_one(name);
-        if (!file) return tl::unexpected(file.error());
-        if (*file) drop_ins.push_back(std::move(**file));
+        if (!file) {
+            return tl::unexpected(file.error());
+        }
+        if (*file) {
+            drop_ins.push_back(std::move(**file));
+        }
     }
     return merge(*main_file, drop_ins);
 }
 
 Result<std::vector<Rule>> load_own_rules(const PolicyPaths& paths) {
     auto file = load_one(paths.own_file());
-    if (!file) return tl::unexpected(file.error());
+    if (!file) {
+        return tl::unexpected(file.error());
+    }
     return *file ? (*file)->file.rules : std::vector<Rule>{};
 }
 
@@ -85,13 +106,19 @@ void PolicyWatch::refresh() {
 }
 
 void PolicyWatch::watch(Watch& watch) {
-    if (watch.source.active()) return;
+    if (watch.source.active()) {
+        return;
+    }
     std::error_code ignored;
-    if (!fs::is_directory(watch.directory, ignored)) return;
+    if (!fs::is_directory(watch.directory, ignored)) {
+        return;
+    }
     auto source = loop_.on_inotify(
         watch.directory, IN_CLOSE_WRITE | IN_CREATE | IN_DELETE | IN_MOVE | IN_ATTRIB | IN_ONLYDIR,
         [this, &watch](const inotify_event& event) {
-            if (event.mask & IN_IGNORED) watch.source.reset();
+            if (event.mask & IN_IGNORED) {
+                watch.source.reset();
+            }
             changed();
         });
     if (!source) {
@@ -107,7 +134,9 @@ void PolicyWatch::changed() {
         pause_.reset();
         on_change_();
     });
-    if (pause) pause_ = std::move(*pause);
+    if (pause) {
+        pause_ = std::move(*pause);
+    }
 }
 
 }  // namespace smc_steer

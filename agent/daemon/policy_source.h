@@ -31,13 +31,13 @@ Result<void> save_own_rules(const PolicyPaths& paths, const std::vector<Rule>& r
 // Calls back a moment after the last of a burst of changes in the two directories. Directories
 // may be missing: refresh(), from time to time, watches what has appeared.
 class PolicyWatch {
-   public:
+public:
     PolicyWatch(EventLoop& loop, PolicyPaths paths, std::function<void()> on_change)
         : loop_(loop), paths_(std::move(paths)), on_change_(std::move(on_change)) {}
 
     void refresh();
 
-   private:
+private:
     struct Watch {
         std::string directory;
         EventSource source;

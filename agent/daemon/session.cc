@@ -39,47 +39,76 @@ Result<std::unique_ptr<Session>> Session::start(EventLoop& loop, const Config& c
                                                 const Policy& policy,
                                                 std::function<void()> on_lost) {
     auto path = find_device(config.device);
-    if (!path) return tl::unexpected(path.error());
+    if (!path) {
+        return tl::unexpected(path.error());
+    }
     auto device = Device::open(*path);
-    if (!device) return tl::unexpected(device.error());
+    if (!device) {
+        return tl::unexpected(device.error());
+    }
     std::unique_ptr<Session> self(
         new Session(loop, config, std::move(on_lost), std::move(*device)));
     // On failure ~Session undoes as much as was done.
-    if (auto done = self->bring_up(policy); !done) return tl::unexpected(done.error());
+    if (auto done = self->bring_up(policy); !done) {
+        return tl::unexpected(done.error());
+    }
     return self;
 }
 
 Result<void> Session::bring_up(const Policy& policy) {
     auto info = device_.info();
-    if (!info) return tl::unexpected(info.error());
+    if (!info) {
+        return tl::unexpected(info.error());
+    }
     info_ = *info;
     auto datapath = Datapath::load();
-    if (!datapath) return tl::unexpected(datapath.error());
+    if (!datapath) {
+        return tl::unexpected(datapath.error());
+    }
     datapath_ = std::move(*datapath);
 
-    if (auto done = set_policy(policy); !done) return done;
+    if (auto done = set_policy(policy); !done) {
+        return done;
+    }
     missing_cgroups_.insert(config_.cgroups.begin(), config_.cgroups.end());
     add_workloads();
-    for (const auto& path : missing_cgroups_)
+    for (const auto& path : missing_cgroups_) {
         spdlog::warn("cgroup {} does not exist (yet): its programs stay plain TCP", path);
-    if (auto done = renew_lease(); !done) return done;
-    if (auto done = add_eid(); !done) return done;
-    if (auto done = datapath_->attach_flows(); !done) return done;
-    if (auto done = datapath_->register_handshake(); !done) return done;
+    }
+    if (auto done = renew_lease(); !done) {
+        return done;
+    }
+    if (auto done = add_eid(); !done) {
+        return done;
+    }
+    if (auto done = datapath_->attach_flows(); !done) {
+        return done;
+    }
+    if (auto done = datapath_->register_handshake(); !done) {
+        return done;
+    }
 
     namespaces_ = std::make_unique<Namespaces>(
         loop_, SmcSysctls{datapath_->handshake_name(), config_.wmem, config_.rmem},
         config_.exclude_interfaces, [this] { update_addresses(); });
     namespaces_->scan();
-    if (namespaces_->size() == 0) return fail("no network namespace could be prepared, see above");
+    if (namespaces_->size() == 0) {
+        return fail("no network namespace could be prepared, see above");
+    }
     auto stale = datapath_->drop_stale_handshakes();
-    if (!stale) return tl::unexpected(stale.error());
-    if (*stale) spdlog::info("replaced the handshake of an agent that did not end by itself");
+    if (!stale) {
+        return tl::unexpected(stale.error());
+    }
+    if (*stale) {
+        spdlog::info("replaced the handshake of an agent that did not end by itself");
+    }
 
     update_addresses();
     auto events = loop_.on_io(device_.fd(), EPOLLPRI | EPOLLHUP,
                               [this](std::uint32_t what) { on_device(what); });
-    if (!events) return tl::unexpected(events.error());
+    if (!events) {
+        return tl::unexpected(events.error());
+    }
     device_events_ = std::move(*events);
     update_peers();
     return datapath_->attach_steer();
@@ -89,13 +118,21 @@ Session::~Session() {
     device_events_.reset();
     if (datapath_) {
         datapath_->detach_steer();
-        if (auto done = datapath_->stores().set_lease(0); !done)
+        if (auto done = datapath_->stores().set_lease(0); !done) {
             spdlog::warn("{}", done.error().message);
+        }
     }
-    if (namespaces_) namespaces_->restore();
-    if (datapath_) datapath_->unregister_handshake();
-    if (remove_eid_)
-        if (auto done = smc_->remove_ueid(eid_); !done) spdlog::warn("{}", done.error().message);
+    if (namespaces_) {
+        namespaces_->restore();
+    }
+    if (datapath_) {
+        datapath_->unregister_handshake();
+    }
+    if (remove_eid_) {
+        if (auto done = smc_->remove_ueid(eid_); !done) {
+            spdlog::warn("{}", done.error().message);
+        }
+    }
     // ~Device closes the file, and the driver empties the bulletin.
 }
 
@@ -107,7 +144,9 @@ Result<void> Session::set_policy(const Policy& policy) {
 
 Result<void> Session::add_eid() {
     auto smc = SmcNetlink::open();
-    if (!smc) return tl::unexpected(smc.error());
+    if (!smc) {
+        return tl::unexpected(smc.error());
+    }
     smc_ = std::make_unique<SmcNetlink>(std::move(*smc));
     bool derived = config_.eid == "auto";
     if (derived) {
@@ -118,7 +157,9 @@ Result<void> Session::add_eid() {
         eid_ = config_.eid;
     }
     auto added = smc_->add_ueid(eid_);
-    if (!added) return tl::unexpected(added.error());
+    if (!added) {
+        return tl::unexpected(added.error());
+    }
     // One that was there is somebody's, unless only an agent can have made it.
     remove_eid_ = *added || derived;
     return {};
@@ -136,36 +177,43 @@ void Session::add_workloads() {
             ++it;
             continue;
         }
-        if (auto done = datapath_->stores().add_workload(st.st_ino); !done)
+        if (auto done = datapath_->stores().add_workload(st.st_ino); !done) {
             spdlog::error("{}: {}", *it, done.error().message);
+        }
         it = missing_cgroups_.erase(it);
     }
 }
 
 void Session::update_addresses() {
     auto addresses = namespaces_->addresses();
-    if (published_ && addresses == own_addresses_) return;
+    if (published_ && addresses == own_addresses_) {
+        return;
+    }
     own_addresses_ = std::move(addresses);
-    if (own_addresses_.size() > IVPCI_BULLETIN_ADDRESSES)
-        spdlog::warn("{} addresses, the bulletin has room for {}: the rest stays plain TCP; leave "
-                     "out what nobody connects to with publish.exclude_interfaces",
-                     own_addresses_.size(), IVPCI_BULLETIN_ADDRESSES);
-    Bulletin bulletin{kVersionNumber, host_name(),
-                      {own_addresses_.begin(), own_addresses_.end()}};
-    if (auto done = device_.publish(bulletin); !done)
+    if (own_addresses_.size() > IVPCI_BULLETIN_ADDRESSES) {
+        spdlog::warn(
+            "{} addresses, the bulletin has room for {}: the rest stays plain TCP; leave "
+            "out what nobody connects to with publish.exclude_interfaces",
+            own_addresses_.size(), IVPCI_BULLETIN_ADDRESSES);
+    }
+    Bulletin bulletin{kVersionNumber, host_name(), {own_addresses_.begin(), own_addresses_.end()}};
+    if (auto done = device_.publish(bulletin); !done) {
         spdlog::error("{}", done.error().message);
-    else
+    } else {
         published_ = true;
+    }
     update_peers();
 }
 
 void Session::update_peers() {
     peers_ = read_peers(device_.region(), info_.slot, peers_);
     auto wanted = same_host_of(peers_, own_addresses_);
-    for (const auto& address : wanted.disputed)
-        if (!same_host_.disputed.contains(address))
+    for (const auto& address : wanted.disputed) {
+        if (!same_host_.disputed.contains(address)) {
             spdlog::warn("{} is published by two guests: connections to it stay plain TCP",
                          to_string(address));
+        }
+    }
 
     // What a failure leaves out of the map stays out of our picture, and is tried again.
     auto changes = diff(same_host_.addresses, wanted.addresses);
@@ -197,14 +245,21 @@ void Session::on_device(std::uint32_t events) {
 }
 
 void Session::tick() {
-    if (auto done = renew_lease(); !done) spdlog::error("{}", done.error().message);
-    if (!missing_cgroups_.empty()) add_workloads();
-    if (auto info = device_.info()) info_ = *info;
+    if (auto done = renew_lease(); !done) {
+        spdlog::error("{}", done.error().message);
+    }
+    if (!missing_cgroups_.empty()) {
+        add_workloads();
+    }
+    if (auto info = device_.info()) {
+        info_ = *info;
+    }
     bool changed = namespaces_->scan();
-    if (changed || !published_)
+    if (changed || !published_) {
         update_addresses();
-    else
+    } else {
         update_peers();
+    }
 }
 
 }  // namespace smc_steer

@@ -22,7 +22,7 @@
 namespace smc_steer {
 
 class Session {
-   public:
+public:
     // `on_lost` is called once, from the loop, when the device has gone; the session is to be
     // destroyed then, but not inside the call. On failure everything is as before.
     static Result<std::unique_ptr<Session>> start(EventLoop& loop, const Config& config,
@@ -45,12 +45,9 @@ class Session {
     nlohmann::json report_peers() const;
     Result<nlohmann::json> report_flows();
 
-   private:
+private:
     Session(EventLoop& loop, const Config& config, std::function<void()> on_lost, Device device)
-        : loop_(loop),
-          config_(config),
-          on_lost_(std::move(on_lost)),
-          device_(std::move(device)) {}
+        : loop_(loop), config_(config), on_lost_(std::move(on_lost)), device_(std::move(device)) {}
 
     Result<void> bring_up(const Policy& policy);
     Result<void> add_eid();

@@ -14,7 +14,9 @@ std::string hex(std::uint64_t value) { return fmt::format("{:#018x}", value); }
 std::string uuid_text(const unsigned char (&uuid)[16]) {
     std::string text;
     for (int i = 0; i < 16; i++) {
-        if (i == 4 || i == 6 || i == 8 || i == 10) text += '-';
+        if (i == 4 || i == 6 || i == 8 || i == 10) {
+            text += '-';
+        }
         text += fmt::format("{:02x}", uuid[i]);
     }
     return text;
@@ -62,15 +64,18 @@ void Session::report_status(json& out) {
     out["handshake"] = datapath_->handshake_name();
     out["netns"] = namespaces_->size();
     std::size_t live = 0;
-    for (const auto& [slot, peer] : peers_) live += peer.membership.state == IVPCI_SLOT_LIVE;
+    for (const auto& [slot, peer] : peers_) {
+        live += peer.membership.state == IVPCI_SLOT_LIVE;
+    }
     out["peers"] = live;
     out["same_host_addresses"] = same_host_.addresses.size();
 
     json counters = json::object();
     std::uint64_t same_host_tcp = 0;
     if (auto values = datapath_->stores().counters()) {
-        for (unsigned i = 0; i < values->size(); i++)
+        for (unsigned i = 0; i < values->size(); i++) {
             counters[std::string(counter_name(static_cast<steer_counter>(i)))] = (*values)[i];
+        }
         same_host_tcp = (*values)[STEER_ESTABLISHED_TCP];
     }
     out["counters"] = std::move(counters);
@@ -88,7 +93,9 @@ json Session::report_peers() const {
     json list = json::array();
     for (const auto& [slot, peer] : peers_) {
         json addresses = json::array();
-        for (const auto& address : peer.bulletin.addresses) addresses.push_back(to_string(address));
+        for (const auto& address : peer.bulletin.addresses) {
+            addresses.push_back(to_string(address));
+        }
         auto version = peer.bulletin.agent_version;
         list.push_back({
             {"slot", slot},
@@ -96,9 +103,9 @@ json Session::report_peers() const {
             {"gid", hex(peer.membership.gid)},
             {"state", slot_state_name(peer.membership.state)},
             {"name", peer.bulletin.name},
-            {"agent", version ? fmt::format("{}.{}.{}", version >> 16, version >> 8 & 0xff,
-                                            version & 0xff)
-                              : ""},
+            {"agent",
+             version ? fmt::format("{}.{}.{}", version >> 16, version >> 8 & 0xff, version & 0xff)
+                     : ""},
             {"addresses", std::move(addresses)},
         });
     }
@@ -108,7 +115,9 @@ json Session::report_peers() const {
 Result<json> Session::report_flows() {
     auto flows = namespaces_->flows(
         [this](const Address& address) { return same_host_.addresses.contains(address); });
-    if (!flows) return tl::unexpected(flows.error());
+    if (!flows) {
+        return tl::unexpected(flows.error());
+    }
     json list = json::array();
     std::uint64_t smcd = 0, tcp = 0;
     for (const auto& [netns, flow] : *flows) {

@@ -25,7 +25,7 @@ using BpfLink = std::unique_ptr<bpf_link, DestroyLink>;
 using SharedMaps = std::map<std::string, int>;
 
 class BpfObject {
-   public:
+public:
     // `elf` as the skeleton embeds it (steer__elf_bytes()); `name` is for messages.
     static Result<BpfObject> open(std::string_view name, const void* elf, std::size_t size);
 
@@ -39,7 +39,7 @@ class BpfObject {
     bpf_map* map(const std::string& name) const;
     std::vector<bpf_program*> programs() const;
 
-   private:
+private:
     struct Close {
         void operator()(bpf_object* object) const { bpf_object__close(object); }
     };

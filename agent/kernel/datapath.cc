@@ -26,36 +26,58 @@ Result<BpfObject> open_embedded(std::string_view name, Elf elf) {
 Result<std::unique_ptr<Datapath>> Datapath::load() {
     bpf_log_init();
     auto steer = open_embedded("steer", ::steer::elf_bytes);
-    if (!steer) return tl::unexpected(steer.error());
+    if (!steer) {
+        return tl::unexpected(steer.error());
+    }
     auto handshake = open_embedded("handshake", ::handshake::elf_bytes);
-    if (!handshake) return tl::unexpected(handshake.error());
+    if (!handshake) {
+        return tl::unexpected(handshake.error());
+    }
     auto flows = open_embedded("flows", ::flows::elf_bytes);
-    if (!flows) return tl::unexpected(flows.error());
+    if (!flows) {
+        return tl::unexpected(flows.error());
+    }
     std::unique_ptr<Datapath> self(
         new Datapath(std::move(*steer), std::move(*handshake), std::move(*flows)));
 
     auto stale = list_registrations();
-    if (!stale) return tl::unexpected(stale.error());
+    if (!stale) {
+        return tl::unexpected(stale.error());
+    }
     self->stale_ = std::move(*stale);
     std::vector<std::string> taken;
-    for (const auto& registration : self->stale_) taken.push_back(registration.name);
+    for (const auto& registration : self->stale_) {
+        taken.push_back(registration.name);
+    }
     auto choice = choose_handshake_name(taken);
     self->handshake_name_ = choice.name;
-    if (choice.taken)
-        for (const auto& registration : self->stale_)
-            if (registration.name == choice.name)
-                if (auto done = unregister(registration); !done)
+    if (choice.taken) {
+        for (const auto& registration : self->stale_) {
+            if (registration.name == choice.name) {
+                if (auto done = unregister(registration); !done) {
                     return tl::unexpected(done.error());
-    for (const char* name : kHandshakeNames)
-        if (name != choice.name)
-            if (auto done = self->handshake_.leave_out(name); !done)
+                }
+            }
+        }
+    }
+    for (const char* name : kHandshakeNames) {
+        if (name != choice.name) {
+            if (auto done = self->handshake_.leave_out(name); !done) {
                 return tl::unexpected(done.error());
+            }
+        }
+    }
 
-    for (BpfObject* object : {&self->steer_, &self->handshake_, &self->flows_})
-        if (auto done = object->load(self->shared_); !done) return tl::unexpected(done.error());
+    for (BpfObject* object : {&self->steer_, &self->handshake_, &self->flows_}) {
+        if (auto done = object->load(self->shared_); !done) {
+            return tl::unexpected(done.error());
+        }
+    }
 
     auto stores = Stores::open(self->shared_);
-    if (!stores) return tl::unexpected(stores.error());
+    if (!stores) {
+        return tl::unexpected(stores.error());
+    }
     self->stores_ = std::make_unique<Stores>(std::move(*stores));
     return self;
 }
@@ -67,12 +89,15 @@ Datapath::~Datapath() {
 
 Result<void> Datapath::attach_flows() {
     UniqueFd root(open("/sys/fs/cgroup", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (!root) return fail_errno(errno, "cannot open /sys/fs/cgroup");
+    if (!root) {
+        return fail_errno(errno, "cannot open /sys/fs/cgroup");
+    }
     for (bpf_program* program : flows_.programs()) {
         BpfLink link(bpf_program__attach_cgroup(program, root.get()));
-        if (!link)
+        if (!link) {
             return fail_errno(errno, "BPF flows: cannot attach {} to /sys/fs/cgroup",
                               bpf_program__name(program));
+        }
         flows_links_.push_back(std::move(link));
     }
     return {};
@@ -80,16 +105,22 @@ Result<void> Datapath::attach_flows() {
 
 Result<void> Datapath::register_handshake() {
     bpf_map* ops = handshake_.map(handshake_name_);
-    if (!ops) return fail("BPF handshake: has no map {}", handshake_name_);
+    if (!ops) {
+        return fail("BPF handshake: has no map {}", handshake_name_);
+    }
     handshake_link_.reset(bpf_map__attach_struct_ops(ops));
-    if (!handshake_link_)
+    if (!handshake_link_) {
         return fail_errno(errno, "cannot register smc_hs_ctrl {}", handshake_name_);
+    }
     return {};
 }
 
 Result<int> Datapath::drop_stale_handshakes() {
-    for (const auto& registration : stale_)
-        if (auto done = unregister(registration); !done) return tl::unexpected(done.error());
+    for (const auto& registration : stale_) {
+        if (auto done = unregister(registration); !done) {
+            return tl::unexpected(done.error());
+        }
+    }
     int count = static_cast<int>(stale_.size());
     stale_.clear();
     return count;
@@ -98,8 +129,9 @@ Result<int> Datapath::drop_stale_handshakes() {
 Result<void> Datapath::attach_steer() {
     for (bpf_program* program : steer_.programs()) {
         BpfLink link(bpf_program__attach(program));
-        if (!link)
+        if (!link) {
             return fail_errno(errno, "BPF steer: cannot attach {}", bpf_program__name(program));
+        }
         steer_links_.push_back(std::move(link));
     }
     return {};

@@ -18,7 +18,7 @@ namespace smc_steer {
 // the reverse order. What a dead process leaves: steer and flows go with it (links, not
 // pinned), the handshake's registration stays.
 class Datapath {
-   public:
+public:
     static Result<std::unique_ptr<Datapath>> load();
     ~Datapath();
     Datapath(const Datapath&) = delete;
@@ -38,7 +38,7 @@ class Datapath {
     void detach_steer();
     void unregister_handshake();
 
-   private:
+private:
     Datapath(BpfObject steer, BpfObject handshake, BpfObject flows)
         : steer_(std::move(steer)), handshake_(std::move(handshake)), flows_(std::move(flows)) {}
 

@@ -41,14 +41,14 @@ struct TcpSocket {
 };
 
 class DiagSocket {
-   public:
+public:
     // In the calling thread's network namespace.
     static Result<DiagSocket> open();
 
     Result<std::vector<SmcSocket>> smc();
     Result<std::vector<TcpSocket>> tcp();
 
-   private:
+private:
     explicit DiagSocket(NetlinkSocket socket) : socket_(std::move(socket)) {}
     Result<void> tcp_of(std::uint8_t family, std::vector<TcpSocket>& sockets);
 

@@ -30,7 +30,9 @@ bool has(const btf* b, const char* name, unsigned kind) {
 bool is_capable() {
     __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
     __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3]{};
-    if (syscall(SYS_capget, &header, data) != 0) return false;
+    if (syscall(SYS_capget, &header, data) != 0) {
+        return false;
+    }
     auto have = [&](unsigned cap) { return (data[cap / 32].effective >> (cap % 32) & 1) != 0; };
     return have(CAP_SYS_ADMIN) && have(CAP_NET_ADMIN) && have(CAP_BPF) && have(CAP_PERFMON);
 }
@@ -57,34 +59,39 @@ Features probe_features() {
                         access("/proc/sys/net/mptcp/enabled", F_OK) == 0;
 
     struct statfs fs {};
-    features.cgroup2 =
-        statfs("/sys/fs/cgroup", &fs) == 0 && fs.f_type == CGROUP2_SUPER_MAGIC;
+    features.cgroup2 = statfs("/sys/fs/cgroup", &fs) == 0 && fs.f_type == CGROUP2_SUPER_MAGIC;
     return features;
 }
 
 std::optional<std::string> missing_feature(const Features& f) {
-    if (!f.capable)
+    if (!f.capable) {
         return "CAP_SYS_ADMIN, CAP_NET_ADMIN, CAP_BPF and CAP_PERFMON are needed: run smc-agent as "
                "root";
-    if (!f.btf)
+    }
+    if (!f.btf) {
         return fmt::format(
             "kernel {} has no BTF in /sys/kernel/btf: CONFIG_DEBUG_INFO_BTF is needed", f.kernel);
-    if (!f.smc)
+    }
+    if (!f.smc) {
         return fmt::format(
             "kernel {} has no SMC: a kernel >= 6.19 with CONFIG_SMC and CONFIG_SMC_HS_CTRL_BPF is "
             "needed, and 'modprobe smc' if it is a module",
             f.kernel);
-    if (!f.hs_ctrl)
+    }
+    if (!f.hs_ctrl) {
         return fmt::format(
             "kernel {} has no smc_hs_ctrl: a kernel >= 6.19 with CONFIG_SMC_HS_CTRL_BPF is needed",
             f.kernel);
-    if (!f.fmod_ret)
+    }
+    if (!f.fmod_ret) {
         return fmt::format(
             "kernel {} does not let BPF modify update_socket_protocol: a kernel >= 6.6 with "
             "CONFIG_MPTCP is needed",
             f.kernel);
-    if (!f.cgroup2)
+    }
+    if (!f.cgroup2) {
         return "no cgroup2 at /sys/fs/cgroup: 'mount -t cgroup2 none /sys/fs/cgroup' mounts it";
+    }
     return std::nullopt;
 }
 

@@ -16,7 +16,7 @@
 namespace smc_steer {
 
 class NetlinkSocket {
-   public:
+public:
     // Belongs to the calling thread's network namespace for good. `bus` is NETLINK_*,
     // `groups` the old-style multicast mask to listen to.
     static Result<NetlinkSocket> open(int bus, unsigned groups = 0);
@@ -35,7 +35,7 @@ class NetlinkSocket {
     // anything lost, which is the same news).
     bool drain();
 
-   private:
+private:
     struct Close {
         void operator()(mnl_socket* socket) const { mnl_socket_close(socket); }
     };

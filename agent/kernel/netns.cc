@@ -15,7 +15,9 @@ namespace {
 
 void note(std::map<NetnsId, std::string>& found, const std::string& path) {
     struct stat st {};
-    if (stat(path.c_str(), &st) == 0) found.try_emplace({st.st_dev, st.st_ino}, path);
+    if (stat(path.c_str(), &st) == 0) {
+        found.try_emplace({st.st_dev, st.st_ino}, path);
+    }
 }
 
 }  // namespace
@@ -30,36 +32,47 @@ std::map<NetnsId, std::string> list_netns(const NetnsPlaces& places) {
     struct stat nsfs {};
     bool have_nsfs = stat(own.c_str(), &nsfs) == 0;
     note(found, own);
-    for (const auto& dir : places.bind_dirs)
-        for (fs::directory_iterator it(dir, ignored), end; it != end; it.increment(ignored))
+    for (const auto& dir : places.bind_dirs) {
+        for (fs::directory_iterator it(dir, ignored), end; it != end; it.increment(ignored)) {
             note(found, it->path());
+        }
+    }
     for (fs::directory_iterator it(places.proc, ignored), end; it != end; it.increment(ignored)) {
         auto name = it->path().filename().string();
-        if (std::isdigit(static_cast<unsigned char>(name[0]))) note(found, it->path() / "ns/net");
+        if (std::isdigit(static_cast<unsigned char>(name[0]))) {
+            note(found, it->path() / "ns/net");
+        }
     }
     // A file in a bind directory that nothing is mounted on yet (or any more) is no namespace.
-    if (have_nsfs)
+    if (have_nsfs) {
         std::erase_if(found, [&](const auto& entry) { return entry.first.device != nsfs.st_dev; });
+    }
     return found;
 }
 
 Result<UniqueFd> open_netns(const std::string& path, NetnsId id) {
     UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-    if (!fd) return fail_errno(errno, "cannot open network namespace {}", path);
+    if (!fd) {
+        return fail_errno(errno, "cannot open network namespace {}", path);
+    }
     struct stat st {};
-    if (fstat(fd.get(), &st) != 0) return fail_errno(errno, "cannot stat {}", path);
-    if (NetnsId{st.st_dev, st.st_ino} != id)
+    if (fstat(fd.get(), &st) != 0) {
+        return fail_errno(errno, "cannot stat {}", path);
+    }
+    if (NetnsId{st.st_dev, st.st_ino} != id) {
         return fail("{} is another network namespace by now", path);
+    }
     return fd;
 }
 
 Result<void> run_in_netns(const UniqueFd& netns, const std::function<Result<void>()>& work) {
     Result<void> result;
     std::thread([&] {
-        if (setns(netns.get(), CLONE_NEWNET) != 0)
+        if (setns(netns.get(), CLONE_NEWNET) != 0) {
             result = fail_errno(errno, "cannot enter a network namespace");
-        else
+        } else {
             result = work();
+        }
     }).join();
     return result;
 }

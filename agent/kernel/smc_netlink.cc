@@ -31,9 +31,12 @@ void read_smcd(const nlattr& nest, SmcStats& stats) {
 
 void read_stats(const nlattr& nest, SmcStats& stats) {
     for_each_nested(nest, [&](int type, const nlattr& attribute) {
-        if (type == SMC_NLA_STATS_SMCD_TECH) read_smcd(attribute, stats);
-        if (type == SMC_NLA_STATS_CLNT_HS_ERR_CNT || type == SMC_NLA_STATS_SRV_HS_ERR_CNT)
+        if (type == SMC_NLA_STATS_SMCD_TECH) {
+            read_smcd(attribute, stats);
+        }
+        if (type == SMC_NLA_STATS_CLNT_HS_ERR_CNT || type == SMC_NLA_STATS_SRV_HS_ERR_CNT) {
             stats.handshake_errors += attribute_u64(attribute);
+        }
     });
 }
 
@@ -42,11 +45,19 @@ void read_fallback(const nlattr& nest, SmcStats& stats) {
     std::uint32_t reason = 0;
     std::uint16_t count = 0;
     for_each_nested(nest, [&](int type, const nlattr& attribute) {
-        if (type == SMC_NLA_FBACK_STATS_TYPE) server = mnl_attr_get_u8(&attribute) != 0;
-        if (type == SMC_NLA_FBACK_STATS_RSN_CODE) reason = attribute_u32(attribute);
-        if (type == SMC_NLA_FBACK_STATS_RSN_CNT) count = mnl_attr_get_u16(&attribute);
+        if (type == SMC_NLA_FBACK_STATS_TYPE) {
+            server = mnl_attr_get_u8(&attribute) != 0;
+        }
+        if (type == SMC_NLA_FBACK_STATS_RSN_CODE) {
+            reason = attribute_u32(attribute);
+        }
+        if (type == SMC_NLA_FBACK_STATS_RSN_CNT) {
+            count = mnl_attr_get_u16(&attribute);
+        }
     });
-    if (reason) (server ? stats.fallbacks_server : stats.fallbacks_client)[reason] = count;
+    if (reason) {
+        (server ? stats.fallbacks_server : stats.fallbacks_client)[reason] = count;
+    }
 }
 
 // The kernel's counters are 16 bits wide and wrap: so does the difference.
@@ -111,7 +122,9 @@ std::string reason_text(std::uint32_t reason) {
 
 Result<SmcNetlink> SmcNetlink::open() {
     auto socket = NetlinkSocket::open(NETLINK_GENERIC);
-    if (!socket) return tl::unexpected(socket.error());
+    if (!socket) {
+        return tl::unexpected(socket.error());
+    }
 
     NetlinkRequest request(GENL_ID_CTRL, NLM_F_ACK);
     auto& genl = request.extra<genlmsghdr>();
@@ -121,13 +134,18 @@ Result<SmcNetlink> SmcNetlink::open() {
     std::uint16_t family = 0;
     auto answer = socket->talk(*request.header, [&](const nlmsghdr& message) {
         for_each_attribute(message, sizeof(genlmsghdr), [&](int type, const nlattr& attribute) {
-            if (type == CTRL_ATTR_FAMILY_ID) family = mnl_attr_get_u16(&attribute);
+            if (type == CTRL_ATTR_FAMILY_ID) {
+                family = mnl_attr_get_u16(&attribute);
+            }
         });
     });
-    if (!answer) return tl::unexpected(answer.error());
-    if (*answer || !family)
+    if (!answer) {
+        return tl::unexpected(answer.error());
+    }
+    if (*answer || !family) {
         return fail_errno(*answer ? *answer : ENOENT, "no generic netlink family {}",
                           SMC_GENL_FAMILY_NAME);
+    }
     return SmcNetlink(std::move(*socket), family);
 }
 
@@ -143,26 +161,40 @@ Result<int> SmcNetlink::ueid_request(std::uint8_t command, const std::string& ei
 
 Result<bool> SmcNetlink::add_ueid(const std::string& eid) {
     auto answer = ueid_request(SMC_NETLINK_ADD_UEID, eid);
-    if (!answer) return tl::unexpected(answer.error());
-    if (*answer == EEXIST) return false;
+    if (!answer) {
+        return tl::unexpected(answer.error());
+    }
+    if (*answer == EEXIST) {
+        return false;
+    }
     if (*answer == ERANGE) {
         // The kernel looks at the table's size first, and only then for a double.
         auto there = has_ueid(eid);
-        if (!there) return tl::unexpected(there.error());
-        if (*there) return false;
+        if (!there) {
+            return tl::unexpected(there.error());
+        }
+        if (*there) {
+            return false;
+        }
         return fail_errno(ERANGE,
                           "cannot add EID '{}': the kernel's table of {} is full; 'smcd ueid del' "
                           "makes room",
                           eid, SMC_MAX_UEID);
     }
-    if (*answer) return fail_errno(*answer, "cannot add EID '{}'", eid);
+    if (*answer) {
+        return fail_errno(*answer, "cannot add EID '{}'", eid);
+    }
     return true;
 }
 
 Result<void> SmcNetlink::remove_ueid(const std::string& eid) {
     auto answer = ueid_request(SMC_NETLINK_REMOVE_UEID, eid);
-    if (!answer) return tl::unexpected(answer.error());
-    if (*answer && *answer != ENOENT) return fail_errno(*answer, "cannot remove EID '{}'", eid);
+    if (!answer) {
+        return tl::unexpected(answer.error());
+    }
+    if (*answer && *answer != ENOENT) {
+        return fail_errno(*answer, "cannot remove EID '{}'", eid);
+    }
     return {};
 }
 
@@ -180,11 +212,17 @@ Result<bool> SmcNetlink::has_ueid(const std::string& eid) {
         for_each_attribute(message, sizeof(genlmsghdr), [&](int type, const nlattr& attribute) {
             std::string_view text(static_cast<const char*>(mnl_attr_get_payload(&attribute)),
                                   mnl_attr_get_payload_len(&attribute));
-            if (type == SMC_NLA_EID_TABLE_ENTRY && text.starts_with(pad_eid(eid))) found = true;
+            if (type == SMC_NLA_EID_TABLE_ENTRY && text.starts_with(pad_eid(eid))) {
+                found = true;
+            }
         });
     });
-    if (!answer) return tl::unexpected(answer.error());
-    if (*answer) return fail_errno(*answer, "cannot list the EIDs");
+    if (!answer) {
+        return tl::unexpected(answer.error());
+    }
+    if (*answer) {
+        return fail_errno(*answer, "cannot list the EIDs");
+    }
     return found;
 }
 
@@ -192,14 +230,22 @@ Result<SmcStats> SmcNetlink::stats() {
     SmcStats stats;
     auto read = [&](const nlmsghdr& message) {
         for_each_attribute(message, sizeof(genlmsghdr), [&](int type, const nlattr& attribute) {
-            if (type == SMC_GEN_STATS) read_stats(attribute, stats);
-            if (type == SMC_GEN_FBACK_STATS) read_fallback(attribute, stats);
+            if (type == SMC_GEN_STATS) {
+                read_stats(attribute, stats);
+            }
+            if (type == SMC_GEN_FBACK_STATS) {
+                read_fallback(attribute, stats);
+            }
         });
     };
     for (std::uint8_t command : {SMC_NETLINK_GET_STATS, SMC_NETLINK_GET_FBACK_STATS}) {
         auto answer = dump(command, read);
-        if (!answer) return tl::unexpected(answer.error());
-        if (*answer) return fail_errno(*answer, "cannot read SMC's statistics");
+        if (!answer) {
+            return tl::unexpected(answer.error());
+        }
+        if (*answer) {
+            return fail_errno(*answer, "cannot read SMC's statistics");
+        }
     }
     return stats;
 }

@@ -41,7 +41,7 @@ SmcOutcome outcome_since(const SmcStats& then, const SmcStats& now);
 std::string reason_text(std::uint32_t reason);
 
 class SmcNetlink {
-   public:
+public:
     // In the calling thread's network namespace. Fails where the module is not loaded.
     static Result<SmcNetlink> open();
 
@@ -52,7 +52,7 @@ class SmcNetlink {
     Result<void> remove_ueid(const std::string& eid);
     Result<SmcStats> stats();
 
-   private:
+private:
     SmcNetlink(NetlinkSocket socket, std::uint16_t family)
         : socket_(std::move(socket)), family_(family) {}
     Result<bool> has_ueid(const std::string& eid);

@@ -17,27 +17,42 @@ constexpr const char* kRmem = "net.smc.rmem";
 
 Result<int> read_number(const char* name) {
     auto text = read_sysctl(name);
-    if (!text) return tl::unexpected(text.error());
+    if (!text) {
+        return tl::unexpected(text.error());
+    }
     int value = 0;
     auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), value);
-    if (error != std::errc{}) return fail("sysctl {} is '{}', not a number", name, *text);
+    if (error != std::errc{}) {
+        return fail("sysctl {} is '{}', not a number", name, *text);
+    }
     return value;
 }
 
 Result<std::optional<int>> raise(const char* name, int wanted) {
     auto before = read_number(name);
-    if (!before) return tl::unexpected(before.error());
-    if (*before >= wanted) return std::nullopt;
-    if (auto done = write_sysctl(name, fmt::to_string(wanted)); !done)
+    if (!before) {
+        return tl::unexpected(before.error());
+    }
+    if (*before >= wanted) {
+        return std::nullopt;
+    }
+    if (auto done = write_sysctl(name, fmt::to_string(wanted)); !done) {
         return tl::unexpected(done.error());
+    }
     return *before;
 }
 
 Result<void> lower_again(const char* name, int ours, const std::optional<int>& before) {
-    if (!before) return {};
+    if (!before) {
+        return {};
+    }
     auto now = read_number(name);
-    if (!now) return tl::unexpected(now.error());
-    if (*now != ours) return {};
+    if (!now) {
+        return tl::unexpected(now.error());
+    }
+    if (*now != ours) {
+        return {};
+    }
     return write_sysctl(name, fmt::to_string(*before));
 }
 
@@ -46,27 +61,42 @@ Result<void> lower_again(const char* name, int ours, const std::optional<int>& b
 Result<SavedSysctls> apply_sysctls(const SmcSysctls& wanted) {
     SavedSysctls saved;
     auto wmem = raise(kWmem, wanted.wmem);
-    if (!wmem) return tl::unexpected(wmem.error());
+    if (!wmem) {
+        return tl::unexpected(wmem.error());
+    }
     saved.wmem = *wmem;
     auto rmem = raise(kRmem, wanted.rmem);
-    if (!rmem) return tl::unexpected(rmem.error());
+    if (!rmem) {
+        return tl::unexpected(rmem.error());
+    }
     saved.rmem = *rmem;
     auto before = read_sysctl(kHsCtrl);
-    if (!before) return tl::unexpected(before.error());
-    if (!is_handshake_name(*before)) saved.hs_ctrl = *before;
-    if (auto done = write_sysctl(kHsCtrl, wanted.hs_ctrl); !done)
+    if (!before) {
+        return tl::unexpected(before.error());
+    }
+    if (!is_handshake_name(*before)) {
+        saved.hs_ctrl = *before;
+    }
+    if (auto done = write_sysctl(kHsCtrl, wanted.hs_ctrl); !done) {
         return tl::unexpected(done.error());
+    }
     return saved;
 }
 
 Result<void> restore_sysctls(const SmcSysctls& wanted, const SavedSysctls& saved) {
     auto now = read_sysctl(kHsCtrl);
-    if (!now) return tl::unexpected(now.error());
+    if (!now) {
+        return tl::unexpected(now.error());
+    }
     if (*now == wanted.hs_ctrl && !write_sysctl(kHsCtrl, saved.hs_ctrl)) {
         // The one before us is not registered any more: nothing is what is left.
-        if (auto done = write_sysctl(kHsCtrl, ""); !done) return tl::unexpected(done.error());
+        if (auto done = write_sysctl(kHsCtrl, ""); !done) {
+            return tl::unexpected(done.error());
+        }
     }
-    if (auto done = lower_again(kWmem, wanted.wmem, saved.wmem); !done) return done;
+    if (auto done = lower_again(kWmem, wanted.wmem, saved.wmem); !done) {
+        return done;
+    }
     return lower_again(kRmem, wanted.rmem, saved.rmem);
 }
 

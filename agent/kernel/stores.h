@@ -21,7 +21,7 @@ using Counters = std::array<std::uint64_t, STEER_COUNTERS>;
 std::string_view counter_name(steer_counter counter);
 
 class Stores {
-   public:
+public:
     // Checks that all maps are there with the contract's key and value sizes.
     static Result<Stores> open(const SharedMaps& maps);
 
@@ -39,7 +39,7 @@ class Stores {
     // Summed over the CPUs.
     Result<Counters> counters() const;
 
-   private:
+private:
     Stores() = default;
 
     int control_ = -1;

@@ -21,7 +21,9 @@ constexpr std::uint32_t kStateInUse = 1;  // BPF_STRUCT_OPS_STATE_INUSE
 bool in_use(int map, std::uint32_t value_size) {
     std::vector<char> value(std::max<std::size_t>(value_size, sizeof(CommonValue)));
     std::uint32_t zero = 0;
-    if (bpf_map_lookup_elem(map, &zero, value.data()) != 0) return false;
+    if (bpf_map_lookup_elem(map, &zero, value.data()) != 0) {
+        return false;
+    }
     CommonValue common;
     std::memcpy(&common, value.data(), sizeof(common));
     return common.state == kStateInUse;
@@ -38,16 +40,26 @@ Result<std::vector<Registration>> list_registrations() {
     std::uint32_t id = 0;
     for (;;) {
         if (bpf_map_get_next_id(id, &id) != 0) {
-            if (errno == ENOENT) return found;
+            if (errno == ENOENT) {
+                return found;
+            }
             return fail_errno(errno, "cannot list BPF maps");
         }
         UniqueFd map(bpf_map_get_fd_by_id(id));
-        if (!map) continue;  // gone meanwhile
+        if (!map) {
+            continue;  // gone meanwhile
+        }
         bpf_map_info info{};
         std::uint32_t length = sizeof(info);
-        if (bpf_map_get_info_by_fd(map.get(), &info, &length) != 0) continue;
-        if (info.type != BPF_MAP_TYPE_STRUCT_OPS || !is_handshake_name(info.name)) continue;
-        if (!in_use(map.get(), info.value_size)) continue;
+        if (bpf_map_get_info_by_fd(map.get(), &info, &length) != 0) {
+            continue;
+        }
+        if (info.type != BPF_MAP_TYPE_STRUCT_OPS || !is_handshake_name(info.name)) {
+            continue;
+        }
+        if (!in_use(map.get(), info.value_size)) {
+            continue;
+        }
         found.push_back({info.name, id, std::move(map)});
     }
 }
@@ -55,16 +67,19 @@ Result<std::vector<Registration>> list_registrations() {
 Result<void> unregister(const Registration& registration) {
     std::uint32_t zero = 0;
     if (bpf_map_delete_elem(registration.map.get(), &zero) != 0 && errno != ENOENT &&
-        errno != EINPROGRESS)
+        errno != EINPROGRESS) {
         return fail_errno(errno, "cannot unregister the old {} (BPF map id {})", registration.name,
                           registration.map_id);
+    }
     return {};
 }
 
 NameChoice choose_handshake_name(const std::vector<std::string>& existing) {
-    for (const char* name : kHandshakeNames)
-        if (std::find(existing.begin(), existing.end(), name) == existing.end())
+    for (const char* name : kHandshakeNames) {
+        if (std::find(existing.begin(), existing.end(), name) == existing.end()) {
             return {name, false};
+        }
+    }
     return {kHandshakeNames[1], true};
 }
 

@@ -25,7 +25,7 @@ Result<std::string> find_device(const std::string& wanted);
 // Owns the guest's bulletin: the driver lets one process at a time. Destroying it, or dying,
 // empties the bulletin.
 class Device {
-   public:
+public:
     // EBUSY: another agent has it.
     static Result<Device> open(const std::string& path);
 
@@ -39,7 +39,7 @@ class Device {
     // Writes the bulletin and rings the peers.
     Result<void> publish(const Bulletin& bulletin);
 
-   private:
+private:
     Device(std::string path, UniqueFd fd, Mapping bulletin, Mapping region, RegionView view)
         : path_(std::move(path)),
           fd_(std::move(fd)),

@@ -25,7 +25,9 @@ bool is_ours(std::uintptr_t address) {
     for (const auto& range : ranges) {
         std::size_t length = range.length.load(std::memory_order_acquire);
         std::uintptr_t start = range.start.load(std::memory_order_relaxed);
-        if (length && address >= start && address - start < length) return true;
+        if (length && address >= start && address - start < length) {
+            return true;
+        }
     }
     return false;
 }
@@ -35,11 +37,14 @@ void on_sigbus(int /*signal*/, siginfo_t* info, void* /*context*/) {
     auto page = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
     int saved = errno;
     void* zeros = MAP_FAILED;
-    if (is_ours(address))
+    if (is_ours(address)) {
         zeros = mmap(reinterpret_cast<void*>(address & ~(page - 1)), page, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    }
     // Not ours: the access is tried again, now with the default action.
-    if (zeros == MAP_FAILED) std::signal(SIGBUS, SIG_DFL);
+    if (zeros == MAP_FAILED) {
+        std::signal(SIGBUS, SIG_DFL);
+    }
     errno = saved;
 }
 
@@ -49,7 +54,9 @@ bool enter(void* memory, std::size_t length) {
     action.sa_flags = SA_SIGINFO;
     sigaction(SIGBUS, &action, nullptr);
     for (auto& range : ranges) {
-        if (range.length.load(std::memory_order_relaxed)) continue;
+        if (range.length.load(std::memory_order_relaxed)) {
+            continue;
+        }
         range.start.store(reinterpret_cast<std::uintptr_t>(memory), std::memory_order_relaxed);
         range.length.store(length, std::memory_order_release);
         return true;
@@ -58,9 +65,12 @@ bool enter(void* memory, std::size_t length) {
 }
 
 void leave(void* memory) {
-    for (auto& range : ranges)
-        if (range.start.load(std::memory_order_relaxed) == reinterpret_cast<std::uintptr_t>(memory))
+    for (auto& range : ranges) {
+        if (range.start.load(std::memory_order_relaxed) ==
+            reinterpret_cast<std::uintptr_t>(memory)) {
             range.length.store(0, std::memory_order_release);
+        }
+    }
 }
 
 }  // namespace
@@ -68,9 +78,13 @@ void leave(void* memory) {
 Result<Mapping> Mapping::map(int fd, std::size_t length, bool writable, std::uint64_t offset) {
     int protection = writable ? PROT_READ | PROT_WRITE : PROT_READ;
     void* memory = mmap(nullptr, length, protection, MAP_SHARED, fd, static_cast<off_t>(offset));
-    if (memory == MAP_FAILED) return fail_errno(errno, "cannot map");
+    if (memory == MAP_FAILED) {
+        return fail_errno(errno, "cannot map");
+    }
     Mapping mapping(memory, length);
-    if (!enter(memory, length)) return fail("too many device mappings");
+    if (!enter(memory, length)) {
+        return fail("too many device mappings");
+    }
     return mapping;
 }
 
@@ -84,7 +98,9 @@ Mapping& Mapping::operator=(Mapping&& other) noexcept {
 }
 
 Mapping::~Mapping() {
-    if (!memory_) return;
+    if (!memory_) {
+        return;
+    }
     leave(memory_);
     munmap(memory_, length_);
 }

@@ -15,7 +15,7 @@ namespace smc_steer {
 // zeros in their place, so that a reader finds an empty region instead of its death. SIGBUS
 // outside of our mappings does what it always does. At most 8 at a time.
 class Mapping {
-   public:
+public:
     static Result<Mapping> map(int fd, std::size_t length, bool writable, std::uint64_t offset);
     Mapping(Mapping&& other) noexcept;
     Mapping& operator=(Mapping&& other) noexcept;
@@ -25,7 +25,7 @@ class Mapping {
 
     void* get() const { return memory_; }
 
-   private:
+private:
     Mapping(void* memory, std::size_t length) : memory_(memory), length_(length) {}
 
     void* memory_ = nullptr;

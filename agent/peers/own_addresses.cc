@@ -24,11 +24,14 @@ std::span<const std::uint8_t> payload(const nlattr& attribute) {
 
 void read_link(const nlmsghdr& message, Names& names) {
     ifinfomsg info;
-    if (message.nlmsg_type != RTM_NEWLINK || mnl_nlmsg_get_payload_len(&message) < sizeof(info))
+    if (message.nlmsg_type != RTM_NEWLINK || mnl_nlmsg_get_payload_len(&message) < sizeof(info)) {
         return;
+    }
     std::memcpy(&info, mnl_nlmsg_get_payload(&message), sizeof(info));
     for_each_attribute(message, sizeof(info), [&](int type, const nlattr& attribute) {
-        if (type != IFLA_IFNAME) return;
+        if (type != IFLA_IFNAME) {
+            return;
+        }
         auto bytes = payload(attribute);
         const auto* text = reinterpret_cast<const char*>(bytes.data());
         names[info.ifi_index] = std::string(text, strnlen(text, bytes.size()));
@@ -38,23 +41,36 @@ void read_link(const nlmsghdr& message, Names& names) {
 void read_address(const nlmsghdr& message, const Names& names,
                   std::vector<InterfaceAddress>& addresses) {
     ifaddrmsg info;
-    if (message.nlmsg_type != RTM_NEWADDR || mnl_nlmsg_get_payload_len(&message) < sizeof(info))
+    if (message.nlmsg_type != RTM_NEWADDR || mnl_nlmsg_get_payload_len(&message) < sizeof(info)) {
         return;
+    }
     std::memcpy(&info, mnl_nlmsg_get_payload(&message), sizeof(info));
-    if (info.ifa_family != AF_INET && info.ifa_family != AF_INET6) return;
+    if (info.ifa_family != AF_INET && info.ifa_family != AF_INET6) {
+        return;
+    }
     InterfaceAddress entry;
     entry.flags = info.ifa_flags;
     entry.scope = info.ifa_scope;
-    if (auto name = names.find(info.ifa_index); name != names.end()) entry.interface = name->second;
+    if (auto name = names.find(info.ifa_index); name != names.end()) {
+        entry.interface = name->second;
+    }
     // On a point-to-point link IFA_ADDRESS is the other end and IFA_LOCAL ours; IPv6 has
     // IFA_LOCAL only there.
     std::optional<Address> local;
     for_each_attribute(message, sizeof(info), [&](int type, const nlattr& attribute) {
-        if (type == IFA_ADDRESS) entry.address = Address::from_bytes(payload(attribute));
-        if (type == IFA_LOCAL) local = Address::from_bytes(payload(attribute));
-        if (type == IFA_FLAGS) entry.flags = attribute_u32(attribute);
+        if (type == IFA_ADDRESS) {
+            entry.address = Address::from_bytes(payload(attribute));
+        }
+        if (type == IFA_LOCAL) {
+            local = Address::from_bytes(payload(attribute));
+        }
+        if (type == IFA_FLAGS) {
+            entry.flags = attribute_u32(attribute);
+        }
     });
-    if (local) entry.address = *local;
+    if (local) {
+        entry.address = *local;
+    }
     addresses.push_back(std::move(entry));
 }
 
@@ -72,18 +88,23 @@ std::set<Address> publishable(const std::vector<InterfaceAddress>& all,
     for (const auto& entry : all) {
         bool ready = (entry.flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED)) == 0;
         if (ready && entry.scope < RT_SCOPE_LINK && entry.address.is_global() &&
-            !excluded.contains(entry.interface))
+            !excluded.contains(entry.interface)) {
             chosen.insert(entry.address);
+        }
     }
     return chosen;
 }
 
 Result<OwnAddresses> OwnAddresses::open() {
-    auto news = NetlinkSocket::open(NETLINK_ROUTE,
-                                    RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR);
-    if (!news) return tl::unexpected(news.error());
+    auto news =
+        NetlinkSocket::open(NETLINK_ROUTE, RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR);
+    if (!news) {
+        return tl::unexpected(news.error());
+    }
     auto ask = NetlinkSocket::open(NETLINK_ROUTE);
-    if (!ask) return tl::unexpected(ask.error());
+    if (!ask) {
+        return tl::unexpected(ask.error());
+    }
     return OwnAddresses(std::move(*news), std::move(*ask));
 }
 
@@ -93,12 +114,18 @@ Result<std::vector<InterfaceAddress>> OwnAddresses::list() {
         Names names;
         std::vector<InterfaceAddress> addresses;
         answer = dump(ask_, RTM_GETLINK, [&](const nlmsghdr& m) { read_link(m, names); });
-        if (!answer || *answer) continue;
+        if (!answer || *answer) {
+            continue;
+        }
         answer =
             dump(ask_, RTM_GETADDR, [&](const nlmsghdr& m) { read_address(m, names, addresses); });
-        if (answer && *answer == 0) return addresses;
+        if (answer && *answer == 0) {
+            return addresses;
+        }
     }
-    if (!answer) return tl::unexpected(answer.error());
+    if (!answer) {
+        return tl::unexpected(answer.error());
+    }
     return fail_errno(*answer, "cannot list the addresses of a network namespace");
 }
 

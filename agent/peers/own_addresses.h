@@ -26,7 +26,7 @@ std::set<Address> publishable(const std::vector<InterfaceAddress>& all,
                               const std::set<std::string>& excluded);
 
 class OwnAddresses {
-   public:
+public:
     // In the calling thread's network namespace.
     static Result<OwnAddresses> open();
 
@@ -36,7 +36,7 @@ class OwnAddresses {
 
     Result<std::vector<InterfaceAddress>> list();
 
-   private:
+private:
     OwnAddresses(NetlinkSocket news, NetlinkSocket ask)
         : news_(std::move(news)), ask_(std::move(ask)) {}
 

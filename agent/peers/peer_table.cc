@@ -8,16 +8,21 @@ namespace smc_steer {
 PeerTable read_peers(const RegionView& region, std::uint32_t own_slot, const PeerTable& last) {
     PeerTable peers;
     for (std::uint32_t slot = 1; slot <= region.layout.slots; slot++) {
-        if (slot == own_slot) continue;
+        if (slot == own_slot) {
+            continue;
+        }
         Peer peer{read_slot(region, slot), {}};
-        if (peer.membership.state == IVPCI_SLOT_EMPTY) continue;
+        if (peer.membership.state == IVPCI_SLOT_EMPTY) {
+            continue;
+        }
         if (peer.membership.state == IVPCI_SLOT_LIVE) {
             auto before = last.find(slot);
-            if (auto bulletin = read_bulletin(bulletin_of(region, slot)))
+            if (auto bulletin = read_bulletin(bulletin_of(region, slot))) {
                 peer.bulletin = std::move(*bulletin);
-            else if (before != last.end() &&
-                     before->second.membership.generation == peer.membership.generation)
+            } else if (before != last.end() &&
+                       before->second.membership.generation == peer.membership.generation) {
                 peer.bulletin = before->second.bulletin;
+            }
         }
         peers.emplace(slot, std::move(peer));
     }

@@ -26,8 +26,9 @@ static_assert(sizeof(ivpci_bulletin) % sizeof(Word) == 0);
 void copy_words(ivpci_bulletin& to, const ivpci_bulletin& from) {
     auto* target = reinterpret_cast<Word*>(&to);
     const auto* source = reinterpret_cast<const Word*>(&from);
-    for (std::size_t i = 0; i < sizeof(to) / sizeof(Word); i++)
+    for (std::size_t i = 0; i < sizeof(to) / sizeof(Word); i++) {
         write_once(target[i], read_once(source[i]));
+    }
 }
 
 std::string printable(const char* text, std::size_t room) {
@@ -42,28 +43,34 @@ std::string printable(const char* text, std::size_t room) {
 Result<RegionView> view_region(const void* base, std::uint64_t size, std::uint32_t slots) {
     RegionView region;
     region.base = static_cast<const std::byte*>(base);
-    if (ivpci_layout_init(&region.layout, size, slots) != 0)
+    if (ivpci_layout_init(&region.layout, size, slots) != 0) {
         return fail("a region of {} bytes with {} slots does not exist", size, slots);
+    }
 
     const auto& header = *static_cast<const ivpci_header*>(base);
     const auto& layout = region.layout;
-    if (__atomic_load_n(&header.magic, __ATOMIC_ACQUIRE) != IVPCI_SHM_MAGIC)
+    if (__atomic_load_n(&header.magic, __ATOMIC_ACQUIRE) != IVPCI_SHM_MAGIC) {
         return fail("the shared memory has no region in it: is an ivpci-broker behind it?");
-    if (read_once(header.version) != IVPCI_SHM_VERSION)
+    }
+    if (read_once(header.version) != IVPCI_SHM_VERSION) {
         return fail("the region has version {}, this agent reads {}", read_once(header.version),
                     IVPCI_SHM_VERSION);
+    }
     if (read_once(header.size) != layout.size || read_once(header.slots) != layout.slots ||
         read_once(header.area_off) != layout.area_off ||
         read_once(header.area_size) != layout.area_size ||
-        read_once(header.chunk_off) != layout.chunk_off)
+        read_once(header.chunk_off) != layout.chunk_off) {
         return fail("the region's header contradicts its size of {} bytes and {} slots", size,
                     slots);
+    }
     return region;
 }
 
 Membership read_slot(const RegionView& region, std::uint32_t slot) {
     Membership membership;
-    if (slot < 1 || slot > region.layout.slots) return membership;
+    if (slot < 1 || slot > region.layout.slots) {
+        return membership;
+    }
     const auto& words = reinterpret_cast<const ivpci_header*>(region.base)->slot[slot];
     membership.state = __atomic_load_n(&words.state, __ATOMIC_ACQUIRE);
     membership.generation = read_once(words.generation);
@@ -79,20 +86,27 @@ const ivpci_bulletin& bulletin_of(const RegionView& region, std::uint32_t slot) 
 std::optional<Bulletin> read_bulletin(const ivpci_bulletin& shared) {
     ivpci_bulletin copy;
     for (int i = 0;; i++) {
-        if (i == kBulletinTries) return std::nullopt;
+        if (i == kBulletinTries) {
+            return std::nullopt;
+        }
         std::uint32_t before = __atomic_load_n(&shared.seq, __ATOMIC_ACQUIRE);
-        if (before & 1) continue;
+        if (before & 1) {
+            continue;
+        }
         copy_words(copy, shared);
         __atomic_thread_fence(__ATOMIC_ACQUIRE);
-        if (read_once(shared.seq) == before) break;
+        if (read_once(shared.seq) == before) {
+            break;
+        }
     }
     Bulletin bulletin;
     bulletin.agent_version = copy.agent_version;
     bulletin.name = printable(copy.name, sizeof(copy.name));
     std::uint32_t count = std::min<std::uint32_t>(copy.count, IVPCI_BULLETIN_ADDRESSES);
     bulletin.addresses.reserve(count);
-    for (std::uint32_t i = 0; i < count; i++)
+    for (std::uint32_t i = 0; i < count; i++) {
         bulletin.addresses.push_back(Address::from_bytes(copy.address[i].in6));
+    }
     return bulletin;
 }
 
@@ -103,8 +117,9 @@ void write_bulletin(ivpci_bulletin& shared, const Bulletin& bulletin) {
                 std::min(bulletin.name.size(), sizeof(words.name)));
     auto count = std::min<std::size_t>(bulletin.addresses.size(), IVPCI_BULLETIN_ADDRESSES);
     words.count = static_cast<std::uint32_t>(count);
-    for (std::size_t i = 0; i < count; i++)
+    for (std::size_t i = 0; i < count; i++) {
         std::memcpy(words.address[i].in6, bulletin.addresses[i].in6.data(), 16);
+    }
 
     words.seq = read_once(shared.seq) | 1;
     write_once(shared.seq, words.seq);

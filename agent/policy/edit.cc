@@ -23,7 +23,9 @@ Edit add_rule(const std::vector<Rule>& own, Action action, PortRange range,
         }
     }
     if (present) {
-        if (edit.did.empty()) edit.did.push_back("there already: " + to_string(Rule{action, exactly, "", {}}));
+        if (edit.did.empty()) {
+            edit.did.push_back("there already: " + to_string(Rule{action, exactly, "", {}}));
+        }
         return edit;
     }
     edit.rules.push_back({action, exactly, comment, {}});
@@ -34,10 +36,11 @@ Edit add_rule(const std::vector<Rule>& own, Action action, PortRange range,
 Edit remove_rule(const std::vector<Rule>& own, const Rule& target) {
     Edit edit;
     for (const auto& rule : own) {
-        if (rule == target)
+        if (rule == target) {
             edit.did.push_back("removed: " + to_string(rule));
-        else
+        } else {
             edit.rules.push_back(rule);
+        }
     }
     return edit;
 }

@@ -10,7 +10,9 @@ namespace smc_steer {
 std::string_view to_string(Action action) { return action == Action::allow ? "allow" : "deny"; }
 
 std::string to_string(const Origin& origin) {
-    if (origin.line == 0) return origin.file;
+    if (origin.line == 0) {
+        return origin.file;
+    }
     return fmt::format("{}:{}", origin.file, origin.line);
 }
 

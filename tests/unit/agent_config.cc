@@ -44,9 +44,10 @@ when_unsupported: idle
 }
 
 TEST(AgentConfig, ErrorsNameTheLine) {
-    EXPECT_EQ(error_of("\nwmen: 1MiB\n"),
-              "a.yaml:2: wmen: unknown key; known here: device, wmem, rmem, workloads, publish, eid, "
-              "when_unsupported");
+    EXPECT_EQ(
+        error_of("\nwmen: 1MiB\n"),
+        "a.yaml:2: wmen: unknown key; known here: device, wmem, rmem, workloads, publish, eid, "
+        "when_unsupported");
     EXPECT_EQ(error_of("wmem: lots\n"),
               "a.yaml:1: wmem: 'lots' is not a size: write bytes, KiB or MiB, such as 1MiB");
     EXPECT_EQ(error_of("device: auto\nrmem: 1\n"),
@@ -73,8 +74,9 @@ TEST(AgentConfig, Sizes) {
     EXPECT_EQ(*parse_size("16K"), 16384);
     EXPECT_EQ(*parse_size("1024MiB"), 1 << 30);
     for (const char* text : {"", "KiB", "16383", "1025MiB", "99999999999999999999", "1 MiB", "-1",
-                             "1GiB", "17592186044416M", "1mib"})
+                             "1GiB", "17592186044416M", "1mib"}) {
         EXPECT_FALSE(parse_size(text)) << text;
+    }
 }
 
 }  // namespace

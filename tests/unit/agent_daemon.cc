@@ -22,7 +22,7 @@ namespace {
 namespace fs = std::filesystem;
 
 class Daemon : public ::testing::Test {
-   protected:
+protected:
     void SetUp() override {
         std::string name = fs::temp_directory_path() / "smc-steer-unit-XXXXXX";
         ASSERT_NE(mkdtemp(name.data()), nullptr);
@@ -69,7 +69,9 @@ TEST_F(Daemon, PolicyIsMainFileAndSortedDropIns) {
     auto policy = load_policy(paths_);
     ASSERT_TRUE(policy) << policy.error().message;
     ASSERT_EQ(policy->rules.size(), 3U);
-    for (int i = 0; i < 3; i++) EXPECT_EQ(policy->rules[i].ports[0].first, i + 1);
+    for (int i = 0; i < 3; i++) {
+        EXPECT_EQ(policy->rules[i].ports[0].first, i + 1);
+    }
     write(dir_ / "policy.d" / "20.yaml", "version: 1\nrules:\n- {action: deny, ports: x}\n");
     EXPECT_FALSE(load_policy(paths_));
 }
@@ -109,15 +111,16 @@ TEST_F(Daemon, ChangesAreSeenAlsoInADirectoryThatComesLater) {
 }
 
 class Control : public Daemon {
-   protected:
+protected:
     void SetUp() override {
         Daemon::SetUp();
         path_ = dir_ / "run" / "agent.sock";
         loop_ = std::make_unique<EventLoop>(*EventLoop::create());
         auto server = ControlServer::listen(*loop_, path_, [](std::string_view line) {
             auto request = parse_request(line);
-            if (!request)
+            if (!request) {
                 return ControlServer::Answer{to_line(error_answer(request.error().message)), true};
+            }
             // Larger than a socket's buffer, so that answers are sent in parts.
             return ControlServer::Answer{
                 to_line({{"ok", true}, {"filler", std::string(2 << 20, 'x')}}), false};
@@ -134,7 +137,9 @@ class Control : public Daemon {
             done = true;
         });
         auto poll = loop_->every(std::chrono::milliseconds(1), [&] {
-            if (done) loop_->exit(0);
+            if (done) {
+                loop_->exit(0);
+            }
         });
         auto limit = loop_->after(std::chrono::seconds(30), [&] { loop_->exit(1); });
         EXPECT_EQ(*loop_->run(), 0);
@@ -152,7 +157,9 @@ class Control : public Daemon {
     static std::string read_all(int fd) {
         std::string text;
         char room[65536];
-        for (ssize_t n; (n = recv(fd, room, sizeof(room), 0)) > 0;) text.append(room, n);
+        for (ssize_t n; (n = recv(fd, room, sizeof(room), 0)) > 0;) {
+            text.append(room, n);
+        }
         return text;
     }
 
@@ -228,8 +235,9 @@ TEST_F(Control, StallingClientsDoNotStallOthers) {
             send(stalling.back().get(), "{\"cmd\"", 6, MSG_NOSIGNAL);
             stalling.push_back(dial());
             // Asks for much and reads nothing.
-            for (int k = 0; k < 10; k++)
+            for (int k = 0; k < 10; k++) {
                 send(stalling.back().get(), "{\"cmd\":\"status\"}\n", 17, MSG_NOSIGNAL);
+            }
         }
         EXPECT_TRUE(ask(path_, {{"cmd", "status"}}));
     });

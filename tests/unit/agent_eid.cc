@@ -22,9 +22,12 @@ TEST(AgentEid, PaddedToTheKernelsLength) {
 }
 
 TEST(AgentEid, TheKernelsRule) {
-    for (const char* good : {"A", "0.-", "SMC-STEER-0123456789ABCDEF"}) EXPECT_TRUE(check_eid(good));
-    for (const char* bad : {"", "-A", ".A", "a", "A B", "A_B", "\xc3\x84"})
+    for (const char* good : {"A", "0.-", "SMC-STEER-0123456789ABCDEF"}) {
+        EXPECT_TRUE(check_eid(good));
+    }
+    for (const char* bad : {"", "-A", ".A", "a", "A B", "A_B", "\xc3\x84"}) {
         EXPECT_FALSE(check_eid(bad)) << bad;
+    }
     EXPECT_TRUE(check_eid(std::string(32, 'X')));
     EXPECT_FALSE(check_eid(std::string(33, 'X')));
 }

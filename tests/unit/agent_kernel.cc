@@ -38,8 +38,9 @@ TEST(AgentFlows, SmcSocketsTakeTheirInnerSocketsAddresses) {
 }
 
 TEST(AgentFlows, OnlySameHostTcpCounts) {
-    auto flows = join_flows({}, {{between("10.0.0.1", 1, "10.0.0.2", 80), 0, 1},
-                                 {between("10.0.0.1", 1, "192.0.2.1", 80), 0, 2}},
+    auto flows = join_flows({},
+                            {{between("10.0.0.1", 1, "10.0.0.2", 80), 0, 1},
+                             {between("10.0.0.1", 1, "192.0.2.1", 80), 0, 2}},
                             ten);
     ASSERT_EQ(flows.size(), 1U);
     EXPECT_EQ(flows[0].mode, FlowMode::tcp);
@@ -83,7 +84,8 @@ TEST(AgentFlows, KnownAddressesDecideBetweenTwins) {
 }
 
 TEST(AgentFlows, SmcdWithoutItsTcpSocketStillCounts) {
-    auto flows = join_flows({steered(1, 80, SmcMode::smcd), steered(2, 80, SmcMode::fallback)}, {}, ten);
+    auto flows =
+        join_flows({steered(1, 80, SmcMode::smcd), steered(2, 80, SmcMode::fallback)}, {}, ten);
     ASSERT_EQ(flows.size(), 1U);
     EXPECT_EQ(flows[0].mode, FlowMode::smcd);
 }
@@ -139,8 +141,9 @@ TEST(AgentFeatures, SaysTheFirstThingMissing) {
     EXPECT_NE(without(&Features::cgroup2).find("mount -t cgroup2"), std::string::npos);
     EXPECT_NE(without(&Features::capable).find("as root"), std::string::npos);
     for (bool Features::*what : {&Features::hs_ctrl, &Features::smc, &Features::btf,
-                                 &Features::fmod_ret, &Features::cgroup2, &Features::capable})
+                                 &Features::fmod_ret, &Features::cgroup2, &Features::capable}) {
         EXPECT_EQ(without(what).find('\n'), std::string::npos);
+    }
 }
 
 }  // namespace

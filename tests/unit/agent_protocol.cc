@@ -24,14 +24,14 @@ TEST(AgentProtocol, ReadsRequests) {
 
 TEST(AgentProtocol, RefusesTheRest) {
     for (const char* line : {"", "x", "null", "[]", "1", "\"status\"", "{", "{\"cmd\":\"status\"",
-                             "{\"cmd\":\"status\"} {}"})
+                             "{\"cmd\":\"status\"} {}"}) {
         EXPECT_EQ(error_of(line), "request: not a JSON object") << line;
+    }
     EXPECT_EQ(error_of("{}"), "request: 'cmd' must be a string");
     EXPECT_EQ(error_of(R"({"cmd":1})"), "request: 'cmd' must be a string");
     EXPECT_EQ(error_of(R"({"cmd":"reboot"})"), "request: unknown command 'reboot'");
     EXPECT_EQ(error_of(R"({"cmd":"status","x":1})"), "request: unknown member 'x'");
-    EXPECT_EQ(error_of(R"({"cmd":"allow"})"),
-              "request: 'ports' must be a string such as \"6379\"");
+    EXPECT_EQ(error_of(R"({"cmd":"allow"})"), "request: 'ports' must be a string such as \"6379\"");
     EXPECT_EQ(error_of(R"({"cmd":"allow","ports":6379})"),
               "request: 'ports' must be a string such as \"6379\"");
     EXPECT_EQ(error_of(R"({"cmd":"allow","ports":"0"})"),
@@ -40,9 +40,10 @@ TEST(AgentProtocol, RefusesTheRest) {
               "the comment has control characters in it");
     EXPECT_EQ(error_of(R"({"cmd":"allow","ports":"1","comment":")" + std::string(257, 'x') + "\"}"),
               "the comment is longer than 256 bytes");
-    for (const char* number : {"0", "-1", "1.5", "\"1\"", "99999999999999999999"})
+    for (const char* number : {"0", "-1", "1.5", "\"1\"", "99999999999999999999"}) {
         EXPECT_EQ(error_of(fmt::format(R"({{"cmd":"remove","number":{}}})", number)),
                   "request: 'number' must be a rule's number");
+    }
 }
 
 TEST(AgentProtocol, DeepNestingIsJustWrong) {

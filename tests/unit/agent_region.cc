@@ -22,7 +22,7 @@ Address v4(std::uint8_t last) {
 }
 
 class Region : public ::testing::Test {
-   protected:
+protected:
     void SetUp() override {
         ASSERT_EQ(ivpci_layout_init(&layout_, kSize, kSlots), 0);
         memory_ = mmap(nullptr, layout_.chunk_off, PROT_READ | PROT_WRITE,
@@ -138,7 +138,9 @@ TEST_F(Region, NoTornCopies) {
     int whole = 0;
     for (int i = 0; i < 20000 && whole < 2000; i++) {
         auto copy = read_bulletin(bulletin(1));
-        if (!copy) continue;
+        if (!copy) {
+            continue;
+        }
         whole++;
         if (*copy != a && *copy != b) {
             ADD_FAILURE() << "torn: " << copy->name << ", " << copy->addresses.size();

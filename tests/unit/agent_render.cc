@@ -49,16 +49,19 @@ TEST(AgentRender, FlowsSayWhyTcp) {
 }
 
 TEST(AgentRender, IdleStatusSaysWhy) {
-    json answer = {{"state", "idle"}, {"reason", "module ivpci is not loaded"},
-                   {"device", nullptr}, {"kernel", "6.1.0"}};
+    json answer = {{"state", "idle"},
+                   {"reason", "module ivpci is not loaded"},
+                   {"device", nullptr},
+                   {"kernel", "6.1.0"}};
     auto text = render_status(answer);
     EXPECT_NE(text.find("idle: module ivpci is not loaded\n"), std::string::npos) << text;
     EXPECT_EQ(text.find("GID"), std::string::npos) << text;
 }
 
 TEST(AgentRender, AnswersOfAnotherVersionDoNotCrash) {
-    for (const auto& answer : {json::object(), json{{"rules", 1}, {"flows", "x"}, {"peers", {1, "a"}},
-                                                    {"device", {1}}, {"did", 3}}}) {
+    for (const auto& answer :
+         {json::object(),
+          json{{"rules", 1}, {"flows", "x"}, {"peers", {1, "a"}}, {"device", {1}}, {"did", 3}}}) {
         EXPECT_NO_THROW(render_status(answer));
         EXPECT_NO_THROW(render_peers(answer));
         EXPECT_NO_THROW(render_rules(answer));
@@ -68,8 +71,9 @@ TEST(AgentRender, AnswersOfAnotherVersionDoNotCrash) {
 }
 
 TEST(AgentRender, Edit) {
-    EXPECT_EQ(render_edit({{"did", {"removed: deny 1", "added: allow 1"}}, {"warning", "deny wins"}}),
-              "removed: deny 1\nadded: allow 1\nwarning: deny wins\n");
+    EXPECT_EQ(
+        render_edit({{"did", {"removed: deny 1", "added: allow 1"}}, {"warning", "deny wins"}}),
+        "removed: deny 1\nadded: allow 1\nwarning: deny wins\n");
 }
 
 }  // namespace

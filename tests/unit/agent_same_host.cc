@@ -65,8 +65,9 @@ TEST(AgentSameHost, DiffIsWhatChanged) {
 }
 
 TEST(AgentAddress, TextAndBack) {
-    for (const char* text : {"10.1.2.3", "255.255.255.255", "fd00::1", "2001:db8::ff00:42:8329"})
+    for (const char* text : {"10.1.2.3", "255.255.255.255", "fd00::1", "2001:db8::ff00:42:8329"}) {
         EXPECT_EQ(to_string(addr(text)), text);
+    }
     EXPECT_EQ(to_string(addr("10.1.2.3"), 80), "10.1.2.3:80");
     EXPECT_EQ(to_string(addr("fd00::1"), 80), "[fd00::1]:80");
     EXPECT_EQ(addr("::ffff:10.1.2.3"), addr("10.1.2.3"));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <gtest/gtest.h>
-
 #include "agent/policy/policy_file.h"
+
+#include <gtest/gtest.h>
 
 namespace smc_steer {
 namespace {
@@ -62,7 +62,8 @@ TEST(PolicyFile, ErrorsNameTheLine) {
     EXPECT_EQ(error_of("version: 1\nrules:\n- action: deny\n  port: 1\n"),
               "p.yaml:4: port: unknown key; known here: action, ports, comment");
     EXPECT_EQ(error_of("version: 1\nversion: 1\n"), "p.yaml:2: version: written twice");
-    EXPECT_EQ(error_of("- version: 1\n"), "p.yaml:1: a policy is a map; it starts with 'version: 1'");
+    EXPECT_EQ(error_of("- version: 1\n"),
+              "p.yaml:1: a policy is a map; it starts with 'version: 1'");
 }
 
 TEST(PolicyFile, BrokenYamlIsOneLineWithItsPlace) {
@@ -88,7 +89,8 @@ TEST(PolicyFile, WrittenRulesReadBack) {
 }
 
 TEST(PolicyFile, MergeTakesDropInsAfterTheMainFile) {
-    auto main_file = *parse_policy_file("version: 1\ndefault: deny\nrules:\n- {action: allow, ports: 1}\n", "m");
+    auto main_file =
+        *parse_policy_file("version: 1\ndefault: deny\nrules:\n- {action: allow, ports: 1}\n", "m");
     auto drop_in = *parse_policy_file("version: 1\nrules:\n- {action: allow, ports: 2}\n", "d");
     auto policy = merge(NamedPolicyFile{"m", main_file}, {{"d", drop_in}});
     ASSERT_TRUE(policy);

@@ -16,8 +16,8 @@ TEST(PolicyPorts, ReadsPortsAndRanges) {
 
 TEST(PolicyPorts, RefusesEverythingElse) {
     for (const char* text :
-         {"", "-", "0", "65536", "70000", "99999999999999999999", "http", "80-70", "80-", "-80", "+80",
-          " 80", "80 ", "0x50", "80-90-100", "80,90", "0-10", "10-65536", "8\n0"}) {
+         {"", "-", "0", "65536", "70000", "99999999999999999999", "http", "80-70", "80-", "-80",
+          "+80", " 80", "80 ", "0x50", "80-90-100", "80,90", "0-10", "10-65536", "8\n0"}) {
         auto range = parse_port_range(text);
         EXPECT_FALSE(range) << "'" << text << "' was read";
     }
@@ -33,8 +33,9 @@ TEST(PolicyPorts, ErrorsSayWhatToWrite) {
 }
 
 TEST(PolicyPorts, TextReadsBackToTheSame) {
-    for (PortRange range : {PortRange{1, 65535}, PortRange{22, 22}, PortRange{80, 81}})
+    for (PortRange range : {PortRange{1, 65535}, PortRange{22, 22}, PortRange{80, 81}}) {
         EXPECT_EQ(*parse_port_range(to_string(range)), range);
+    }
 }
 
 }  // namespace
