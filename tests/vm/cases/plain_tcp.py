@@ -132,14 +132,14 @@ def no_device(lab):
     """No ivshmem device: the driver loads, the agent says so, TCP is untouched."""
     for guest in lab.guests:
         guest.check("modprobe ivpci")
-    expect_refusal(lab, "/dev/ivpci")
+    expect_refusal(lab, "ivpci", "device")
     expect_equal(lab.agents[0].stop(), 0, "exit code after SIGTERM")
 
 
 @case("spine", "no-module", agent=False)
 def no_module(lab):
     """The device without its driver; an idle agent becomes active once it is loaded."""
-    expect_refusal(lab, "/dev/ivpci")
+    expect_refusal(lab, "ivpci", "modprobe ivpci")
     for guest in lab.guests:
         guest.check("modprobe ivpci")
     lab.agents[1].start()

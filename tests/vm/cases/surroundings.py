@@ -115,7 +115,7 @@ def bad_policy_file(lab):
     good = f"version: 1\ndefault: allow\nrules:\n  - {{action: deny, ports: {PORT}}}\n"
     traffic.transfer_server(server)
     client.put(policy, good)
-    wait_rules(client, f'"ports": "{PORT}"')
+    wait_rules(client, f'"{PORT}"')
     smcd.expect_tcp(client, server)
     for bad in ("version: 1\nrules: [\n", "version: 1\ndefault: perhaps\n",
                 "version: 1\nrules:\n  - {action: allow, ports: 70000}\n", "version: 2\n"):
