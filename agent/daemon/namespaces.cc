@@ -113,12 +113,13 @@ void Namespaces::forget(Covered& covered) {
 }
 
 void Namespaces::restore() {
-    for (auto& [id, covered] : covered_) {
+    for (auto& entry : covered_) {
+        auto& covered = entry.second;
         auto done =
             run_in_netns(covered.fd, [&] { return restore_sysctls(sysctls_, covered.saved); });
         if (!done) {
-            spdlog::warn("network namespace net:[{}] keeps some of our settings: {}", id.inode,
-                         done.error().message);
+            spdlog::warn("network namespace net:[{}] keeps some of our settings: {}",
+                         entry.first.inode, done.error().message);
         }
         forget(covered);
     }

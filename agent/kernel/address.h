@@ -17,7 +17,7 @@ namespace smc_steer {
 struct Address {
     std::array<std::uint8_t, 16> in6{};
 
-    auto operator<=>(const Address&) const = default;
+    auto operator<=>(const Address&) const = default;  // NOLINT(modernize-use-nullptr): clang 14
 
     // `bytes` in network byte order: 4 of them are IPv4, 16 are IPv6; other lengths are
     // the caller's mistake and give the unspecified address.

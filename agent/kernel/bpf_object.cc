@@ -29,6 +29,7 @@ std::string last_words(const std::string& log) {
 int on_libbpf_message(libbpf_print_level level, const char* format, va_list args) {
     va_list again;
     va_copy(again, args);
+    // NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): va_copy() just did
     int length = std::vsnprintf(nullptr, 0, format, again);
     va_end(again);
     if (length < 0) {

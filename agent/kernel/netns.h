@@ -22,7 +22,7 @@ struct NetnsId {
     dev_t device = 0;
     ino_t inode = 0;
 
-    auto operator<=>(const NetnsId&) const = default;
+    auto operator<=>(const NetnsId&) const = default;  // NOLINT(modernize-use-nullptr): clang 14
 };
 
 // Where namespaces can be found: every process's, and the files people and container

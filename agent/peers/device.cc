@@ -30,6 +30,7 @@ std::vector<std::string> list_devices(const std::string& directory) {
         }
     }
     std::vector<std::string> paths;
+    paths.reserve(by_number.size());
     for (auto& [number, path] : by_number) {
         paths.push_back(std::move(path));
     }
@@ -73,7 +74,7 @@ Result<Device> Device::open(const std::string& path) {
             path, info.version, IVPCI_SHM_VERSION);
     }
 
-    auto bulletin = Mapping::map(fd.get(), IVPCI_BULLETIN_SIZE, true, IVPCI_MMAP_BULLETIN);
+    auto bulletin = Mapping::map(fd.get(), sizeof(ivpci_bulletin), true, IVPCI_MMAP_BULLETIN);
     if (!bulletin && bulletin.error().code == EBUSY) {
         return fail_errno(EBUSY, "{}: another smc-agent serves it", path);
     }

@@ -38,8 +38,8 @@ void on_sigbus(int /*signal*/, siginfo_t* info, void* /*context*/) {
     int saved = errno;
     void* zeros = MAP_FAILED;
     if (is_ours(address)) {
-        zeros = mmap(reinterpret_cast<void*>(address & ~(page - 1)), page, PROT_READ | PROT_WRITE,
-                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+        zeros = mmap(static_cast<char*>(info->si_addr) - (address & (page - 1)), page,
+                     PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
     }
     // Not ours: the access is tried again, now with the default action.
     if (zeros == MAP_FAILED) {
