@@ -7,16 +7,24 @@
 
 namespace smc_steer::broker {
 
-void Leases::set(uint32_t chunk, Chunk to, uint32_t generation) {
-    chunks_[chunk] = to;
-    store_relaxed(words_[chunk], to.slot == 0 ? 0U : ivpci_lease(to.slot, generation));
+// The truth first: what is shown can be made again from it.
+void Leases::set(uint32_t chunk, uint32_t to, uint32_t generation) {
+    store_relaxed(chunks_[chunk], to);
+    store_relaxed(words_[chunk], to == 0 ? 0U : ivpci_lease(to & ~kCondemned, generation));
+}
+
+void Leases::show_all(const std::function<uint32_t(uint32_t)>& generation) {
+    for (uint32_t c = 0; c < chunks_.size(); ++c) {
+        bool condemned = (chunks_[c] & kCondemned) != 0;
+        set(c, chunks_[c], condemned ? 0 : generation(chunks_[c]));
+    }
 }
 
 uint32_t Leases::take(uint32_t slot, uint32_t generation, uint32_t wanted) {
     uint32_t taken = 0;
     for (uint32_t c = 0; c < chunks_.size() && taken < wanted; ++c) {
-        if (chunks_[c].slot == 0) {
-            set(c, Chunk{slot, false}, generation);
+        if (chunks_[c] == 0) {
+            set(c, slot, generation);
             ++taken;
         }
     }
@@ -24,18 +32,18 @@ uint32_t Leases::take(uint32_t slot, uint32_t generation, uint32_t wanted) {
 }
 
 bool Leases::give_back(uint32_t slot, uint32_t chunk) {
-    if (chunk >= chunks_.size() || chunks_[chunk].slot != slot || chunks_[chunk].condemned) {
+    if (chunk >= chunks_.size() || chunks_[chunk] != slot) {
         return false;
     }
-    set(chunk, Chunk{}, 0);
+    set(chunk, 0, 0);
     return true;
 }
 
 uint32_t Leases::condemn(uint32_t slot) {
     uint32_t all = 0;
     for (uint32_t c = 0; c < chunks_.size(); ++c) {
-        if (chunks_[c].slot == slot) {
-            set(c, Chunk{slot, true}, 0);
+        if ((chunks_[c] & ~kCondemned) == slot) {
+            set(c, slot | kCondemned, 0);
             ++all;
         }
     }
@@ -45,18 +53,16 @@ uint32_t Leases::condemn(uint32_t slot) {
 uint32_t Leases::free_condemned(uint32_t slot) {
     uint32_t freed = 0;
     for (uint32_t c = 0; c < chunks_.size(); ++c) {
-        if (chunks_[c].slot == slot && chunks_[c].condemned) {
-            set(c, Chunk{}, 0);
+        if (chunks_[c] == (slot | kCondemned)) {
+            set(c, 0, 0);
             ++freed;
         }
     }
     return freed;
 }
 
-uint32_t Leases::count(uint32_t slot, bool condemned) const {
-    return static_cast<uint32_t>(std::count_if(
-        chunks_.begin(), chunks_.end(),
-        [&](const Chunk& chunk) { return chunk.slot == slot && chunk.condemned == condemned; }));
+uint32_t Leases::count(uint32_t word) const {
+    return static_cast<uint32_t>(std::count(chunks_.begin(), chunks_.end(), word));
 }
 
 }  // namespace smc_steer::broker

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Who holds which chunk. The truth is in this process: the header, which every guest could scribble
+// Who holds which chunk. The truth is in the ledger: the header, which every guest could scribble
 // on, only shows it.
 #ifndef SMC_STEER_BROKER_LEASES_H
 #define SMC_STEER_BROKER_LEASES_H
@@ -7,14 +7,20 @@
 #include <ivpci/shm_abi.h>
 
 #include <cstdint>
-#include <vector>
+#include <functional>
+#include <span>
+
+#include "broker/ledger.h"
 
 namespace smc_steer::broker {
 
 class Leases {
 public:
-    // `words`: the header's leases[chunks], which must outlive this. All chunks start free.
-    Leases(__u32* words, uint32_t chunks) : words_(words), chunks_(chunks) {}
+    // `words`: the header's leases[], as many as `truth`, the ledger's. Both must outlive this.
+    Leases(__u32* words, std::span<uint32_t> truth) : words_(words), chunks_(truth) {}
+
+    // After a change of brokers: shows the leases again, `generation` by slot.
+    void show_all(const std::function<uint32_t(uint32_t slot)>& generation);
 
     // Leases up to `wanted` free chunks, the lowest first. Returns how many.
     uint32_t take(uint32_t slot, uint32_t generation, uint32_t wanted);
@@ -30,20 +36,16 @@ public:
     // Frees all condemned leases of `slot`. Returns how many.
     uint32_t free_condemned(uint32_t slot);
 
-    [[nodiscard]] uint32_t held(uint32_t slot) const { return count(slot, false); }
-    [[nodiscard]] uint32_t condemned(uint32_t slot) const { return count(slot, true); }
-    [[nodiscard]] uint32_t free() const { return count(0, false); }
+    [[nodiscard]] uint32_t held(uint32_t slot) const { return count(slot); }
+    [[nodiscard]] uint32_t condemned(uint32_t slot) const { return count(slot | kCondemned); }
+    [[nodiscard]] uint32_t free() const { return count(0); }
 
 private:
-    struct Chunk {
-        uint32_t slot = 0;  // 0: free
-        bool condemned = false;
-    };
-    [[nodiscard]] uint32_t count(uint32_t slot, bool condemned) const;
-    void set(uint32_t chunk, Chunk to, uint32_t generation);
+    void set(uint32_t chunk, uint32_t to, uint32_t generation);
+    [[nodiscard]] uint32_t count(uint32_t word) const;
 
     __u32* words_;
-    std::vector<Chunk> chunks_;
+    std::span<uint32_t> chunks_;
 };
 
 }  // namespace smc_steer::broker

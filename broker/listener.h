@@ -5,6 +5,7 @@
 
 #include <sys/types.h>
 
+#include <optional>
 #include <string>
 
 #include "agent/base/result.h"
@@ -12,16 +13,31 @@
 
 namespace smc_steer::broker {
 
+struct SocketAccess {
+    std::string path;
+    mode_t mode = 0600;
+    std::optional<uid_t> owner;
+    std::optional<gid_t> group;
+    std::string what = "--socket";  // as messages call it
+};
+
 // Listens on a UNIX stream socket and removes it from the file system at the end.
 class Listener {
 public:
     // A socket file that nobody serves is replaced. Refused, with nothing changed: a path that
     // somebody serves, that is no socket, that is too long (sun_path, 107 bytes) or whose directory
     // is missing.
-    static Result<Listener> create(const std::string& path, mode_t mode);
+    // Nobody can connect before owner, group and mode are as asked for.
+    static Result<Listener> create(const SocketAccess& access);
+
+    // A former broker's, listening all the while. An error unless it is `path`'s.
+    static Result<Listener> adopt(UniqueFd fd, const std::string& path);
+
+    // Leaves the file for the one who serves the socket next.
+    void keep_file() { keep_file_ = true; }
 
     Listener(Listener&& other) noexcept;
-    Listener& operator=(Listener&&) = delete;
+    Listener& operator=(Listener&& other) noexcept;
     Listener(const Listener&) = delete;
     Listener& operator=(const Listener&) = delete;
     ~Listener();
@@ -32,9 +48,11 @@ public:
     Result<UniqueFd> accept();
 
 private:
+    static Result<Listener> make(const SocketAccess& access);
     Listener(UniqueFd fd, std::string path) : fd_(std::move(fd)), path_(std::move(path)) {}
     UniqueFd fd_;
     std::string path_;  // empty: moved from
+    bool keep_file_ = false;
 };
 
 }  // namespace smc_steer::broker

@@ -15,21 +15,53 @@ constexpr uint32_t kGenerationMask = 0xffffff;  // ivpci_lease() has room for 24
 
 }  // namespace
 
-Membership::Membership(const RegionView& view, uint64_t region_hash, Ring ring)
+Membership::Membership(const RegionView& view, Ledger& ledger, Ring ring)
     : view_(view),
-      hash_(region_hash),
+      ledger_(ledger),
+      hash_(region_hash(ledger.uuid)),
       ring_(std::move(ring)),
-      leases_(view.leases(), view.layout.chunks),
-      slots_(view.layout.slots + 1) {}
+      leases_(view.leases(), ledger.chunk_words()),
+      slots_(view.layout.slots + 1) {
+    recover();
+}
 
-uint32_t Membership::live_generation(uint32_t slot) const {
-    return slots_[slot].state == IVPCI_SLOT_LIVE ? slots_[slot].generation : 0;
+void Membership::recover() {
+    for (uint32_t s = 1; s < slots_.size(); ++s) {
+        show(s);
+    }
+    leases_.show_all([this](uint32_t s) { return ledger_.slot[s].generation; });
+    for (uint32_t s = 1; s < slots_.size(); ++s) {
+        // Not LIVE with leases: the former broker was killed while it ended a generation. And
+        // whatever is condemned is watched again. Claims that came since then only delay it.
+        if (ledger_.slot[s].state != IVPCI_SLOT_LIVE) {
+            condemn(s);
+        } else if (leases_.condemned(s) != 0) {
+            watch_condemned(s);
+        }
+    }
+    reclaim();
+}
+
+void Membership::show(uint32_t slot) {
+    const LedgerSlot& truth = ledger_.slot[slot];
+    ivpci_slot& shown = view_.header().slot[slot];
+    bool live = truth.state == IVPCI_SLOT_LIVE;
+    store_relaxed(shown.gid, live ? make_gid(hash_, slot, truth.generation) : __u64{0});
+    store_relaxed(shown.generation, __u32{truth.generation});
+    store_relaxed(shown.chunks, live ? __u32{leases_.held(slot)} : 0U);
+    store_relaxed(shown.ack_seq, __u32{truth.ack_seq});
+    store_release(shown.state, __u32{truth.state});
+}
+
+uint32_t Membership::claiming_generation(uint32_t slot) const {
+    const LedgerSlot& truth = ledger_.slot[slot];
+    return truth.state == IVPCI_SLOT_LIVE || truth.held != 0 ? truth.generation : 0;
 }
 
 std::optional<uint32_t> Membership::connect() {
     std::optional<uint32_t> best;
     for (uint32_t s = 1; s < slots_.size(); ++s) {
-        if (slots_[s].state != IVPCI_SLOT_EMPTY) {
+        if (ledger_.slot[s].state != IVPCI_SLOT_EMPTY || ledger_.slot[s].held != 0) {
             continue;
         }
         if (!slots_[s].reclaiming) {
@@ -42,54 +74,92 @@ std::optional<uint32_t> Membership::connect() {
         return std::nullopt;
     }
 
-    Slot& slot = slots_[*best];
-    slot.complained = false;
+    LedgerSlot& slot = ledger_.slot[*best];
+    slots_[*best].complained = false;
+    ++counts_.connects;
     acknowledge(*best, load_relaxed(view_.ctl(*best).req_seq), IVPCI_ACK_INVALID);
-    slot.state = IVPCI_SLOT_CONNECTED;
+    // A new connection knows nothing, and is somebody else to all others.
+    // One word at a time: the generation must survive whenever we are killed.
+    slot.serial = slot.serial + 1 != 0 ? slot.serial + 1 : 1;
+    slot.pid = 0;
+    slot.uid = 0;
+    slot.started = 0;
+    slot.relearned = 0;
+    slot.greeted = 0;
+    slot.sending = 0;
+    slot.broker = Told{};
+    std::fill(std::begin(slot.peer), std::end(slot.peer), Told{});
+    store_release(slot.state, uint32_t{IVPCI_SLOT_CONNECTED});
     store_release(view_.header().slot[*best].state, __u32{IVPCI_SLOT_CONNECTED});
-    ring_all();
     return best;
 }
 
 void Membership::disconnect(uint32_t slot) {
+    ++counts_.disconnects;
+    bool was_live = ledger_.slot[slot].state == IVPCI_SLOT_LIVE;
     end_generation(slot, IVPCI_SLOT_EMPTY);
-    ring_all();
+    ledger_.slot[slot].relearned = 0;
+    if (was_live) {
+        ring_all();
+    }
 }
+
+void Membership::hold(uint32_t slot) {
+    ledger_.slot[slot].held = 1;
+    disconnect(slot);
+}
+
+void Membership::release(uint32_t slot) {
+    ledger_.slot[slot].held = 0;
+    reclaim();
+}
+
+void Membership::relearn(uint32_t slot) { ledger_.slot[slot].relearned = 1; }
 
 // What readers must not see any more goes first: they take the GID only from a LIVE slot.
 void Membership::end_generation(uint32_t slot, ivpci_slot_state state) {
     ivpci_slot& shown = view_.header().slot[slot];
-    slots_[slot].state = state;
+    ledger_.slot[slot].state = state;
     store_release(shown.state, __u32{state});
     store_release(shown.gid, __u64{0});
     store_relaxed(shown.chunks, 0U);
-    if (leases_.condemn(slot) != 0) {
-        slots_[slot].watch.start(view_, slot, [this](uint32_t s) { return live_generation(s); });
-        condemned_slots_ += slots_[slot].reclaiming ? 0 : 1;
-        slots_[slot].reclaiming = true;
-    }
+    condemn(slot);
     // Claims of the slot as a writer end with its generation: others may be free now, too.
     reclaim();
 }
 
+void Membership::condemn(uint32_t slot) {
+    if (leases_.condemn(slot) != 0) {
+        watch_condemned(slot);
+    }
+}
+
+void Membership::watch_condemned(uint32_t slot) {
+    slots_[slot].watch.start(view_, slot, [this](uint32_t s) { return claiming_generation(s); });
+    condemned_slots_ += slots_[slot].reclaiming ? 0 : 1;
+    slots_[slot].reclaiming = true;
+}
+
 bool Membership::reclaim() {
+    auto generation = [this](uint32_t s) { return claiming_generation(s); };
     for (uint32_t s = 1; s < slots_.size() && condemned_slots_ != 0; ++s) {
         Slot& slot = slots_[s];
-        if (!slot.reclaiming ||
-            !slot.watch.resolved(view_, [this](uint32_t w) { return live_generation(w); })) {
+        if (!slot.reclaiming || ledger_.slot[s].held != 0 ||
+            !slot.watch.resolved(view_, generation)) {
             continue;
         }
         slot.reclaiming = false;
         --condemned_slots_;
         uint32_t freed = leases_.free_condemned(s);
-        spdlog::debug("slot {}: {} chunks of former generations are free again", s, freed);
+        counts_.chunks_freed += freed;
+        spdlog::debug("slot={} event=reclaimed chunks={}", s, freed);
     }
     return condemned_slots_ != 0;
 }
 
 void Membership::serve_requests() {
     for (uint32_t s = 1; s < slots_.size(); ++s) {
-        if (slots_[s].state != IVPCI_SLOT_EMPTY && serve_request(s)) {
+        if (ledger_.slot[s].state != IVPCI_SLOT_EMPTY && serve_request(s)) {
             ring_(s);
         }
     }
@@ -98,7 +168,7 @@ void Membership::serve_requests() {
 bool Membership::serve_request(uint32_t slot) {
     ivpci_ctl& ctl = view_.ctl(slot);
     uint32_t seq = load_acquire(ctl.req_seq);
-    if (seq == slots_[slot].ack_seq) {
+    if (seq == ledger_.slot[slot].ack_seq) {
         return false;
     }
     uint32_t op = load_relaxed(ctl.req_op);
@@ -112,7 +182,7 @@ bool Membership::serve_request(uint32_t slot) {
 
 void Membership::acknowledge(uint32_t slot, uint32_t seq, ivpci_ack status) {
     ivpci_slot& shown = view_.header().slot[slot];
-    slots_[slot].ack_seq = seq;
+    ledger_.slot[slot].ack_seq = seq;
     store_relaxed(shown.ack_status, __u32{status});
     store_release(shown.ack_seq, __u32{seq});
 }
@@ -121,20 +191,22 @@ ivpci_ack Membership::answer(uint32_t slot, uint32_t op, uint32_t arg) {
     if (op == IVPCI_OP_JOIN) {
         return join(slot);
     }
-    if (slots_[slot].state != IVPCI_SLOT_LIVE) {
+    if (ledger_.slot[slot].state != IVPCI_SLOT_LIVE) {
         return refuse(slot, op, arg, "it has not joined");
     }
     switch (op) {
         case IVPCI_OP_LEAVE:
             end_generation(slot, IVPCI_SLOT_CONNECTED);
-            spdlog::info("slot {}: left (generation {})", slot, slots_[slot].generation);
+            ++counts_.leaves;
+            spdlog::info("slot={} event=left generation={}", slot, ledger_.slot[slot].generation);
             ring_all();
             return IVPCI_ACK_OK;
         case IVPCI_OP_LEASE: {
             if (arg == 0) {
                 return refuse(slot, op, arg, "no chunks asked for");
             }
-            uint32_t taken = leases_.take(slot, slots_[slot].generation, arg);
+            uint32_t taken = leases_.take(slot, ledger_.slot[slot].generation, arg);
+            counts_.leases += taken;
             show_chunks(slot);
             return taken != 0 ? IVPCI_ACK_OK : IVPCI_ACK_FULL;
         }
@@ -142,6 +214,7 @@ ivpci_ack Membership::answer(uint32_t slot, uint32_t op, uint32_t arg) {
             if (!leases_.give_back(slot, arg)) {
                 return refuse(slot, op, arg, "it does not hold that chunk");
             }
+            ++counts_.returns;
             show_chunks(slot);
             return IVPCI_ACK_OK;
         default:
@@ -159,23 +232,27 @@ ivpci_ack Membership::join(uint32_t slot) {
     if (vectors < 1 || vectors > IVPCI_VECTORS_MAX) {
         return refuse(slot, IVPCI_OP_JOIN, vectors, "impossible number of vectors");
     }
-    if (slots_[slot].state == IVPCI_SLOT_LIVE) {
+    if (!may_join(slot)) {
+        return refuse(slot, IVPCI_OP_JOIN, 0,
+                      "members of another broker's time are LIVE, and it cannot ring them");
+    }
+    if (ledger_.slot[slot].state == IVPCI_SLOT_LIVE) {
         end_generation(slot, IVPCI_SLOT_CONNECTED);
     }
 
-    Slot& s = slots_[slot];
-    s.generation = (s.generation + 1) & kGenerationMask;
-    if (s.generation == 0) {
-        s.generation = 1;
-    }
-    s.state = IVPCI_SLOT_LIVE;
+    LedgerSlot& s = ledger_.slot[slot];
+    uint32_t next = (s.generation + 1) & kGenerationMask;
+    store_relaxed(s.generation, next != 0 ? next : 1);
+    store_release(s.state, uint32_t{IVPCI_SLOT_LIVE});
+    slots_[slot].beat_seen = Clock::now();
+    ++counts_.joins;
     ivpci_slot& shown = view_.header().slot[slot];
     uint64_t gid = make_gid(hash_, slot, s.generation);
     store_relaxed(shown.gid, __u64{gid});
     store_relaxed(shown.generation, __u32{s.generation});
     store_relaxed(shown.chunks, 0U);
     store_release(shown.state, __u32{IVPCI_SLOT_LIVE});
-    spdlog::info("slot {}: joined (generation {}, GID {:#018x}, epoch {:#x}, {} vectors)", slot,
+    spdlog::info("slot={} event=joined generation={} gid={:016x} epoch={:x} vectors={}", slot,
                  s.generation, gid, load_relaxed(ctl.epoch), vectors);
     ring_all();
     return IVPCI_ACK_OK;
@@ -184,7 +261,8 @@ ivpci_ack Membership::join(uint32_t slot) {
 // A guest can ask nonsense as fast as it likes; the log must not fill up for that.
 ivpci_ack Membership::refuse(uint32_t slot, uint32_t op, uint32_t arg, const char* why) {
     spdlog::log(slots_[slot].complained ? spdlog::level::trace : spdlog::level::warn,
-                "slot {}: request {} ({}) refused: {}", slot, op, arg, why);
+                "slot={} event=refused op={} arg={} reason=\"{}\"", slot, op, arg, why);
+    ++counts_.refused_requests;
     slots_[slot].complained = true;
     return IVPCI_ACK_INVALID;
 }
@@ -195,27 +273,65 @@ void Membership::show_chunks(uint32_t slot) {
 
 void Membership::ring_all() {
     for (uint32_t s = 1; s < slots_.size(); ++s) {
-        if (slots_[s].state != IVPCI_SLOT_EMPTY) {
+        if (ledger_.slot[s].state != IVPCI_SLOT_EMPTY) {
             ring_(s);
         }
     }
 }
 
-void Membership::heartbeat() {
+bool Membership::may_join(uint32_t slot) const {
+    for (uint32_t s = 1; s < slots_.size(); ++s) {
+        if (s != slot && ledger_.slot[s].state == IVPCI_SLOT_LIVE &&
+            ledger_.slot[s].relearned != ledger_.slot[slot].relearned) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void Membership::heartbeat(Clock::time_point now) {
     ivpci_header& header = view_.header();
     store_relaxed(header.broker_heartbeat, load_relaxed(header.broker_heartbeat) + 1);
+    for (uint32_t s = 1; s < slots_.size(); ++s) {
+        uint32_t beat = load_relaxed(view_.ctl(s).heartbeat);
+        if (beat != slots_[s].beat || slots_[s].beat_seen == Clock::time_point{}) {
+            slots_[s].beat = beat;
+            slots_[s].beat_seen = now;
+        }
+    }
+}
+
+std::optional<Clock::duration> Membership::silence(uint32_t slot, Clock::time_point now) const {
+    const Slot& s = slots_[slot];
+    if (ledger_.slot[slot].state != IVPCI_SLOT_LIVE || s.beat_seen == Clock::time_point{}) {
+        return std::nullopt;
+    }
+    return std::max(now - s.beat_seen, Clock::duration::zero());
+}
+
+std::vector<uint32_t> Membership::silent(Clock::time_point now) const {
+    std::vector<uint32_t> found;
+    for (uint32_t s = 1; s < slots_.size(); ++s) {
+        auto age = silence(s, now);
+        if (ledger_.slot[s].relearned != 0 && age && *age >= kRelearnedSilence) {
+            found.push_back(s);
+        }
+    }
+    return found;
 }
 
 void Membership::goodbye() { store_release(view_.header().broker_pid, 0U); }
 
 uint32_t Membership::connected() const {
-    return static_cast<uint32_t>(std::count_if(
-        slots_.begin(), slots_.end(), [](const Slot& s) { return s.state != IVPCI_SLOT_EMPTY; }));
+    return static_cast<uint32_t>(
+        std::count_if(ledger_.slot, ledger_.slot + slots_.size(),
+                      [](const LedgerSlot& s) { return s.state != IVPCI_SLOT_EMPTY; }));
 }
 
 uint32_t Membership::live() const {
-    return static_cast<uint32_t>(std::count_if(
-        slots_.begin(), slots_.end(), [](const Slot& s) { return s.state == IVPCI_SLOT_LIVE; }));
+    return static_cast<uint32_t>(
+        std::count_if(ledger_.slot, ledger_.slot + slots_.size(),
+                      [](const LedgerSlot& s) { return s.state == IVPCI_SLOT_LIVE; }));
 }
 
 }  // namespace smc_steer::broker

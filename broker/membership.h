@@ -5,6 +5,7 @@
 #ifndef SMC_STEER_BROKER_MEMBERSHIP_H
 #define SMC_STEER_BROKER_MEMBERSHIP_H
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -12,17 +13,31 @@
 
 #include "broker/claims.h"
 #include "broker/leases.h"
+#include "broker/ledger.h"
 #include "broker/shared.h"
 
 namespace smc_steer::broker {
+
+using Clock = std::chrono::steady_clock;
+
+// How long a re-learned member may be silent before it is taken for dead.
+constexpr std::chrono::seconds kRelearnedSilence{10};
+
+// What happened since the broker started, for people and graphs.
+struct MemberCounts {
+    uint64_t connects = 0, disconnects = 0, joins = 0, leaves = 0, leases = 0, returns = 0;
+    uint64_t refused_requests = 0, chunks_freed = 0;
+};
 
 class Membership {
 public:
     // Rings vector 0 of a connected slot. Called after the words it tells of were written.
     using Ring = std::function<void(uint32_t slot)>;
 
-    // `view`: a region as init_header() made it; its memory must outlive this.
-    Membership(const RegionView& view, uint64_t region_hash, Ring ring);
+    // `view`: a region as init_header() made it; `ledger`: its ledger, fresh or a former broker's.
+    // Both must outlive this. What a former broker began is finished, and the header shows what
+    // the ledger says, whatever was scribbled there.
+    Membership(const RegionView& view, Ledger& ledger, Ring ring);
 
     // A QEMU came: EMPTY -> CONNECTED. Of the free slots, one without condemned leases if there is
     // one, then the lowest. None: the region is full. A request that the slot's former guest left
@@ -31,6 +46,19 @@ public:
 
     // A QEMU went: any -> EMPTY. Its leases are condemned.
     void disconnect(uint32_t slot);
+
+    // A QEMU is not served any more but may still have the region mapped: shown EMPTY, but the slot
+    // is given to nobody and neither the memory it held nor what it claimed is reused.
+    void hold(uint32_t slot);
+    // ... until its process is gone.
+    void release(uint32_t slot);
+
+    // A former broker's member that this one has no connection to. It keeps what it has; it and
+    // members with a connection can never ring each other, so they are not LIVE at the same time:
+    // who would be the second is refused JOIN until the others are gone.
+    void relearn(uint32_t slot);
+    // Re-learned members whose heartbeat did not move for kRelearnedSilence.
+    [[nodiscard]] std::vector<uint32_t> silent(Clock::time_point now) const;
 
     // Answers whatever is asked in any slot, at most one request per slot. Any guest may ring for
     // any reason, so who rang is not known and does not matter.
@@ -41,23 +69,29 @@ public:
 
     [[nodiscard]] bool reclaim_pending() const { return condemned_slots_ != 0; }
 
-    // Once a second.
-    void heartbeat();
+    // Once a second: counts the broker's heartbeat up and looks at the guests'.
+    void heartbeat(Clock::time_point now);
+    // Since the guest's heartbeat moved, as far as this broker saw; none: not LIVE.
+    [[nodiscard]] std::optional<Clock::duration> silence(uint32_t slot,
+                                                         Clock::time_point now) const;
+    // A successor is there: everybody is rung, and looks.
+    void announce_broker() { ring_all(); }
     // The broker leaves; memory and leases stay as they are.
     void goodbye();
 
     [[nodiscard]] uint32_t connected() const;  // CONNECTED or LIVE
     [[nodiscard]] uint32_t live() const;
     [[nodiscard]] const Leases& leases() const { return leases_; }
+    [[nodiscard]] const MemberCounts& counts() const { return counts_; }
 
 private:
+    // What a successor does not need to know.
     struct Slot {
-        ivpci_slot_state state = IVPCI_SLOT_EMPTY;
-        uint32_t generation = 0;
-        uint32_t ack_seq = 0;
         bool complained = false;  // one log line per connection about nonsense requests
         bool reclaiming = false;  // `watch` holds condemned leases back
         ClaimWatch watch;
+        uint32_t beat = 0;
+        Clock::time_point beat_seen{};
     };
 
     bool serve_request(uint32_t slot);
@@ -68,13 +102,21 @@ private:
     void end_generation(uint32_t slot, ivpci_slot_state state);
     void show_chunks(uint32_t slot);
     void ring_all();
-    [[nodiscard]] uint32_t live_generation(uint32_t slot) const;
+    void recover();
+    void show(uint32_t slot);
+    void condemn(uint32_t slot);
+    void watch_condemned(uint32_t slot);
+    [[nodiscard]] bool may_join(uint32_t slot) const;
+    // Generation whose claims count: of a LIVE slot, or of a held one's last guest.
+    [[nodiscard]] uint32_t claiming_generation(uint32_t slot) const;
 
     RegionView view_;
+    Ledger& ledger_;
     uint64_t hash_;
     Ring ring_;
     Leases leases_;
     std::vector<Slot> slots_;  // by slot number, [0] unused
+    MemberCounts counts_;
     uint32_t condemned_slots_ = 0;
 };
 

@@ -3,16 +3,11 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <bit>
-#include <charconv>
-#include <optional>
 
 #include "agent/base/version.h"
 
 namespace smc_steer::broker {
 namespace {
-
-constexpr uint64_t kMaxSize = uint64_t{IVPCI_CHUNKS_MAX} * IVPCI_CHUNK_SIZE;
 
 constexpr const char* kFooter = R"(
 Sizes take K, M and G (powers of 1024). The region is memory that the guests use on demand: a large
@@ -25,52 +20,10 @@ Examples:
       -device ivshmem-doorbell,chardev=ivpci,vectors=4
   ivpci-broker --socket /run/ivpci/blue.sock --size 2G --slots 32 --mode 0660
       more memory, more guests, and QEMU may run under the socket's group
+  ivpci-broker --config /etc/ivpci/broker.yaml --control /run/ivpci/control
+      a region per tenant; ivpci-broker status shows them
 
 Exit codes: 0 asked to end, 1 something failed, 2 bad command line or the socket cannot be had.)";
-
-std::string human_size(uint64_t bytes) {
-    if (bytes != 0 && bytes % (1U << 30) == 0) {
-        return fmt::format("{}G", bytes >> 30);
-    }
-    return bytes != 0 && bytes % (1U << 20) == 0 ? fmt::format("{}M", bytes >> 20)
-                                                 : fmt::format("{}", bytes);
-}
-
-std::optional<uint64_t> smallest_size(uint32_t slots) {
-    ivpci_layout layout;
-    for (uint64_t size = IVPCI_CHUNK_SIZE; size <= kMaxSize; size *= 2) {
-        if (ivpci_layout_init(&layout, size, slots) == 0) {
-            return size;
-        }
-    }
-    return std::nullopt;
-}
-
-Result<mode_t> parse_mode(const std::string& text) {
-    mode_t mode = 0;
-    auto [end, err] = std::from_chars(text.data(), text.data() + text.size(), mode, 8);
-    if (err != std::errc() || end != text.data() + text.size() || mode > 0777) {
-        return fail("--mode {}: give permissions in octal, as 0660", text);
-    }
-    return mode;
-}
-
-// CLI11's converter alone would take "-5" for a very large number.
-Result<uint64_t> parse_size(const std::string& text) {
-    std::string number = text;
-    uint64_t bytes = 0;
-    bool good = !text.empty() && text.front() != '-';
-    try {
-        good = good && CLI::AsSizeValue(false)(number).empty();
-    } catch (const CLI::ValidationError&) {
-        good = false;
-    }
-    const char* last = number.data() + number.size();
-    if (!good || std::from_chars(number.data(), last, bytes).ptr != last) {
-        return fail("--size {}: give a number of bytes, with K, M or G, as 256M", text);
-    }
-    return bytes;
-}
 
 // CLI11 words some of its messages over several lines.
 std::string one_line(std::string text) {
@@ -78,55 +31,72 @@ std::string one_line(std::string text) {
     return text;
 }
 
-}  // namespace
-
-Result<ivpci_layout> make_layout(uint64_t size, uint32_t slots) {
-    ivpci_layout layout{};
-    if (!std::has_single_bit(size)) {
-        return fail("--size {}: a PCI BAR must be a power of two, as 256M or 1G", human_size(size));
-    }
-    if (size > kMaxSize) {
-        return fail("--size {}: at most {}", human_size(size), human_size(kMaxSize));
-    }
-    if (ivpci_layout_init(&layout, size, slots) != 0) {
-        auto minimum = smallest_size(slots);
-        return fail("--size {}: too small for {} slots, at least {} is needed", human_size(size),
-                    slots, minimum ? human_size(*minimum) : "?");
-    }
-    return layout;
+// What --size 3M and size: 3M say is the same but for the name.
+template <class T>
+Result<T> of_flag(const char* flag, Result<T> result) {
+    return std::move(result).map_error([&](Error error) {
+        error.message.insert(0, fmt::format("{} ", flag));
+        return error;
+    });
 }
 
-Result<std::variant<Options, Information>> parse_options(std::vector<std::string> arguments) {
+}  // namespace
+
+Result<Command> parse_options(std::vector<std::string> arguments,
+                              const std::string& runtime_directory) {
     Options options;
+    StatusCommand status;
     std::string size = "256M";
-    uint32_t slots = 16;
+    uint32_t slots = kDefaultSlots;
     std::string mode = "0600";
     std::string log_level = "info";
+    const std::string control =
+        (runtime_directory.empty() ? "/run/ivpci" : runtime_directory) + "/control";
+    if (!runtime_directory.empty()) {
+        options.control = control;
+    }
+    status.control = control;
 
     CLI::App app{
         "Hands the virtual machines of one host a shared memory and each other's doorbells.",
         "ivpci-broker"};
-    app.add_option("--socket", options.socket, "UNIX socket to serve QEMU on (required)")
-        ->type_name("PATH");
-    app.add_option("--size", size, "bytes of shared memory, a power of two")
-        ->type_name("SIZE")
+    auto* config =
+        app.add_option("--config", options.config, "YAML file with any number of regions")
+            ->type_name("FILE");
+    std::vector<CLI::Option*> of_one_region;
+    auto region_option = [&](auto name, auto& value, auto text, auto type) {
+        of_one_region.push_back(
+            app.add_option(name, value, text)->type_name(type)->excludes(config));
+        return of_one_region.back();
+    };
+    region_option("--socket", options.region.socket, "UNIX socket to serve QEMU on", "PATH");
+    region_option("--size", size, "bytes of shared memory, a power of two", "SIZE")
         ->capture_default_str();
-    app.add_option("--slots", slots, "guests at most")
-        ->type_name("N")
+    region_option("--slots", slots, "guests at most", "N")
         ->check(CLI::Range(1, IVPCI_SLOTS_MAX))
         ->capture_default_str();
-    app.add_option("--vectors", options.vectors, "interrupt vectors per guest")
-        ->type_name("N")
+    region_option("--vectors", options.region.vectors, "interrupt vectors per guest", "N")
         ->check(CLI::Range(1, IVPCI_VECTORS_MAX))
         ->capture_default_str();
-    app.add_option("--mode", mode, "permissions of the socket: who may connect is a member")
-        ->type_name("OCTAL")
+    region_option("--mode", mode, "permissions of the socket: who may connect is a member", "OCTAL")
         ->capture_default_str();
+    app.add_option("--state-dir", options.state_dir,
+                   "keep regions in files here (tmpfs or hugetlbfs): a successor goes on with them")
+        ->type_name("DIR");
+    app.add_option("--control", options.control, "UNIX socket for ivpci-broker status")
+        ->type_name("PATH");
+    app.add_option("--metrics", options.metrics, "serve Prometheus text on this TCP address")
+        ->type_name("ADDR:PORT");
     app.add_option("--pid-file", options.pid_file, "write the process id here")->type_name("PATH");
     app.add_option("--log-level", log_level, "trace, debug, info, warn, error, critical or off")
         ->type_name("LEVEL")
         ->capture_default_str();
     app.set_version_flag("--version", std::string("ivpci-broker ") + kVersion);
+    auto* show = app.add_subcommand("status", "show the regions of a running broker");
+    show->add_option("--control", status.control, "the broker's control socket")
+        ->type_name("PATH")
+        ->capture_default_str();
+    show->add_flag("--json", status.json, "for programs");
     app.footer(kFooter);
 
     try {
@@ -135,29 +105,31 @@ Result<std::variant<Options, Information>> parse_options(std::vector<std::string
     } catch (const CLI::CallForVersion& version) {
         return Information{std::string(version.what()) + "\n"};
     } catch (const CLI::CallForHelp&) {
-        return Information{app.help()};
+        return Information{(show->parsed() ? show : &app)->help()};
     } catch (const CLI::ParseError& error) {
         return fail("{} (see ivpci-broker --help)", one_line(error.what()));
     }
-
-    // Not CLI11's required(): it would hide a misspelt flag behind "--socket is required".
-    if (options.socket.empty()) {
-        return fail("--socket PATH is missing (see ivpci-broker --help)");
+    if (show->parsed()) {
+        return status;
     }
-    auto bytes = parse_size(size);
+    // Not CLI11's required(): it would hide a misspelt flag behind "--socket is required".
+    if (options.config.empty() && options.region.socket.empty()) {
+        return fail("--socket PATH or --config FILE is missing (see ivpci-broker --help)");
+    }
+    auto bytes = of_flag("--size", parse_size(size));
     if (!bytes) {
         return forward_error(std::move(bytes));
     }
-    auto layout = make_layout(*bytes, slots);
+    auto layout = of_flag("--size", make_layout(*bytes, slots));
     if (!layout) {
         return forward_error(std::move(layout));
     }
-    options.layout = *layout;
-    auto bits = parse_mode(mode);
+    options.region.layout = *layout;
+    auto bits = of_flag("--mode", parse_mode(mode));
     if (!bits) {
         return forward_error(std::move(bits));
     }
-    options.mode = *bits;
+    options.region.mode = *bits;
     auto level = parse_log_level(log_level);
     if (!level) {
         return forward_error(std::move(level));

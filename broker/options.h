@@ -3,25 +3,30 @@
 #ifndef SMC_STEER_BROKER_OPTIONS_H
 #define SMC_STEER_BROKER_OPTIONS_H
 
-#include <ivpci/shm_abi.h>
-#include <sys/types.h>
-
 #include <string>
 #include <variant>
 #include <vector>
 
 #include "agent/base/log.h"
 #include "agent/base/result.h"
+#include "broker/config.h"
 
 namespace smc_steer::broker {
 
 struct Options {
-    std::string socket;
-    std::string pid_file;  // empty: none
-    ivpci_layout layout{};
-    uint32_t vectors = 4;
-    mode_t mode = 0600;
+    RegionConfig region;    // of --socket and its flags; not meant when `config` is set
+    std::string config;     // file with regions; empty: none
+    std::string pid_file;   // empty: none
+    std::string state_dir;  // empty: none
+    std::string control;    // socket for `status`; empty: none
+    std::string metrics;    // ADDR:PORT; empty: none
     spdlog::level::level_enum log_level = spdlog::level::info;
+};
+
+// `ivpci-broker status`.
+struct StatusCommand {
+    std::string control;
+    bool json = false;
 };
 
 // Text for --help or --version, to be printed on stdout.
@@ -29,11 +34,12 @@ struct Information {
     std::string text;
 };
 
-// `arguments`: without the program's name. An error is one line for the person who typed them.
-Result<std::variant<Options, Information>> parse_options(std::vector<std::string> arguments);
+using Command = std::variant<Options, StatusCommand, Information>;
 
-// The layout of `size` bytes and `slots` guests, or why there is none and what would do.
-Result<ivpci_layout> make_layout(uint64_t size, uint32_t slots);
+// `arguments`: without the program's name. `runtime_directory`: systemd's, or empty. An error is
+// one line for the person who typed them.
+Result<Command> parse_options(std::vector<std::string> arguments,
+                              const std::string& runtime_directory = "");
 
 }  // namespace smc_steer::broker
 

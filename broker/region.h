@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// The memory itself: a sealed memfd, mapped, with the header of include/ivpci/shm_abi.h in it.
+// The memory itself, with the header of include/ivpci/shm_abi.h in it, and its ledger beside it.
 #ifndef SMC_STEER_BROKER_REGION_H
 #define SMC_STEER_BROKER_REGION_H
 
 #include "agent/base/result.h"
-#include "agent/base/unique_fd.h"
+#include "broker/config.h"
+#include "broker/fd_store.h"
 #include "broker/identity.h"
+#include "broker/ledger.h"
+#include "broker/mapping.h"
 #include "broker/shared.h"
 
 namespace smc_steer::broker {
@@ -14,25 +17,36 @@ namespace smc_steer::broker {
 // memory must be zero. `pid` is what people see as broker_pid.
 void init_header(const RegionView& view, const Uuid& uuid, uint32_t pid);
 
+// The same over whatever was scribbled into an old one's first 256 bytes.
+void restore_header(const RegionView& view, const Uuid& uuid, uint32_t pid);
+
 class Region {
 public:
-    // A fresh region with a random UUID. Nobody can shrink or grow its memfd: a guest's QEMU that
-    // truncated it would kill everybody else with SIGBUS.
-    static Result<Region> create(const ivpci_layout& layout);
-
-    Region(Region&& other) noexcept;
-    Region& operator=(Region&&) = delete;
-    Region(const Region&) = delete;
-    Region& operator=(const Region&) = delete;
-    ~Region();
+    // A former broker's region of that name, out of the service manager's store or `state_dir`; if
+    // there is none, a fresh one with a random UUID. A fresh one goes into the store, or the
+    // directory. An error when there is one of another shape.
+    static Result<Region> open(const RegionConfig& config, const std::string& state_dir,
+                               FdStore& store);
 
     [[nodiscard]] const RegionView& view() const { return view_; }
-    [[nodiscard]] int fd() const { return fd_.get(); }
+    [[nodiscard]] Ledger& ledger() const { return *reinterpret_cast<Ledger*>(ledger_.base()); }
+    [[nodiscard]] int fd() const { return memory_.fd(); }
+    [[nodiscard]] bool adopted() const { return adopted_; }
 
 private:
-    Region(UniqueFd fd, RegionView view) : fd_(std::move(fd)), view_(view) {}
-    UniqueFd fd_;
+    Region(Mapping memory, Mapping ledger, const ivpci_layout& layout, bool adopted)
+        : memory_(std::move(memory)),
+          ledger_(std::move(ledger)),
+          view_{memory_.base(), layout},
+          adopted_(adopted) {}
+    static Result<Region> in_directory(const RegionConfig& config, const std::string& directory);
+    static Result<Region> in_memory(const RegionConfig& config, FdStore& store);
+    static Result<Region> ready(Mapping memory, Mapping ledger, const RegionConfig& config);
+
+    Mapping memory_;
+    Mapping ledger_;
     RegionView view_;
+    bool adopted_;
 };
 
 }  // namespace smc_steer::broker

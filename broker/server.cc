@@ -4,14 +4,14 @@
 #include <fcntl.h>
 #include <spdlog/spdlog.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <systemd/sd-daemon.h>
 
 #include <algorithm>
 #include <chrono>
 
-#include "broker/identity.h"
+#include "broker/doorbell.h"
+#include "broker/notices.h"
+#include "broker/wire.h"
 
 namespace smc_steer::broker {
 namespace {
@@ -19,76 +19,61 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr int64_t kNoId = -1;
+constexpr auto kQuiet = 30s;
+
+// What a client has not read stays in the kernel, descriptors among it, and they count against the
+// broker's limit for descriptors in flight: a short queue per client.
+constexpr int kSendBuffer = 16 << 10;
+
+// So that somebody who connects in a loop does not keep the others waiting.
+constexpr int kAcceptsAtOnce = 16;
 
 // A QEMU whose connection just ends while it realizes the device reads on for ever, at full speed
-// (seen with 7.2). An impossible id instead of its own makes it give up and say so.
+// (seen with 7.2). An impossible id instead of its own makes it give up and say so. Two messages
+// fit into a new socket; a client that is gone already needs none.
 void turn_away(int socket) {
-    Outbox outbox(2);
-    if (outbox.push(IVSHMEM_PROTOCOL_VERSION) && outbox.push(kNoId)) {
-        // Two messages fit into a new socket; a client that is gone already needs none.
-        static_cast<void>(outbox.flush(socket));
+    if (send_message(socket, IVSHMEM_PROTOCOL_VERSION).value_or(false)) {
+        static_cast<void>(send_message(socket, kNoId));
     }
-}
-
-Result<SharedFd> make_eventfd() {
-    UniqueFd fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-    if (!fd) {
-        return fail_errno("eventfd");
-    }
-    return std::make_shared<const UniqueFd>(std::move(fd));
-}
-
-uint64_t hash_of(const RegionView& view) {
-    Uuid uuid;
-    std::copy(std::begin(view.header().uuid), std::end(view.header().uuid), uuid.begin());
-    return region_hash(uuid);
 }
 
 }  // namespace
 
-Server::Server(EventLoop& loop, Listener& listener, const Region& region, uint32_t vectors)
+Server::Server(EventLoop& loop, const RegionConfig& config, Listener& listener, Region& region,
+               FdStore& store)
     : loop_(loop),
+      config_(config),
       listener_(listener),
       region_(region),
-      vectors_(vectors),
-      membership_(region.view(), hash_of(region.view()), [this](uint32_t slot) { ring(slot); }) {}
+      ledger_(region.ledger()),
+      store_(store),
+      membership_(region.view(), region.ledger(), [this](uint32_t slot) { ring(slot); }) {}
 
 Server::~Server() = default;
 
 Result<void> Server::start() {
-    UniqueFd region_fd(fcntl(region_.fd(), F_DUPFD_CLOEXEC, 0));
-    if (!region_fd) {
-        return fail_errno("dup");
-    }
-    region_fd_ = std::make_shared<const UniqueFd>(std::move(region_fd));
-    auto doorbell = make_eventfd();
+    auto doorbell = adopt_doorbell();
     if (!doorbell) {
-        return forward_error(std::move(doorbell));
+        return doorbell;
     }
-    doorbell_ = *doorbell;
-
-    auto keep = [](EventSource& to) {
+    if (region_.adopted()) {
+        adopt_members();
+    }
+    auto keep_source = [](EventSource& to) {
         return [&to](EventSource source) { to = std::move(source); };
     };
     return loop_.on_io(listener_.fd(), EPOLLIN, [this](uint32_t) { on_connection(); })
-        .map(keep(listen_source_))
+        .map(keep_source(listen_source_))
         .and_then([&] {
-            return loop_.on_io(doorbell_->get(), EPOLLIN, [this](uint32_t) { on_doorbell(); })
-                .map(keep(doorbell_source_));
+            return loop_.on_io(doorbell_.get(), EPOLLIN, [this](uint32_t) { on_doorbell(); })
+                .map(keep_source(doorbell_source_));
         })
-        .and_then([&] {
-            return loop_
-                .every(1s,
-                       [this] {
-                           membership_.heartbeat();
-                           // A doorbell can be lost (a QEMU that stops between write and
-                           // eventfd); a request must not be.
-                           membership_.serve_requests();
-                           after_change();
-                       })
-                .map(keep(heartbeat_source_));
-        })
-        .map([this] { after_change(); });
+        .and_then(
+            [&] { return loop_.every(1s, [this] { on_tick(); }).map(keep_source(tick_source_)); })
+        .map([this] {
+            changed_ = true;
+            settle();
+        });
 }
 
 void Server::stop() {
@@ -99,112 +84,159 @@ void Server::stop() {
 }
 
 void Server::on_connection() {
-    while (true) {
+    for (int i = 0; i < kAcceptsAtOnce; ++i) {
         auto socket = listener_.accept();
         if (!socket && socket.error().code == EAGAIN) {
             break;
         }
         if (!socket) {
-            // Out of descriptors, most likely. The connection stays in the backlog and would wake
-            // us at once: look again in a second.
-            spdlog::error("{}", socket.error().message);
-            listen_source_.reset();
-            auto watch = [this] {
-                auto source =
-                    loop_.on_io(listener_.fd(), EPOLLIN, [this](uint32_t) { on_connection(); });
-                if (source) {
-                    listen_source_ = std::move(*source);
-                }
-            };
-            auto pause = loop_.after(1s, watch);
-            if (pause) {
-                accept_pause_ = std::move(*pause);
-            } else {
-                watch();
-            }
+            spdlog::error("region={} event=accept-failed error=\"{}\"", config_.name,
+                          socket.error().message);
+            pause_accepting();
             break;
         }
         auto admitted = admit(*socket);
         if (!admitted) {
             turn_away(socket->get());
-            spdlog::error("a connection was refused: {}", admitted.error().message);
+            if (log_limit_.allow(Clock::now())) {
+                spdlog::warn("region={} event=turned-away unlogged={} reason=\"{}\"", config_.name,
+                             log_limit_.suppressed(), admitted.error().message);
+            }
         }
     }
-    drop_lost();
-    after_change();
+    settle();
+}
+
+// Out of descriptors, most likely. The connection stays in the backlog and would wake us at once:
+// look again in a second.
+void Server::pause_accepting() {
+    listen_source_.reset();
+    auto watch = [this] {
+        auto source = loop_.on_io(listener_.fd(), EPOLLIN, [this](uint32_t) { on_connection(); });
+        if (source) {
+            listen_source_ = std::move(*source);
+        }
+    };
+    auto pause = loop_.after(1s, watch);
+    if (pause) {
+        accept_pause_ = std::move(*pause);
+    } else {
+        watch();
+    }
+}
+
+Result<void> Server::may_connect(const PeerProcess& process) {
+    const auto& allowed = config_.allow_uids;
+    if (!allowed.empty() &&
+        std::find(allowed.begin(), allowed.end(), process.uid) == allowed.end()) {
+        ++counts_.refused_uid;
+        return fail("uid {} is not in allow_uids (pid {})", process.uid, process.pid);
+    }
+    for (uint32_t s = 1; s <= ledger_.slots; ++s) {
+        const LedgerSlot& slot = ledger_.slot[s];
+        if (slot.held != 0 && slot.pid == process.pid && slot.started == process.started) {
+            ++counts_.refused_held;
+            return fail("process {} was dropped and still has slot {}", process.pid, s);
+        }
+    }
+    return {};
 }
 
 Result<void> Server::admit(UniqueFd& socket) {
-    // Room for a full region's introduction and three times its complete turnover.
-    size_t capacity = 4 * (static_cast<size_t>(region_.view().layout.slots) + 1) * (vectors_ + 1);
-    auto client = std::make_unique<Client>(capacity);
-    for (uint32_t v = 0; v < vectors_; ++v) {
-        auto fd = make_eventfd();
+    auto client = std::make_unique<Client>();
+    auto process = peer_of(socket.get());
+    if (!process) {
+        ++counts_.refused_error;
+        return forward_error(std::move(process));
+    }
+    auto allowed = may_connect(*process);
+    if (!allowed) {
+        return allowed;
+    }
+    client->process = std::move(*process);
+    setsockopt(socket.get(), SOL_SOCKET, SO_SNDBUF, &kSendBuffer, sizeof(kSendBuffer));
+    for (uint32_t v = 0; v < config_.vectors; ++v) {
+        auto fd = make_doorbell();
         if (!fd) {
+            ++counts_.refused_error;
             return forward_error(std::move(fd));
         }
         client->doorbells.push_back(std::move(*fd));
     }
-    Client* raw = client.get();
-    auto source =
-        loop_.on_io(socket.get(), EPOLLIN, [this, raw](uint32_t ev) { on_client(*raw, ev); });
-    if (!source) {
-        return forward_error(std::move(source));
+    client->socket = std::move(socket);
+    auto watched = watch(*client);
+    if (!watched) {
+        ++counts_.refused_error;
+        socket = std::move(client->socket);
+        return watched;
     }
     auto slot = membership_.connect();
     if (!slot) {
-        return fail("the region is full, all {} slots are taken", region_.view().layout.slots);
+        ++counts_.refused_full;
+        client->source.reset();
+        socket = std::move(client->socket);
+        return fail("the region is full, all {} slots are taken", ledger_.slots);
     }
-    client->socket = std::move(socket);
-    client->source = std::move(*source);
     client->slot = *slot;
+    LedgerSlot& entry = ledger_.slot[*slot];
+    entry.pid = client->process.pid;
+    entry.uid = client->process.uid;
+    entry.started = client->process.started;
+    keep(*client);
+    if (log_limit_.allow(Clock::now())) {
+        spdlog::info("region={} slot={} event=connected pid={} uid={} unlogged={}", config_.name,
+                     *slot, entry.pid, entry.uid, log_limit_.suppressed());
+    }
     clients_[*slot] = std::move(client);
-    introduce(*raw);
-    spdlog::info("slot {}: QEMU connected", *slot);
+    changed_ = true;
     return {};
 }
 
-// The order is the protocol's; QEMU reads up to the memory while it realizes the device.
-void Server::introduce(Client& client) {
-    queue(client, IVSHMEM_PROTOCOL_VERSION);
-    queue(client, client.slot);
-    queue(client, IVSHMEM_MSG_SHM, region_fd_);
-    announce(client, IVPCI_BROKER_SLOT, {doorbell_});
-    for (auto& [slot, other] : clients_) {
-        if (other.get() != &client && !other->lost) {
-            announce(client, slot, other->doorbells);
-            announce(*other, client.slot, client.doorbells);
-            flush(*other);
-        }
-    }
-    announce(client, client.slot, client.doorbells);
-    flush(client);
+Result<void> Server::watch(Client& client) {
+    Client* raw = &client;
+    return loop_
+        .on_io(client.socket.get(), EPOLLIN, [this, raw](uint32_t ev) { on_client(*raw, ev); })
+        .map([raw](EventSource source) { raw->source = std::move(source); });
 }
 
-void Server::announce(Client& to, uint32_t id, const std::vector<SharedFd>& doorbells) {
-    for (const SharedFd& fd : doorbells) {
-        queue(to, id, fd);
-    }
-}
-
-void Server::queue(Client& to, int64_t value, SharedFd fd) {
-    if (!to.lost && !to.outbox.push(value, std::move(fd))) {
-        lose(to, fmt::format("it did not read {} messages", to.outbox.size()));
+int Server::descriptor_for(const Notice& notice) const {
+    switch (notice.carries) {
+        case Notice::Carries::kMemory:
+            return region_.fd();
+        case Notice::Carries::kDoorbell:
+            return notice.peer == IVPCI_BROKER_SLOT
+                       ? doorbell_.get()
+                       : clients_.at(notice.peer)->doorbells[notice.vector].get();
+        default:
+            return -1;
     }
 }
 
 void Server::flush(Client& client) {
-    if (client.lost) {
-        return;
+    bool full = false;
+    while (!client.lost && !full) {
+        auto notice = next_notice(ledger_, client.slot);
+        if (!notice) {
+            break;
+        }
+        LedgerSlot& entry = ledger_.slot[client.slot];
+        store_release(entry.sending, 1U);
+        auto sent = send_message(client.socket.get(), notice->value, descriptor_for(*notice));
+        if (sent && *sent) {
+            was_told(ledger_, client.slot, *notice);
+        }
+        store_release(entry.sending, 0U);
+        if (!sent) {
+            lose(client, sent.error().message, false);
+            return;
+        }
+        full = !*sent;
     }
-    auto done = client.outbox.flush(client.socket.get());
-    if (!done) {
-        lose(client, done.error().message);
-        return;
-    }
-    auto watched = client.source.set_io_events(*done ? EPOLLIN : EPOLLIN | EPOLLOUT);
-    if (!watched) {
-        lose(client, watched.error().message);
+    if (!client.lost) {
+        auto watched = client.source.set_io_events(full ? EPOLLIN | EPOLLOUT : EPOLLIN);
+        if (!watched) {
+            lose(client, watched.error().message, true);
+        }
     }
 }
 
@@ -214,23 +246,27 @@ void Server::on_client(Client& client, uint32_t events) {
         char byte = 0;
         ssize_t n = recv(client.socket.get(), &byte, 1, MSG_DONTWAIT);
         if (n > 0) {
-            lose(client, "it sent data, which the ivshmem protocol does not have");
+            ++counts_.violations;
+            lose(client, "it sent data, which the ivshmem protocol does not have", true);
         } else if (n == 0) {
-            lose(client, "QEMU disconnected");
+            lose(client, "QEMU disconnected", false);
         } else if (errno != EAGAIN && errno != EINTR) {
-            lose(client, std::generic_category().message(errno));
+            lose(client, std::generic_category().message(errno), false);
         }
     }
     if ((events & EPOLLOUT) != 0) {
         flush(client);
     }
-    drop_lost();
-    after_change();
+    settle();
 }
 
-void Server::lose(Client& client, const std::string& why) {
-    spdlog::info("slot {}: lost: {}", client.slot, why);
+void Server::lose(Client& client, const std::string& why, bool may_write) {
+    if (log_limit_.allow(Clock::now())) {
+        spdlog::info("region={} slot={} event=lost held={} unlogged={} reason=\"{}\"", config_.name,
+                     client.slot, may_write, log_limit_.suppressed(), why);
+    }
     client.lost = true;
+    client.may_write = client.may_write || may_write;
 }
 
 void Server::drop_lost() {
@@ -240,30 +276,113 @@ void Server::drop_lost() {
         // Out of the map first, so that its slot's doorbell is not rung; closed last.
         auto gone = std::move(it->second);
         clients_.erase(it);
-        membership_.disconnect(gone->slot);
-        for (auto& [slot, other] : clients_) {
-            queue(*other, gone->slot);
-            flush(*other);
+        quiet_.erase(gone->slot);
+        forget(*gone);
+        changed_ = true;
+        if (gone->may_write) {
+            membership_.hold(gone->slot);
+            watch_process(gone->slot);
+        } else {
+            membership_.disconnect(gone->slot);
         }
     }
 }
 
+void Server::watch_process(uint32_t slot) {
+    Watched watched;
+    const LedgerSlot& entry = ledger_.slot[slot];
+    switch (find_process(entry.pid, entry.started, watched.pidfd)) {
+        case Liveness::kGone:
+            on_process_gone(slot);
+            return;
+        case Liveness::kUnknown:
+            spdlog::warn("region={} slot={} event=cannot-watch pid={}", config_.name, slot,
+                         entry.pid);
+            return;
+        case Liveness::kThere:
+            break;
+    }
+    auto source = loop_.on_io(watched.pidfd.get(), EPOLLIN, [this, slot](uint32_t) {
+        on_process_gone(slot);
+        settle();
+    });
+    if (source) {
+        watched.source = std::move(*source);
+        watched_.insert_or_assign(slot, std::move(watched));
+    } else {
+        spdlog::error("region={} slot={} event=cannot-watch error=\"{}\"", config_.name, slot,
+                      source.error().message);
+    }
+}
+
+void Server::on_process_gone(uint32_t slot) {
+    spdlog::info("region={} slot={} event=process-gone pid={}", config_.name, slot,
+                 ledger_.slot[slot].pid);
+    watched_.erase(slot);
+    if (ledger_.slot[slot].held != 0) {
+        membership_.release(slot);
+    } else {
+        membership_.disconnect(slot);
+    }
+    changed_ = true;
+}
+
 void Server::on_doorbell() {
-    eventfd_t count = 0;
-    eventfd_read(doorbell_->get(), &count);
+    if (!clear_doorbell(doorbell_.get())) {
+        spdlog::warn("region={} event=doorbell-blocked", config_.name);
+    }
     membership_.serve_requests();
-    after_change();
+    settle();
+}
+
+void Server::on_tick() {
+    auto now = Clock::now();
+    membership_.heartbeat(now);
+    // A doorbell can be lost (a QEMU that stops between write and eventfd); a request must not be.
+    membership_.serve_requests();
+    for (uint32_t slot : membership_.silent(now)) {
+        spdlog::info("region={} slot={} event=silent held=true", config_.name, slot);
+        membership_.hold(slot);
+        if (ledger_.slot[slot].held != 0 && watched_.count(slot) == 0) {
+            watch_process(slot);
+        }
+        changed_ = true;
+    }
+    for (auto& [slot, client] : clients_) {
+        auto age = membership_.silence(slot, now);
+        if (!age || *age < kQuiet) {
+            quiet_.erase(slot);
+        } else if (quiet_.insert(slot).second) {
+            // Stopped, or its driver hangs. It may go on any moment: never evicted for that.
+            spdlog::warn("region={} slot={} event=quiet seconds={}", config_.name, slot,
+                         std::chrono::duration_cast<std::chrono::seconds>(*age).count());
+        }
+    }
+    changed_ = true;  // who could not be told for want of descriptors in flight
+    settle();
 }
 
 void Server::ring(uint32_t slot) {
     auto client = clients_.find(slot);
-    if (client != clients_.end()) {
-        // EAGAIN: the counter is full, so the guest is being woken already.
-        eventfd_write(client->second->doorbells[IVPCI_VECTOR_CONTROL]->get(), 1);
+    if (client == clients_.end() || client->second->lost) {
+        return;
+    }
+    ++counts_.rings;
+    if (!ring_doorbell(client->second->doorbells[IVPCI_VECTOR_CONTROL].get())) {
+        ++counts_.violations;
+        lose(*client->second, "it made its doorbell block", true);
     }
 }
 
-void Server::after_change() {
+void Server::settle() {
+    drop_lost();
+    while (changed_) {
+        changed_ = false;
+        for (auto& [slot, client] : clients_) {
+            flush(*client);
+        }
+        drop_lost();
+    }
     if (membership_.reclaim_pending() && !reclaim_source_.active()) {
         auto source = loop_.every(100ms, [this] {
             if (!membership_.reclaim()) {
@@ -273,16 +392,9 @@ void Server::after_change() {
         if (source) {
             reclaim_source_ = std::move(*source);
         } else {
-            spdlog::error("leases of lost guests are not freed: {}", source.error().message);
+            spdlog::error("region={} event=not-reclaiming error=\"{}\"", config_.name,
+                          source.error().message);
         }
-    }
-    auto status =
-        fmt::format("STATUS={} of {} slots connected, {} live, {} of {} chunks free",
-                    membership_.connected(), region_.view().layout.slots, membership_.live(),
-                    membership_.leases().free(), region_.view().layout.chunks);
-    if (status != shown_status_) {
-        sd_notify(0, status.c_str());
-        shown_status_ = std::move(status);
     }
 }
 

@@ -1,71 +1,108 @@
 // SPDX-License-Identifier: Apache-2.0
-// Connections, eventfds and timers around a Membership.
+// One region served: connections, eventfds and timers around a Membership.
 #ifndef SMC_STEER_BROKER_SERVER_H
 #define SMC_STEER_BROKER_SERVER_H
 
 #include <map>
 #include <memory>
+#include <set>
 #include <vector>
 
 #include "agent/base/event_loop.h"
+#include "broker/fd_store.h"
 #include "broker/listener.h"
+#include "broker/log_limit.h"
 #include "broker/membership.h"
+#include "broker/peer_process.h"
 #include "broker/region.h"
-#include "broker/wire.h"
+#include "broker/status.h"
 
 namespace smc_steer::broker {
 
 class Server {
 public:
-    // All three must outlive the server.
-    Server(EventLoop& loop, Listener& listener, const Region& region, uint32_t vectors);
+    // All must outlive the server.
+    Server(EventLoop& loop, const RegionConfig& config, Listener& listener, Region& region,
+           FdStore& store);
     ~Server();
 
-    // Adds the server to the loop.
+    // Adds the server to the loop; takes over a former broker's members.
     Result<void> start();
 
-    // Says goodbye in the header. Connections end with the process.
+    // Says goodbye in the header. Connections end with the process, or stay in the store.
     void stop();
+
+    [[nodiscard]] RegionStatus status() const;
 
 private:
     // A QEMU. The order matters: the event source goes before the socket it watches.
     struct Client {
         uint32_t slot = 0;
         UniqueFd socket;
-        std::vector<SharedFd> doorbells;  // by vector, this client's
-        Outbox outbox;
-        bool lost = false;  // to be dropped by drop_lost()
+        std::vector<UniqueFd> doorbells;  // by vector, this client's
+        PeerProcess process;
+        bool lost = false;       // to be dropped by settle()
+        bool may_write = false;  // lost, and its QEMU need not know: the slot is held
         EventSource source;
-        explicit Client(size_t outbox_capacity) : outbox(outbox_capacity) {}
+    };
+    // Of a held or re-learned slot.
+    struct Watched {
+        UniqueFd pidfd;
+        EventSource source;
+    };
+    struct Counts {
+        uint64_t refused_uid = 0, refused_full = 0, refused_held = 0, refused_error = 0;
+        uint64_t violations = 0, rings = 0;
     };
 
+    // start()'s parts
+    Result<void> adopt_doorbell();
+    void adopt_members();
+    bool adopt_client(uint32_t slot);
+    void relearn(uint32_t slot);
+
     void on_connection();
+    void pause_accepting();
     // Takes the socket over unless it fails.
     Result<void> admit(UniqueFd& socket);
+    Result<void> may_connect(const PeerProcess& process);
+    Result<void> watch(Client& client);
     void on_client(Client& client, uint32_t events);
     void on_doorbell();
-    void introduce(Client& client);
-    void announce(Client& to, uint32_t id, const std::vector<SharedFd>& doorbells);
-    void queue(Client& to, int64_t value, SharedFd fd = nullptr);
+    void on_tick();
+
     void flush(Client& client);
-    void lose(Client& client, const std::string& why);
-    // Takes lost clients out and tells the others, which may lose more of them.
+    [[nodiscard]] int descriptor_for(const struct Notice& notice) const;
+    void lose(Client& client, const std::string& why, bool may_write);
     void drop_lost();
+    void watch_process(uint32_t slot);
+    void on_process_gone(uint32_t slot);
     void ring(uint32_t slot);
-    void after_change();
+    // After anything: drops the lost, tells all what is new to them.
+    void settle();
+
+    void keep(const Client& client);
+    void forget(const Client& client);
+    [[nodiscard]] std::string kept_name(uint32_t slot, const std::string& what) const;
+    [[nodiscard]] SlotStatus slot_status(uint32_t slot) const;
 
     EventLoop& loop_;
+    const RegionConfig& config_;
     Listener& listener_;
-    const Region& region_;
-    uint32_t vectors_;
-    SharedFd region_fd_;
-    SharedFd doorbell_;                                    // guests ring the broker with it
+    Region& region_;
+    Ledger& ledger_;
+    FdStore& store_;
+    UniqueFd doorbell_;                                    // guests ring the broker with it
     std::map<uint32_t, std::unique_ptr<Client>> clients_;  // by slot
+    std::map<uint32_t, Watched> watched_;                  // by slot
     Membership membership_;
-    std::string shown_status_;
+    Counts counts_;
+    LogLimit log_limit_{64, std::chrono::milliseconds(200)};
+    std::set<uint32_t> quiet_;  // LIVE slots whose silence was logged
+    bool changed_ = false;      // clients have something to be told
     EventSource listen_source_;
     EventSource doorbell_source_;
-    EventSource heartbeat_source_;
+    EventSource tick_source_;
     EventSource reclaim_source_;  // active while condemned leases exist
     EventSource accept_pause_;
 };

@@ -7,10 +7,12 @@ set -euo pipefail
 
 packages=(
     # compilers and what checks the sources
-    build-essential cmake ninja-build pkgconf clang clang-14 llvm-14 clang-format-14 clang-tidy-14
+    build-essential cmake ninja-build pkgconf clang clang-14 libclang-rt-14-dev llvm-14
+    clang-format-14 clang-tidy-14
     clang-format clang-tidy shellcheck git
     # libraries
-    libcli11-dev libexpected-dev libfmt-dev libgmock-dev libgtest-dev libmnl-dev libspdlog-dev
+    libcli11-dev libexpected-dev libfmt-dev libgmock-dev libgtest-dev libmicrohttpd-dev libmnl-dev
+    libspdlog-dev
     libsystemd-dev libyaml-cpp-dev nlohmann-json3-dev libelf-dev zlib1g-dev
     # kernel and libbpf
     bc bison bpftool cpio dpkg-dev flex kmod libssl-dev pahole perl python3 xz-utils

@@ -27,9 +27,18 @@ protected:
         memory_.reset(memory);
         view.base = static_cast<std::byte*>(memory);
         init_header(view, uuid, 4711);
-        membership = std::make_unique<Membership>(view, region_hash(uuid),
-                                                  [this](uint32_t slot) { ++rings[slot]; });
+        ledger_.reset(static_cast<Ledger*>(std::calloc(1, ledger_size(view.layout))));
+        ASSERT_NE(ledger_, nullptr);
+        init_ledger(*ledger_, view.layout, 4, uuid);
+        restart();
     }
+
+    // A new broker goes on with the same memory.
+    void restart() {
+        membership =
+            std::make_unique<Membership>(view, *ledger_, [this](uint32_t slot) { ++rings[slot]; });
+    }
+    Ledger& ledger() { return *ledger_; }
 
     void SetUp() override {
         spdlog::set_level(spdlog::level::off);
@@ -83,6 +92,7 @@ private:
         void operator()(void* memory) const { std::free(memory); }
     };
     std::unique_ptr<void, Free> memory_;
+    std::unique_ptr<Ledger, Free> ledger_;
 };
 
 }  // namespace smc_steer::broker

@@ -58,12 +58,15 @@ TEST_F(MembershipTest, JoinAgainIsARebootedGuest) {
     EXPECT_EQ(membership->leases().free(), view.layout.chunks) << "nobody claimed: freed at once";
 }
 
-TEST_F(MembershipTest, EveryChangeRingsEverybody) {
+// A QEMU that comes and goes without a driver concerns no other guest: somebody who connects in a
+// loop must not cost them interrupts.
+TEST_F(MembershipTest, EveryChangeOfTheLiveRingsEverybody) {
     uint32_t a = connect_and_join();
     rings.clear();
     uint32_t b = *membership->connect();
-    EXPECT_EQ(rings[a], 1);
-    rings.clear();
+    membership->disconnect(b);
+    EXPECT_TRUE(rings.empty());
+    ASSERT_EQ(membership->connect(), b);
     join(b);
     EXPECT_EQ(rings[a], 1);
     EXPECT_GE(rings[b], 1);
@@ -167,8 +170,8 @@ TEST_F(MembershipTest, FullRegion) {
 }
 
 TEST_F(MembershipTest, GoodbyeAndHeartbeat) {
-    membership->heartbeat();
-    membership->heartbeat();
+    membership->heartbeat(Clock::now());
+    membership->heartbeat(Clock::now());
     EXPECT_EQ(view.header().broker_heartbeat, 2U);
     membership->goodbye();
     EXPECT_EQ(view.header().broker_pid, 0U);

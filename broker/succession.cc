@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+// The parts of the server that are about a former broker and a next one, and about being looked at.
+#include <spdlog/spdlog.h>
+
+#include "broker/doorbell.h"
+#include "broker/server.h"
+
+namespace smc_steer::broker {
+
+std::string Server::kept_name(uint32_t slot, const std::string& what) const {
+    return fmt::format("{}/{}/{}/{}", config_.name, slot, ledger_.slot[slot].serial, what);
+}
+
+// Before the client is told anything: what it was told, a successor must be able to go on from.
+void Server::keep(const Client& client) {
+    if (!store_.enabled()) {
+        return;
+    }
+    store_.keep(kept_name(client.slot, "socket"), client.socket.get());
+    for (size_t v = 0; v < client.doorbells.size(); ++v) {
+        store_.keep(kept_name(client.slot, std::to_string(v)), client.doorbells[v].get());
+    }
+}
+
+void Server::forget(const Client& client) {
+    if (!store_.enabled()) {
+        return;
+    }
+    store_.forget(kept_name(client.slot, "socket"));
+    for (size_t v = 0; v < client.doorbells.size(); ++v) {
+        store_.forget(kept_name(client.slot, std::to_string(v)));
+    }
+}
+
+Result<void> Server::adopt_doorbell() {
+    std::string name = config_.name + "/doorbell";
+    doorbell_ = store_.take(name);
+    if (doorbell_) {
+        return {};
+    }
+    return make_doorbell().map([&](UniqueFd fd) {
+        doorbell_ = std::move(fd);
+        store_.keep(name, doorbell_.get());
+    });
+}
+
+void Server::adopt_members() {
+    uint32_t members = 0;
+    for (uint32_t s = 1; s <= ledger_.slots; ++s) {
+        if (ledger_.slot[s].held != 0) {
+            watch_process(s);
+        } else if (ledger_.slot[s].state != IVPCI_SLOT_EMPTY) {
+            ++members;
+            if (!adopt_client(s)) {
+                relearn(s);
+            }
+        }
+    }
+    spdlog::info("region={} event=adopted members={} connected={}", config_.name, members,
+                 clients_.size());
+    membership_.announce_broker();
+}
+
+// Only of a store: its socket and all its doorbells are there.
+bool Server::adopt_client(uint32_t slot) {
+    auto client = std::make_unique<Client>();
+    client->slot = slot;
+    client->socket = store_.take(kept_name(slot, "socket"));
+    bool complete = client->socket.valid();
+    for (uint32_t v = 0; v < config_.vectors; ++v) {
+        client->doorbells.push_back(store_.take(kept_name(slot, std::to_string(v))));
+        complete = complete && client->doorbells.back().valid();
+    }
+    if (!complete || !watch(*client)) {
+        forget(*client);
+        return false;
+    }
+    if (ledger_.slot[slot].sending != 0) {
+        lose(*client, "the former broker was killed in mid-message", true);
+    }
+    clients_[slot] = std::move(client);
+    return true;
+}
+
+// With a store, a member without a complete set is one that was just coming or going: its socket is
+// closed, QEMU knows. In a state directory it is everybody.
+void Server::relearn(uint32_t slot) {
+    if (store_.enabled() && ledger_.slot[slot].relearned == 0) {
+        membership_.hold(slot);
+    } else {
+        membership_.relearn(slot);
+    }
+    watch_process(slot);
+}
+
+SlotStatus Server::slot_status(uint32_t slot) const {
+    const LedgerSlot& entry = ledger_.slot[slot];
+    SlotStatus status;
+    bool live = entry.state == IVPCI_SLOT_LIVE;
+    status.slot = slot;
+    status.state = entry.held != 0 ? "HELD" : live ? "LIVE" : "CONNECTED";
+    status.generation = entry.generation;
+    status.gid = live ? make_gid(region_hash(ledger_.uuid), slot, entry.generation) : 0;
+    status.pid = entry.pid;
+    status.uid = entry.uid;
+    if (auto age = membership_.silence(slot, Clock::now())) {
+        status.heartbeat_age = std::chrono::duration<double>(*age).count();
+    }
+    status.chunks = membership_.leases().held(slot);
+    status.condemned = membership_.leases().condemned(slot);
+    status.relearned = entry.relearned != 0;
+    return status;
+}
+
+RegionStatus Server::status() const {
+    RegionStatus status;
+    status.name = config_.name;
+    status.socket = config_.socket;
+    for (size_t i = 0; i < ledger_.uuid.size(); ++i) {
+        bool dash = i == 4 || i == 6 || i == 8 || i == 10;
+        status.uuid += fmt::format("{}{:02x}", dash ? "-" : "", ledger_.uuid[i]);
+    }
+    status.memory = config_.memory == Memory::kHugetlb ? "hugetlb" : "memfd";
+    status.size = ledger_.size;
+    status.slots = ledger_.slots;
+    status.vectors = ledger_.vectors;
+    status.chunks = ledger_.chunks;
+    status.free = membership_.leases().free();
+    for (uint32_t s = 1; s <= ledger_.slots; ++s) {
+        status.condemned += membership_.leases().condemned(s);
+        if (ledger_.slot[s].state != IVPCI_SLOT_EMPTY || ledger_.slot[s].held != 0) {
+            status.used.push_back(slot_status(s));
+        }
+    }
+    status.leased = status.chunks - status.free - status.condemned;
+    const MemberCounts& m = membership_.counts();
+    status.counters = {{"connects", m.connects},
+                       {"disconnects", m.disconnects},
+                       {"joins", m.joins},
+                       {"leaves", m.leaves},
+                       {"chunks_leased", m.leases},
+                       {"chunks_returned", m.returns},
+                       {"chunks_reclaimed", m.chunks_freed},
+                       {"requests_refused", m.refused_requests},
+                       {"turned_away_uid", counts_.refused_uid},
+                       {"turned_away_full", counts_.refused_full},
+                       {"turned_away_held", counts_.refused_held},
+                       {"turned_away_error", counts_.refused_error},
+                       {"violations", counts_.violations},
+                       {"rings", counts_.rings}};
+    return status;
+}
+
+}  // namespace smc_steer::broker
