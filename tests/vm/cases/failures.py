@@ -76,6 +76,25 @@ def guest_killed(lab):
     expect_equal(traffic.counters(survivor).dmbs <= 4, True, "DMBs of dead connections are gone")
 
 
+@case("spine", "guest-restarts", timeout=120)
+def guest_restarts(lab):
+    """A peer that goes and comes forty times, in the same slot: QEMU's ivshmem frees the
+    doorbells of a peer it was told is gone, and writes into them when it hears of that peer
+    again. The survivor's QEMU has to live, and still accelerate.
+    """
+    victim, survivor = lab.guests
+    for _ in range(40):
+        victim.kill()
+        victim.start()
+        time.sleep(0.2)
+        expect(survivor.alive(), "the survivor's QEMU died")
+    victim.wait_boot()
+    lab.agents[0].start(addresses=2)
+    lab.agents[1].wait_state("active", 2)
+    traffic.transfer_server(victim)
+    smcd.expect_smcd(survivor, victim)
+
+
 @case("spine", "guest-reset", timeout=120)
 def guest_reset(lab):
     """A guest that restarts with its QEMU alive joins anew, under a new generation."""
