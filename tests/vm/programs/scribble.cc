@@ -2,7 +2,7 @@
 // scribble: a hostile member of a region. Maps the ivshmem device's memory and writes garbage over
 // what a member can reach.
 //
-//   scribble RESOURCE2 SECONDS TARGETS [SEED]
+//   scribble RESOURCE2 SLOTS SECONDS TARGETS
 //
 // TARGETS: any of h (header), o (own area), a (all areas), r (rings), d (descriptors), c (claims),
 // b (bulletins), x (chunks). "Targeted" words are likely lies: heads far away, tokens of others,
@@ -91,8 +91,8 @@ uint64_t lie(std::mt19937_64& random, const ivpci_layout& l) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    if (argc < 4) {
-        std::fprintf(stderr, "usage: scribble RESOURCE2 SECONDS TARGETS [SEED]\n");
+    if (argc != 5) {
+        std::fprintf(stderr, "usage: scribble RESOURCE2 SLOTS SECONDS TARGETS\n");
         return 2;
     }
     const int fd = open(argv[1], O_RDWR | O_SYNC);
@@ -108,14 +108,16 @@ int main(int argc, char** argv) {
     }
     auto* memory = static_cast<uint8_t*>(mapped);
     ivpci_layout layout{};
-    if (ivpci_layout_init(&layout, st.st_size, reinterpret_cast<ivpci_header*>(memory)->slots)) {
-        std::fprintf(stderr, "scribble: no ivpci region\n");
+    // not from the header: that may be garbage of ours already
+    if (ivpci_layout_init(&layout, st.st_size, std::atoi(argv[2]))) {
+        std::fprintf(stderr, "scribble: %lld bytes cannot have %s slots\n",
+                     static_cast<long long>(st.st_size), argv[2]);
         return 3;
     }
 
-    std::mt19937_64 random(argc > 4 ? std::atoi(argv[4]) : 1);
-    const auto ranges = ranges_of(layout, argv[3]);
-    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(std::atoi(argv[2]));
+    std::mt19937_64 random(20221);
+    const auto ranges = ranges_of(layout, argv[4]);
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(std::atoi(argv[3]));
     uint64_t writes = 0;
     while (std::chrono::steady_clock::now() < end) {
         for (int i = 0; i < 1000; i++) {

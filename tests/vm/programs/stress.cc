@@ -221,6 +221,8 @@ int run(const char* host, uint16_t port, unsigned connections, int seconds, int 
     for (unsigned i = 0; i < connections; i++) {
         progress.push_back(std::make_unique<Progress>());
         progress[i]->moved_at = now_ms();
+    }
+    for (unsigned i = 0; i < connections; i++) {
         threads.emplace_back([&, i] { wrong += !talk(address, i + 1, end_ms, progress[i].get()); });
     }
 
