@@ -43,13 +43,13 @@ Result<Mapping> Mapping::of(UniqueFd fd, uint64_t size) {
     return mapping;
 }
 
-Result<Mapping> Mapping::file(const std::string& path, uint64_t size, bool& fresh) {
+Result<Mapping> Mapping::file(const std::string& path, uint64_t size, bool lock, bool& fresh) {
     UniqueFd fd(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
     struct stat st {};
     if (!fd || fstat(fd.get(), &st) != 0) {
         return fail_errno(errno, "{}", path);
     }
-    if (flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (lock && flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
         return fail("{}: another broker serves it", path);
     }
     fresh = st.st_size == 0;

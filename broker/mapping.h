@@ -22,8 +22,9 @@ public:
     static Result<Mapping> of(UniqueFd fd, uint64_t size);
 
     // The file at `path`, mode 0600, made with `size` bytes of zeros if it is missing (`fresh`).
-    // It stays locked (flock) while the descriptor lives, so that it has one broker.
-    static Result<Mapping> file(const std::string& path, uint64_t size, bool& fresh);
+    // With `lock` it stays locked (flock) while the descriptor lives, so that it has one broker:
+    // not for one that is handed out, since whoever has it has the lock.
+    static Result<Mapping> file(const std::string& path, uint64_t size, bool lock, bool& fresh);
 
     Mapping() = default;
     Mapping(Mapping&& other) noexcept;

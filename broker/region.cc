@@ -112,12 +112,12 @@ Result<Region> Region::in_directory(const RegionConfig& config, const std::strin
     bool fresh_memory = false;
     // The ledger first: its lock decides who goes on.
     auto ledger = Mapping::file(directory + "/" + config.name + ".ledger",
-                                round_up(ledger_size(config.layout), page), fresh_ledger);
+                                round_up(ledger_size(config.layout), page), true, fresh_ledger);
     if (!ledger) {
         return forward_error(std::move(ledger));
     }
-    auto memory =
-        Mapping::file(directory + "/" + config.name + ".memory", config.layout.size, fresh_memory);
+    auto memory = Mapping::file(directory + "/" + config.name + ".memory", config.layout.size,
+                                false, fresh_memory);
     if (!memory) {
         return forward_error(std::move(memory));
     }

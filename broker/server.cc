@@ -277,7 +277,6 @@ void Server::drop_lost() {
         auto gone = std::move(it->second);
         clients_.erase(it);
         quiet_.erase(gone->slot);
-        forget(*gone);
         changed_ = true;
         if (gone->may_write) {
             membership_.hold(gone->slot);
@@ -285,6 +284,9 @@ void Server::drop_lost() {
         } else {
             membership_.disconnect(gone->slot);
         }
+        // Last: a successor that finds them without a member throws them away, one that finds a
+        // member without them cannot know whether its QEMU is still there.
+        forget(*gone);
     }
 }
 

@@ -82,13 +82,17 @@ bool Server::adopt_client(uint32_t slot) {
     return true;
 }
 
-// With a store, a member without a complete set is one that was just coming or going: its socket is
-// closed, QEMU knows. In a state directory it is everybody.
+// With a store, a member without a complete set is one that was just coming: its socket is closed,
+// and unless it was told something it has nothing of ours. In a state directory it is everybody.
 void Server::relearn(uint32_t slot) {
-    if (store_.enabled() && ledger_.slot[slot].relearned == 0) {
-        membership_.hold(slot);
-    } else {
+    const LedgerSlot& entry = ledger_.slot[slot];
+    if (!store_.enabled() || entry.relearned != 0) {
         membership_.relearn(slot);
+    } else if (entry.greeted == 0 && entry.sending == 0) {
+        membership_.disconnect(slot);
+        return;
+    } else {
+        membership_.hold(slot);
     }
     watch_process(slot);
 }
