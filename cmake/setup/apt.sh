@@ -9,7 +9,7 @@ packages=(
     # compilers and what checks the sources
     build-essential cmake ninja-build pkgconf clang clang-14 libclang-rt-14-dev llvm-14
     clang-format-14 clang-tidy-14
-    clang-format clang-tidy shellcheck git
+    clang-format clang-tidy shellcheck git spin
     # libraries
     libcli11-dev libexpected-dev libfmt-dev libgmock-dev libgtest-dev libmicrohttpd-dev libmnl-dev
     libspdlog-dev

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# check.sh format|tidy|shell|python|fmt...: one kind of look at the sources each; says what it
+# check.sh format|tidy|shell|python|model|fmt...: one kind of look at the sources each; says what it
 # does and fails with what it found.
 set -euo pipefail
 # shellcheck source=cmake/setup/common.sh
@@ -44,6 +44,11 @@ import sys
 for name in sys.argv[1:]:
     with open(name, encoding="utf-8") as source:
         compile(source.read(), name, "exec")'
+}
+
+# The protocols between guests, and that the models find what a missing barrier does.
+check_model() {
+    tests/model/check.sh
 }
 
 for kind; do

@@ -6,9 +6,8 @@
 #include <smc_steer/events_abi.h>
 #include <smc_steer/policy_abi.h>
 
-int abi_layout_from_c(struct ivpci_layout *layout, __u64 size, __u32 slots);
+int abi_layout_from_c(struct ivpci_layout* layout, __u64 size, __u32 slots);
 
-int abi_layout_from_c(struct ivpci_layout *layout, __u64 size, __u32 slots)
-{
-	return ivpci_layout_init(layout, size, slots);
+int abi_layout_from_c(struct ivpci_layout* layout, __u64 size, __u32 slots) {
+    return ivpci_layout_init(layout, size, slots);
 }

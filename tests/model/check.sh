@@ -10,7 +10,7 @@ trap 'rm -rf "$work"' EXIT
 # errors MODEL [-DMACRO]: number of errors of an exhaustive search
 errors() {
     local out
-    cp "$here"/*.pml "$here"/tso.h "$work"
+    cp "$here"/*.pml "$here"/tso.inc "$work"
     cd "$work"
     spin -a "${@:2}" "$1.pml" >/dev/null
     gcc -O2 -DSAFETY -w -o pan pan.c

@@ -6,7 +6,7 @@
  * Shown: nothing is written into memory that was given away. With NO_OWNER_BARRIER or
  * NO_WRITER_BARRIER the model finds the write that the two full barriers prevent.
  */
-#include "tso.h"
+#include "tso.inc"
 
 mtype = { DESCRIPTOR, CLAIM };
 

@@ -8,7 +8,7 @@
  * looking. With NO_PRODUCER_BARRIER or NO_RECEIVER_BARRIER the model finds the lost wakeup that
  * the two full barriers prevent.
  */
-#include "tso.h"
+#include "tso.inc"
 
 #define SENDS 4
 #define RING 2
