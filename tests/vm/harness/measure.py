@@ -38,8 +38,8 @@ class Work:
 
     what: str
     rows: list[Row]
-    server: Callable  # (guest) -> Process
-    run: Callable  # (client, address, seconds) -> list of values, one per row
+    server: Callable  # (guest, port) -> Process
+    run: Callable  # (client, address, port, seconds) -> list of values, one per row
 
 
 def pingpong(size: int = 64) -> Work:
@@ -47,12 +47,14 @@ def pingpong(size: int = 64) -> Work:
     rows = [Row(f"{name}_p50_us", "us", "less", 3.0 if size == 64 else 0.0),
             Row(f"{name}_p99_us", "us", "less", 0.0)]
 
-    def run(client, address, seconds):
-        latency = traffic.sockperf(client, address, seconds, size=size)
+    def run(client, address, port, seconds):
+        latency = traffic.sockperf(client, address, seconds, port, size)
         return [latency.p50, latency.p99]
     return Work(f"sockperf ping-pong {size} B", rows,
-                lambda guest: traffic.sockperf_server(guest, guest.ip4), run)
+                lambda guest, port: traffic.sockperf_server(guest, guest.ip4, port), run)
 
+
+FIRST_PORT = 12000
 
 SIZES = {"1KiB": "1K", "64KiB": "64K", "1MiB": "1M"}
 
@@ -61,8 +63,9 @@ def stream(size: str, streams: int = 1) -> Work:
     goal = 1.3 if streams == 1 and size != "1KiB" else 0.0
     row = Row(f"stream_{streams}x_{size}_MBps", "MB/s", "more", goal)
 
-    def run(client, address, seconds):
-        return [traffic.megabytes(traffic.iperf(client, address, seconds, SIZES[size], streams))]
+    def run(client, address, port, seconds):
+        report = traffic.iperf(client, address, seconds, SIZES[size], streams, port)
+        return [traffic.megabytes(report)]
     return Work(f"iperf3 {streams} stream(s), {size} writes", [row], traffic.iperf_server, run)
 
 
@@ -73,6 +76,7 @@ class Meter:
         self.lab = lab
         self.server, self.client = lab.guests[:2]
         self.seconds = seconds
+        self.port = FIRST_PORT
         self.progress = progress
         # Connections by what they ran over, as the client's kernel counted them.
         self.steered = {"smcd": 0, "tcp": 0}  # with the agents running
@@ -93,9 +97,11 @@ class Meter:
     def once(self, work: Work, steered: bool) -> list[float]:
         """One run. Fails if a steered run did not go over SMC-D or a plain one did."""
         # A listener stays what it was when it was made: a new one for each run.
-        server = work.server(self.server)
+        # And a port of its own: sockperf does not ask for one that waits for late segments.
+        self.port += 1
+        server = work.server(self.server, self.port)
         before = traffic.counters(self.client)
-        values = work.run(self.client, self.server.ip4, self.seconds)
+        values = work.run(self.client, self.server.ip4, self.port, self.seconds)
         made = traffic.counters(self.client) - before
         server.kill()
         server.wait(10)
