@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/doorbell.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/time.h>
@@ -53,6 +54,8 @@ bool ring_doorbell(int fd) {
     Alarm alarm;
     return eventfd_write(fd, 1) == 0 || errno != EINTR;
 }
+
+bool reset_doorbell(int fd) { return fcntl(fd, F_SETFL, O_NONBLOCK) == 0 && clear_doorbell(fd); }
 
 bool clear_doorbell(int fd) {
     if (!ready(fd, POLLIN)) {

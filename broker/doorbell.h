@@ -21,6 +21,9 @@ Result<UniqueFd> make_doorbell();
 // the other side has made it a descriptor that blocks.
 bool ring_doorbell(int fd);
 
+// Makes it as new for the next member of its slot: not blocking, nothing rung. False as above.
+bool reset_doorbell(int fd);
+
 // Sets the counter back. False as above.
 bool clear_doorbell(int fd);
 

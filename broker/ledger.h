@@ -18,11 +18,10 @@
 
 namespace smc_steer::broker {
 
-constexpr uint64_t kLedgerMagic = 0x3152474c43505649;  // "IVPCLGR1" in memory
+constexpr uint64_t kLedgerMagic = 0x3252474c43505649;  // "IVPCLGR2" in memory
 
-// How much of a peer's connection a client knows: its first `vectors` doorbells.
+// What a client knows of a slot: its first `vectors` doorbells.
 struct Told {
-    uint32_t serial;  // 0: nothing
     uint32_t vectors;
 };
 

@@ -26,20 +26,16 @@ std::optional<Notice> next_notice(const Ledger& ledger, uint32_t client) {
         default:
             break;
     }
-    if (to.broker.serial == 0) {
+    if (to.broker.vectors == 0) {
         return doorbell(IVPCI_BROKER_SLOT, 0);
     }
     for (uint32_t peer = 1; peer <= ledger.slots; ++peer) {
         if (peer == client) {
             continue;
         }
-        const Told& told = to.peer[peer];
-        bool there = ledger.reachable(peer);
-        if (told.serial != 0 && (!there || told.serial != ledger.slot[peer].serial)) {
-            return Notice{peer};
-        }
-        if (there && told.vectors < ledger.vectors) {
-            return doorbell(peer, told.vectors);
+        const uint32_t known = to.peer[peer].vectors;
+        if (ledger.reachable(peer) && known < ledger.vectors) {
+            return doorbell(peer, known);
         }
     }
     if (to.peer[client].vectors < ledger.vectors) {
@@ -54,12 +50,7 @@ void was_told(Ledger& ledger, uint32_t client, const Notice& notice) {
         ++to.greeted;
         return;
     }
-    if (notice.carries == Notice::Carries::kNothing) {
-        to.peer[notice.value] = Told{};
-        return;
-    }
     Told& told = notice.peer == IVPCI_BROKER_SLOT ? to.broker : to.peer[notice.peer];
-    told.serial = notice.peer == IVPCI_BROKER_SLOT ? 1 : ledger.slot[notice.peer].serial;
     told.vectors = notice.vector + 1;
 }
 

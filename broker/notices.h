@@ -21,6 +21,11 @@ struct Notice {
 };
 
 // Order: version, id, memory, the broker's doorbell, peers by slot, the client's own vectors.
+//
+// Nobody is told that a peer is gone. QEMU frees the doorbells of such a peer and writes into them
+// when it hears of that id again (hw/misc/ivshmem.c, close_peer_eventfds(); seen to crash
+// with 7.2). A slot's doorbells are its own for as long as the region lives: who knows them can
+// ring whoever has the slot, and who is there is said in the region's header.
 std::optional<Notice> next_notice(const Ledger& ledger, uint32_t client);
 
 // Writes down that it was sent.

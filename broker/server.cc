@@ -155,14 +155,6 @@ Result<void> Server::admit(UniqueFd& socket) {
     }
     client->process = std::move(*process);
     setsockopt(socket.get(), SOL_SOCKET, SO_SNDBUF, &kSendBuffer, sizeof(kSendBuffer));
-    for (uint32_t v = 0; v < config_.vectors; ++v) {
-        auto fd = make_doorbell();
-        if (!fd) {
-            ++counts_.refused_error;
-            return forward_error(std::move(fd));
-        }
-        client->doorbells.push_back(std::move(*fd));
-    }
     client->socket = std::move(socket);
     auto watched = watch(*client);
     if (!watched) {
@@ -177,6 +169,14 @@ Result<void> Server::admit(UniqueFd& socket) {
         socket = std::move(client->socket);
         return fail("the region is full, all {} slots are taken", ledger_.slots);
     }
+    auto prepared = prepare_doorbells(*slot);
+    if (!prepared) {
+        ++counts_.refused_error;
+        membership_.disconnect(*slot);
+        client->source.reset();
+        socket = std::move(client->socket);
+        return prepared;
+    }
     client->slot = *slot;
     LedgerSlot& entry = ledger_.slot[*slot];
     entry.pid = client->process.pid;
@@ -189,6 +189,25 @@ Result<void> Server::admit(UniqueFd& socket) {
     }
     clients_[*slot] = std::move(client);
     changed_ = true;
+    return {};
+}
+
+// What a former member of the slot left in them is nobody's.
+Result<void> Server::prepare_doorbells(uint32_t slot) {
+    auto& doorbells = doorbells_[slot];
+    while (doorbells.size() < config_.vectors) {
+        auto fd = make_doorbell();
+        if (!fd) {
+            return forward_error(std::move(fd));
+        }
+        store_.keep(doorbell_name(slot, doorbells.size()), fd->get());
+        doorbells.push_back(std::move(*fd));
+    }
+    for (const auto& doorbell : doorbells) {
+        if (!reset_doorbell(doorbell.get())) {
+            return fail("the doorbells of slot {} block", slot);
+        }
+    }
     return {};
 }
 
@@ -206,7 +225,7 @@ int Server::descriptor_for(const Notice& notice) const {
         case Notice::Carries::kDoorbell:
             return notice.peer == IVPCI_BROKER_SLOT
                        ? doorbell_.get()
-                       : clients_.at(notice.peer)->doorbells[notice.vector].get();
+                       : doorbells_.at(notice.peer)[notice.vector].get();
         default:
             return -1;
     }
@@ -370,7 +389,7 @@ void Server::ring(uint32_t slot) {
         return;
     }
     ++counts_.rings;
-    if (!ring_doorbell(client->second->doorbells[IVPCI_VECTOR_CONTROL].get())) {
+    if (!ring_doorbell(doorbells_.at(slot)[IVPCI_VECTOR_CONTROL].get())) {
         ++counts_.violations;
         lose(*client->second, "it made its doorbell block", true);
     }

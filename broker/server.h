@@ -39,7 +39,6 @@ private:
     struct Client {
         uint32_t slot = 0;
         UniqueFd socket;
-        std::vector<UniqueFd> doorbells;  // by vector, this client's
         PeerProcess process;
         bool lost = false;       // to be dropped by settle()
         bool may_write = false;  // lost, and its QEMU need not know: the slot is held
@@ -57,6 +56,7 @@ private:
 
     // start()'s parts
     Result<void> adopt_doorbell();
+    void adopt_slot_doorbells(uint32_t slot);
     void adopt_members();
     bool adopt_client(uint32_t slot);
     void relearn(uint32_t slot);
@@ -65,6 +65,7 @@ private:
     void pause_accepting();
     // Takes the socket over unless it fails.
     Result<void> admit(UniqueFd& socket);
+    Result<void> prepare_doorbells(uint32_t slot);
     Result<void> may_connect(const PeerProcess& process);
     Result<void> watch(Client& client);
     void on_client(Client& client, uint32_t events);
@@ -83,7 +84,8 @@ private:
 
     void keep(const Client& client);
     void forget(const Client& client);
-    [[nodiscard]] std::string kept_name(uint32_t slot, const std::string& what) const;
+    [[nodiscard]] std::string socket_name(uint32_t slot) const;
+    [[nodiscard]] std::string doorbell_name(uint32_t slot, uint32_t vector) const;
     [[nodiscard]] SlotStatus slot_status(uint32_t slot) const;
 
     EventLoop& loop_;
@@ -92,7 +94,10 @@ private:
     Region& region_;
     Ledger& ledger_;
     FdStore& store_;
-    UniqueFd doorbell_;                                    // guests ring the broker with it
+    UniqueFd doorbell_;  // guests ring the broker with it
+    // By slot and vector: made when the slot is first used, and its for as long as the region
+    // lives.
+    std::map<uint32_t, std::vector<UniqueFd>> doorbells_;
     std::map<uint32_t, std::unique_ptr<Client>> clients_;  // by slot
     std::map<uint32_t, Watched> watched_;                  // by slot
     Membership membership_;

@@ -7,28 +7,42 @@
 
 namespace smc_steer::broker {
 
-std::string Server::kept_name(uint32_t slot, const std::string& what) const {
-    return fmt::format("{}/{}/{}/{}", config_.name, slot, ledger_.slot[slot].serial, what);
+std::string Server::socket_name(uint32_t slot) const {
+    return fmt::format("{}/{}/{}/socket", config_.name, slot, ledger_.slot[slot].serial);
+}
+
+std::string Server::doorbell_name(uint32_t slot, uint32_t vector) const {
+    return fmt::format("{}/{}/{}", config_.name, slot, vector);
 }
 
 // Before the client is told anything: what it was told, a successor must be able to go on from.
 void Server::keep(const Client& client) {
-    if (!store_.enabled()) {
-        return;
-    }
-    store_.keep(kept_name(client.slot, "socket"), client.socket.get());
-    for (size_t v = 0; v < client.doorbells.size(); ++v) {
-        store_.keep(kept_name(client.slot, std::to_string(v)), client.doorbells[v].get());
+    if (store_.enabled()) {
+        store_.keep(socket_name(client.slot), client.socket.get());
     }
 }
 
 void Server::forget(const Client& client) {
-    if (!store_.enabled()) {
+    if (store_.enabled()) {
+        store_.forget(socket_name(client.slot));
+    }
+}
+
+// Of empty slots, too: the other members may know them. A set that is not whole was told to nobody.
+void Server::adopt_slot_doorbells(uint32_t slot) {
+    std::vector<UniqueFd> found;
+    for (uint32_t v = 0; v < config_.vectors; ++v) {
+        auto fd = store_.take(doorbell_name(slot, v));
+        if (fd.valid()) {
+            found.push_back(std::move(fd));
+        }
+    }
+    if (found.size() == config_.vectors) {
+        doorbells_[slot] = std::move(found);
         return;
     }
-    store_.forget(kept_name(client.slot, "socket"));
-    for (size_t v = 0; v < client.doorbells.size(); ++v) {
-        store_.forget(kept_name(client.slot, std::to_string(v)));
+    for (uint32_t v = 0; v < found.size(); ++v) {
+        store_.forget(doorbell_name(slot, v));
     }
 }
 
@@ -47,6 +61,7 @@ Result<void> Server::adopt_doorbell() {
 void Server::adopt_members() {
     uint32_t members = 0;
     for (uint32_t s = 1; s <= ledger_.slots; ++s) {
+        adopt_slot_doorbells(s);
         if (ledger_.slot[s].held != 0) {
             watch_process(s);
         } else if (ledger_.slot[s].state != IVPCI_SLOT_EMPTY) {
@@ -65,12 +80,8 @@ void Server::adopt_members() {
 bool Server::adopt_client(uint32_t slot) {
     auto client = std::make_unique<Client>();
     client->slot = slot;
-    client->socket = store_.take(kept_name(slot, "socket"));
-    bool complete = client->socket.valid();
-    for (uint32_t v = 0; v < config_.vectors; ++v) {
-        client->doorbells.push_back(store_.take(kept_name(slot, std::to_string(v))));
-        complete = complete && client->doorbells.back().valid();
-    }
+    client->socket = store_.take(socket_name(slot));
+    bool complete = client->socket.valid() && doorbells_.count(slot) != 0;
     if (!complete || !watch(*client)) {
         forget(*client);
         return false;

@@ -13,6 +13,9 @@
 namespace smc_steer::tests {
 namespace {
 
+// The doorbells of a slot stay when it was used once: 16 slots of 4 vectors at most.
+constexpr size_t kDoorbells = 64;
+
 class Limits : public BrokerTest {
 protected:
     size_t descriptors() {
@@ -74,7 +77,8 @@ TEST_F(Limits, TenThousandConnectionsInALoop) {
         while (good->receive(milliseconds(0))) {
         }
     }
-    EXPECT_TRUE(eventually([&] { return descriptors() == fds; })) << descriptors() << " " << fds;
+    EXPECT_TRUE(eventually([&] { return descriptors() <= fds + kDoorbells; }))
+        << descriptors() << " " << fds;
     EXPECT_LT(resident_kib(), rss + 4096);
     EXPECT_LT(broker->err().size(), 200000U) << "nor does it fill the log";
     EXPECT_EQ(member()->own().state, IVPCI_SLOT_LIVE);
@@ -104,7 +108,8 @@ TEST_F(Limits, GarbageOfAnyLength) {
         ++gone;
         EXPECT_TRUE(eventually([&] { return processes_gone() == gone; })) << length;
     }
-    EXPECT_TRUE(eventually([&] { return descriptors() == fds; })) << descriptors() << " " << fds;
+    EXPECT_TRUE(eventually([&] { return descriptors() <= fds + kDoorbells; }))
+        << descriptors() << " " << fds;
     EXPECT_EQ(good->request(IVPCI_OP_LEASE, 1), IVPCI_ACK_OK);
 }
 

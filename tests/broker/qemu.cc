@@ -46,7 +46,6 @@ TEST_F(Qemu, RealizesTheDeviceAndIsMissedWhenKilled) {
 
     ASSERT_TRUE(watcher->follow([&] { return watcher->peers.count(2) == 1; }));
     qemu->signal(SIGKILL);
-    EXPECT_TRUE(watcher->follow([&] { return watcher->peers.count(2) == 0; }));
     EXPECT_TRUE(
         eventually([&] { return watcher->slot(2).state == IVPCI_SLOT_EMPTY; }, milliseconds(1000)));
 }

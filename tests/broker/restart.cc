@@ -122,9 +122,8 @@ TEST_F(Restart, WhoGoesInTheGapIsMissedAndForgotten) {
     b->close();
     start_broker();
     EXPECT_TRUE(eventually([&] { return a->slot(2).state == IVPCI_SLOT_EMPTY; }));
-    EXPECT_TRUE(a->follow([&] { return a->peers.count(2) == 0; }));
-    EXPECT_TRUE(eventually([&] { return manager.kept() == before - 5; }))
-        << "its socket and four doorbells";
+    EXPECT_TRUE(eventually([&] { return manager.kept() == before - 1; }))
+        << "its socket; the doorbells are the slot's";
 }
 
 TEST_F(Restart, TheStoreHoldsWhatIsThereAndNoMore) {
@@ -134,7 +133,8 @@ TEST_F(Restart, TheStoreHoldsWhatIsThereAndNoMore) {
         auto guest = member();
         EXPECT_EQ(manager.kept(), empty + 5);
         guest->close();
-        ASSERT_TRUE(eventually([&] { return manager.kept() == empty; }));
+        ASSERT_TRUE(eventually([&] { return manager.kept() == empty + 4; }))
+            << "the slot's doorbells";
         if (i % 5 == 4) {
             restart();
         }
@@ -156,7 +156,6 @@ TEST_F(Restart, KilledAtAnyMoment) {
         steady->claim(victim->id, 3) = 0;
         start_broker();
         ASSERT_EQ(steady->own().state, IVPCI_SLOT_LIVE) << i;
-        ASSERT_TRUE(steady->follow([&] { return steady->peers.size() == 2; })) << i;
         ASSERT_TRUE(eventually([&] {
             uint32_t leased = 0;
             for (uint32_t c = 0; c < steady->layout.chunks; ++c) {
@@ -212,8 +211,7 @@ TEST_F(Restart, ARealQemuStaysAMember) {
     EXPECT_TRUE(connected);
     EXPECT_EQ(qemu.err(), "");
     qemu.signal(SIGKILL);
-    EXPECT_TRUE(watcher->follow([&] { return watcher->peers.count(2) == 0; }));
-    EXPECT_EQ(watcher->slot(2).state, IVPCI_SLOT_EMPTY);
+    EXPECT_TRUE(eventually([&] { return watcher->slot(2).state == IVPCI_SLOT_EMPTY; }));
 }
 
 }  // namespace

@@ -184,11 +184,9 @@ public:
         if (++heard_ <= 3) {
             return;
         }
-        if (notice.carries == Notice::Carries::kNothing) {
-            EXPECT_EQ(vectors.erase(static_cast<uint32_t>(notice.value)), 1U) << "never told of";
-        } else {
-            EXPECT_EQ(vectors[notice.peer]++, notice.vector) << "in order, peer " << notice.peer;
-        }
+        // Never that somebody is gone: QEMU writes into freed memory when it hears of him again.
+        EXPECT_NE(notice.carries, Notice::Carries::kNothing);
+        EXPECT_EQ(vectors[notice.peer]++, notice.vector) << "in order, peer " << notice.peer;
         EXPECT_TRUE(notice.peer != self || vectors.count(0) == 1);
     }
     std::map<uint32_t, uint32_t> vectors;
@@ -233,9 +231,12 @@ TEST_F(Recovery, NoticesGoOnInMidSentence) {
             ear.hear(*notice, slot);
             was_told(ledger(), slot, *notice);
         }
-        EXPECT_EQ(ear.vectors.size(), ears.size() + 1);
+        for (const auto& [peer, other] : ears) {
+            EXPECT_EQ(ear.vectors.count(peer), 1U) << slot << " does not know " << peer;
+        }
         for (auto [peer, vectors] : ear.vectors) {
-            EXPECT_EQ(vectors, peer == 0 ? 1U : 4U);
+            // of a slot that is empty now, perhaps not all were told
+            EXPECT_TRUE(vectors == (peer == 0 ? 1U : 4U) || ears.count(peer) == 0);
         }
     }
 }
