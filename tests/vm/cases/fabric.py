@@ -53,9 +53,12 @@ def no_lost_wakeup(lab):
 
 @case("fabric", "copy-modes", agent=False, timeout=90, long_timeout=400)
 def copy_modes(lab):
-    """Own send buffers (nocopy=N) on either or both sides instead of mapped ones."""
+    """Own send buffers (nocopy=N) on both sides instead of mapped ones; in the long form on
+    either side, too, which is not reliable yet (docs/STATUS.md).
+    """
     server, client = lab.guests
-    for at_server, at_client in (("N", "N"), ("Y", "N"), ("N", "Y")):
+    mixed = [("Y", "N"), ("N", "Y")] if lab.long else []
+    for at_server, at_client in [("N", "N"), *mixed]:
         for agent in lab.agents:
             if agent.process:
                 agent.stop()
