@@ -12,17 +12,16 @@
 #include <linux/slab.h>
 #include <linux/timekeeping.h>
 
+#include <ivshmem/protocol.h>
+
 #include "ivpci.h"
 #include "ivpci_ring.h"
 #include "ivpci_trace.h"
 
-#define IVPCI_REG_IVPOSITION 0x08
-#define IVPCI_REG_DOORBELL   0x0c
-
 void ivpci_ring_doorbell(struct ivpci *ivpci, u32 slot, u32 vector)
 {
 	/* writel() orders it after all earlier stores */
-	writel(slot << 16 | vector, ivpci->regs + IVPCI_REG_DOORBELL);
+	writel(slot << 16 | vector, ivpci->regs + IVSHMEM_REG_DOORBELL);
 }
 
 static void ivpci_wake_receiver(struct ivpci *ivpci, u32 slot)

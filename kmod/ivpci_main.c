@@ -3,14 +3,12 @@
 #include <linux/module.h>
 #include <linux/slab.h>
 
+#include <ivshmem/protocol.h>
+
 #include "ivpci.h"
 
 #define CREATE_TRACE_POINTS
 #include "ivpci_trace.h"
-
-#define IVPCI_VENDOR	     0x1af4
-#define IVPCI_DEVICE	     0x1110
-#define IVPCI_REG_IVPOSITION 0x08
 
 bool ivpci_nocopy = true;
 module_param_named(nocopy, ivpci_nocopy, bool, 0444);
@@ -42,7 +40,7 @@ static int ivpci_regs_map(struct ivpci *ivpci)
 		goto release_regions;
 	}
 	pci_set_master(pdev); /* MSI-X */
-	ivpci->slot = readl(ivpci->regs + IVPCI_REG_IVPOSITION);
+	ivpci->slot = readl(ivpci->regs + IVSHMEM_REG_IVPOSITION);
 	return 0;
 
 release_regions:
@@ -149,7 +147,8 @@ static void ivpci_shutdown(struct pci_dev *pdev)
 	ivpci_member_shutdown(pci_get_drvdata(pdev));
 }
 
-static const struct pci_device_id ivpci_ids[] = {{PCI_DEVICE(IVPCI_VENDOR, IVPCI_DEVICE)}, {}};
+static const struct pci_device_id ivpci_ids[] = {
+	{PCI_DEVICE(IVSHMEM_PCI_VENDOR, IVSHMEM_PCI_DEVICE)}, {}};
 MODULE_DEVICE_TABLE(pci, ivpci_ids);
 
 static struct pci_driver ivpci_driver = {

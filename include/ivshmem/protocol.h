@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
  * QEMU's ivshmem client-server protocol, version 0, over a UNIX stream socket.
  * Source: QEMU, docs/specs/ivshmem-spec.rst, "Interrupts".
