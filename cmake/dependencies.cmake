@@ -14,6 +14,8 @@ pkg_check_modules(LIBMNL REQUIRED IMPORTED_TARGET libmnl)
 
 # libbpf, static, from a prefix of our own: Debian 12's cannot load struct_ops of a module.
 if(SMC_STEER_LIBBPF)
+  # Looked for anew each time: the prefix moves with the cache directory.
+  unset(SMC_STEER_LIBBPF_A CACHE)
   find_file(SMC_STEER_LIBBPF_A NAMES libbpf.a HINTS ${SMC_STEER_LIBBPF}
             PATH_SUFFIXES lib lib64 NO_DEFAULT_PATH REQUIRED)
   pkg_check_modules(LIBELF REQUIRED IMPORTED_TARGET libelf zlib)
