@@ -52,6 +52,7 @@ def run(lab: Lab, word: str, pairs: int, seconds: int, say) -> dict:
         "kernel": lab.guests[0].channel.hello["kernel"],
         "qemu": qemu_version(),
         "accel": lab.accel,
+        "cpus": lab.plan.cpus,
         "results": rows_as_json(rows),
         "flows": meter.steered,
         "flows_without_agents": meter.plain,
@@ -71,7 +72,7 @@ def table(report: dict) -> str:
         f"stopped: {plain['smcd']} and {plain['tcp']}",
         f"ivpci of guest2: {ivpci['bytes_sent']} bytes, {ivpci['signals_sent']} notifications, "
         f"{ivpci['doorbells_sent']} doorbells rung, {ivpci['doorbells_skipped']} not needed",
-        f"guests on {report['accel'].upper()}, kernel {report['kernel']}, QEMU {report['qemu']}",
+        f"guests of {report['cpus']} CPU(s) on {report['accel'].upper()}, kernel {report['kernel']}, QEMU {report['qemu']}",
     ]
     return "\n".join(lines)
 
@@ -94,14 +95,18 @@ def main() -> int:
     parser.add_argument("--pairs", type=arguments.number(1, 100), default=pairs, metavar="N")
     parser.add_argument("--seconds", type=arguments.number(1, 600), default=seconds, metavar="N",
                         help=f"of each run (default {seconds})")
+    parser.add_argument("--cpus", type=arguments.number(1, 16), metavar="N",
+                        help="of each guest (default 1 or 2, so that this machine has them)")
     options = parser.parse_args()
+    # More virtual CPUs than real ones would measure this machine's scheduler.
+    cpus = options.cpus or min(max(os.cpu_count() // options.guests, 1), 2)
     if options.json and not os.access(options.json.absolute().parent, os.W_OK):
         parser.error(f"--json: {options.json.absolute().parent} is not a directory to write in")
     namespaces.require_root()
     if options.keep and supervisor.is_up():
         sys.exit(f"./dev {word}: guests are up already: ./dev vm down first")
     job = {"word": word, "pairs": options.pairs, "seconds": options.seconds}
-    answer = supervisor.launch({"plan": asdict(Plan(guests=options.guests)), "agent": False,
+    answer = supervisor.launch({"plan": asdict(Plan(guests=options.guests, cpus=cpus)), "agent": False,
                                 "job": job, "keep": options.keep})
     if answer is None:
         return 1

@@ -28,6 +28,7 @@ class Plan:
     guests: int = 2
     regions: int = 1  # ivshmem devices per guest, each with a broker of its own
     memory_mb: int = 640
+    cpus: int = 2
     size: str = "256M"
     slots: int = 16
     vectors: int = 4
@@ -80,7 +81,7 @@ class Lab:
         machine = qemu.Machine(
             number=number, accel=self.accel, kernel=self.kernel / "bzImage",
             init=paths.GUEST_INIT, repo=paths.REPO, logs=self.logs, memory_mb=self.plan.memory_mb,
-            vhost=net.have_vhost(), regions=regions, environment=self._environment(number))
+            cpus=self.plan.cpus, vhost=net.have_vhost(), regions=regions, environment=self._environment(number))
         tools = f"{paths.AGENT.parent}:{GUEST_PATH}"
         return Guest(machine, self.logs, {"PATH": tools})
 

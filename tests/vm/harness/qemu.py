@@ -37,8 +37,6 @@ class Machine:
     repo: Path
     logs: Path
     memory_mb: int = 640
-    # Never one possible CPU: TCG then drops the lock prefix, and atomics on memory shared
-    # with another guest lose bits.
     cpus: int = 2
     vhost: bool = False
     initrd: Path | None = None
@@ -83,7 +81,10 @@ def command(machine: Machine) -> list[str]:
     vhost = "on" if machine.vhost else "off"
     tap = f"tap,id=net0,ifname={net.tap(machine.number)},script=no,downscript=no,vhost={vhost}"
     argv = [BINARY, "-name", name, "-machine", "pc", *ACCEL[machine.accel]]
-    argv += ["-smp", str(machine.cpus), "-m", str(machine.memory_mb)]
+    # Never one possible CPU: TCG then drops the lock prefix, and atomics on memory shared
+    # with another guest lose bits.
+    argv += ["-smp", f"{machine.cpus},maxcpus={max(machine.cpus, 2)}"]
+    argv += ["-m", str(machine.memory_mb)]
     argv += ["-nodefaults", "-no-user-config", "-display", "none"]
     argv += ["-chardev", f"file,id=console,path={machine.logs / name}.console,append=on"]
     argv += ["-serial", "chardev:console"]

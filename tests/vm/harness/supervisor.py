@@ -17,11 +17,13 @@ import subprocess
 import sys
 import threading
 import traceback
+from contextlib import nullcontext
 
 from . import namespaces, paths
 from .lab import Lab, Plan
 
 SOCKET = "vm.sock"
+LOG = "vm.log"  # what QEMU, brokers and the supervisor say of guests that stay up
 
 
 def address() -> str:
@@ -184,8 +186,10 @@ def launch(options: dict) -> dict | None:
     """
     argv = namespaces.command(namespaces.python("supervisor", json.dumps(options)),
                               die_with_parent=False)
-    process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                               start_new_session=True, text=True)
+    # Guests that stay up must not hold the terminal or the pipe they were started from.
+    with open(paths.CACHE / LOG, "w") if options["keep"] else nullcontext() as log:
+        process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                   stderr=log, start_new_session=True, text=True)
     try:
         for line in process.stdout:
             if line.startswith("{"):

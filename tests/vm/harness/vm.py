@@ -64,7 +64,7 @@ def up(options) -> int:
         sys.exit("./dev vm: guests are up already: ./dev vm down first")
     regions = 0 if options.no_device else options.regions
     plan = asdict(Plan(guests=options.guests, regions=regions, size=options.size,
-                       slots=options.slots, memory_mb=options.memory))
+                       slots=options.slots, memory_mb=options.memory, cpus=options.cpus))
     with_agent = not (options.no_agent or options.no_device)
     answer = supervisor.launch({"plan": plan, "agent": with_agent, "keep": True, "job": None})
     if answer is None:
@@ -181,6 +181,8 @@ def main() -> int:
     make.add_argument("--size", default="256M", help="of a region (default 256M)")
     make.add_argument("--slots", type=arguments.number(1, 63), default=16, metavar="N",
                       help="guests a region can have (default 16)")
+    make.add_argument("--cpus", type=arguments.number(1, 16), default=2, metavar="N",
+                      help="of each guest (default 2)")
     make.add_argument("--memory", type=arguments.number(256, 65536), default=640, metavar="MB")
     make.set_defaults(run=up)
     run = commands.add_parser("exec", help="run a command in a guest", epilog=EPILOG)
