@@ -5,9 +5,9 @@
  * Lock order, outermost first:
  *   member_lock > dmb_lock > request_lock     mutexes
  *   member_lock > (SMC's device list) > peer_lock   mutexes
+ *   vector.lock > dibs->lock                  spin, bh off; irqs off (SMC's handlers run under both)
  *   peer.producer_lock                        spin, bh off
  *   attach_lock                               spin, bh off
- *   dibs->lock                                spin, irqs off (SMC's handlers run under it)
  */
 #ifndef IVPCI_H
 #define IVPCI_H
@@ -106,9 +106,13 @@ struct ivpci_vector {
 	struct ivpci *ivpci;
 	unsigned int number;
 	struct tasklet_struct tasklet;
-	/* the tasklet's own: looking since, until, how long at most, stopped last */
-	bool looking;
-	u64 since_ns, until_ns, window_ns, stopped_ns;
+	struct task_struct *poller;
+	spinlock_t lock; /* who looks: the tasklet or the poller; the words below */
+	bool polling;
+	u64 until_ns;	/* the poller's time */
+	u64 window_ns;	/* how long it gets after work came */
+	u64 stopped_ns; /* when it looked last */
+	unsigned int credit, resting;
 };
 
 struct ivpci {

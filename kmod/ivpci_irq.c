@@ -9,6 +9,10 @@
  * sees the new entry. Barriers are virt_*: they order against another guest even when
  * this one has a single CPU.
  */
+#include <linux/cpumask.h>
+#include <linux/kthread.h>
+#include <linux/sched.h>
+#include <linux/sched/stat.h>
 #include <linux/slab.h>
 #include <linux/timekeeping.h>
 
@@ -184,14 +188,21 @@ static bool ivpci_vector_drain_rounds(struct ivpci_vector *vector)
 
 /* After work came the receiver keeps looking for a while, so that what follows needs no
  * doorbell. How long is learned as in KVM's halt polling: an interrupt soon after we
- * stopped says longer, one long after says shorter.
+ * stopped says longer, one long after says shorter. vector->lock held.
  */
-#define IVPCI_POLL_START_NS 2000
+#define IVPCI_POLL_START_NS 10000
 
 static void ivpci_poll_learn(struct ivpci_vector *vector, u64 now)
 {
 	u64 most = (u64)READ_ONCE(ivpci_poll_us) * NSEC_PER_USEC;
 
+	if (vector->resting) {
+		vector->resting--;
+		return;
+	}
+	/* rung although the time was not over: the poller had to make way */
+	if (now < vector->until_ns)
+		return;
 	if (now - vector->stopped_ns < most)
 		vector->window_ns = max_t(u64, vector->window_ns * 2, IVPCI_POLL_START_NS);
 	else
@@ -201,46 +212,128 @@ static void ivpci_poll_learn(struct ivpci_vector *vector, u64 now)
 	vector->window_ns = min(vector->window_ns, most);
 }
 
-/* Looking goes on in another run of the tasklet, not in a loop here: SMC's own tasklets,
- * which ivpci_serve() scheduled, run in between.
+/* Looking that finds nothing takes a CPU from somebody on a host that is short of them: less
+ * than one find in three windows, and this vector lives by doorbells for a while.
  */
-static bool ivpci_poll_on(struct ivpci_vector *vector, u64 now)
+#define IVPCI_POLL_CREDIT      16
+#define IVPCI_POLL_CREDIT_MAX  64
+#define IVPCI_POLL_CREDIT_FIND 2
+#define IVPCI_POLL_REST	       1024 /* interrupts */
+
+static void ivpci_poll_found(struct ivpci_vector *vector)
 {
-	if (now >= vector->until_ns)
+	ivpci_inc(vector->ivpci, IVPCI_POLL_HITS);
+	vector->credit = min(vector->credit + IVPCI_POLL_CREDIT_FIND, IVPCI_POLL_CREDIT_MAX);
+}
+
+static void ivpci_poll_in_vain(struct ivpci_vector *vector)
+{
+	if (vector->credit--)
+		return;
+	vector->credit = IVPCI_POLL_CREDIT;
+	vector->resting = IVPCI_POLL_REST;
+	vector->window_ns = 0;
+}
+
+static u32 *ivpci_looking(struct ivpci_vector *vector)
+{
+	return &ivpci_ctl(vector->ivpci, vector->ivpci->slot)->looking[vector->number];
+}
+
+static bool ivpci_vector_look(struct ivpci_vector *vector)
+{
+	if (!ivpci_vector_drain_rounds(vector))
 		return false;
-	ivpci_inc(vector->ivpci, IVPCI_POLLS);
-	tasklet_schedule(&vector->tasklet);
+	WRITE_ONCE(vector->until_ns, ktime_get_mono_fast_ns() + vector->window_ns);
 	return true;
+}
+
+/* The last look is the one that no doorbell precedes. vector->lock held. */
+static void ivpci_vector_stop_looking(struct ivpci_vector *vector)
+{
+	vector->stopped_ns = ktime_get_mono_fast_ns();
+	WRITE_ONCE(*ivpci_looking(vector), 0);
+	virt_mb();
+	if (ivpci_vector_drain(vector))
+		tasklet_schedule(&vector->tasklet);
 }
 
 static void ivpci_vector_tasklet(struct tasklet_struct *t)
 {
 	struct ivpci_vector *vector = from_tasklet(vector, t, tasklet);
+	bool poll;
+
+	spin_lock(&vector->lock);
+	if (!vector->polling)
+		ivpci_poll_learn(vector, ktime_get_mono_fast_ns());
+	WRITE_ONCE(*ivpci_looking(vector), 1);
+	poll = ivpci_vector_look(vector) && vector->window_ns;
+	if (!vector->polling) /* else it goes on looking */
+		ivpci_vector_stop_looking(vector);
+	spin_unlock(&vector->lock);
+	if (poll)
+		wake_up_process(vector->poller);
+}
+
+/* Nobody else wants this CPU: as kvm_vcpu_can_poll() asks. */
+static bool ivpci_may_poll(struct ivpci_vector *vector)
+{
+	return ktime_get_mono_fast_ns() < READ_ONCE(vector->until_ns) && !need_resched() &&
+	       single_task_running() && !kthread_should_stop();
+}
+
+/* Looks until the time is over or another task wants the CPU. Not preempted while it has
+ * said that it looks: peers ring no doorbell then.
+ */
+static void ivpci_poll(struct ivpci_vector *vector)
+{
 	struct ivpci *ivpci = vector->ivpci;
-	u32 *looking = &ivpci_ctl(ivpci, ivpci->slot)->looking[vector->number];
-	u64 now = ktime_get_mono_fast_ns();
+	u64 since = ktime_get_mono_fast_ns();
 
-	if (!vector->looking) {
-		ivpci_poll_learn(vector, now);
-		vector->since_ns = now;
-		vector->looking = true;
-		WRITE_ONCE(*looking, 1);
-	}
-	if (ivpci_vector_drain_rounds(vector)) {
-		if (vector->until_ns > now)
-			ivpci_inc(ivpci, IVPCI_POLL_HITS);
-		vector->until_ns = now + vector->window_ns;
-	}
-	if (ivpci_poll_on(vector, now))
-		return;
+	preempt_disable();
+	spin_lock_bh(&vector->lock);
+	vector->polling = true;
+	WRITE_ONCE(*ivpci_looking(vector), 1);
+	spin_unlock_bh(&vector->lock);
 
-	vector->looking = false;
-	vector->stopped_ns = now;
-	ivpci_add(ivpci, IVPCI_POLL_NS, now - vector->since_ns);
-	WRITE_ONCE(*looking, 0);
-	virt_mb();
-	if (ivpci_vector_drain(vector))
-		tasklet_schedule(&vector->tasklet);
+	while (ivpci_may_poll(vector)) {
+		ivpci_inc(ivpci, IVPCI_POLLS);
+		spin_lock_bh(&vector->lock);
+		if (ivpci_vector_look(vector))
+			ivpci_poll_found(vector);
+		/* SMC's tasklets, which ivpci_serve() scheduled, run here */
+		spin_unlock_bh(&vector->lock);
+		cpu_relax();
+	}
+
+	spin_lock_bh(&vector->lock);
+	vector->polling = false;
+	if (ktime_get_mono_fast_ns() >= vector->until_ns)
+		ivpci_poll_in_vain(vector);
+	ivpci_vector_stop_looking(vector);
+	spin_unlock_bh(&vector->lock);
+	preempt_enable();
+	ivpci_add(ivpci, IVPCI_POLL_NS, vector->stopped_ns - since);
+}
+
+/* A task of the lowest priority, so that it looks when the CPU would be idle otherwise, and
+ * looks again when who it made way for has gone to sleep.
+ */
+static int ivpci_poller(void *data)
+{
+	struct ivpci_vector *vector = data;
+
+	while (!kthread_should_stop()) {
+		set_current_state(TASK_IDLE);
+		if (ktime_get_mono_fast_ns() >= READ_ONCE(vector->until_ns) &&
+		    !kthread_should_stop())
+			schedule();
+		__set_current_state(TASK_RUNNING);
+		ivpci_poll(vector);
+		/* not asleep: nobody would wake it when the CPU becomes idle */
+		yield();
+	}
+	return 0;
 }
 
 static irqreturn_t ivpci_interrupt(int irq, void *data)
@@ -263,16 +356,51 @@ void ivpci_irq_quiesce(struct ivpci *ivpci)
 {
 	unsigned int v;
 
+	/* handlers run with the lock held */
 	for (v = 0; v < ivpci->nr_vectors; v++) {
-		tasklet_disable(&ivpci->vectors[v].tasklet);
-		tasklet_enable(&ivpci->vectors[v].tasklet);
+		spin_lock_bh(&ivpci->vectors[v].lock);
+		spin_unlock_bh(&ivpci->vectors[v].lock);
 	}
+}
+
+static int ivpci_vector_init(struct ivpci *ivpci, unsigned int number)
+{
+	struct ivpci_vector *vector = &ivpci->vectors[number];
+	int irq = pci_irq_vector(ivpci->pdev, number), rc;
+
+	vector->ivpci = ivpci;
+	vector->number = number;
+	vector->credit = IVPCI_POLL_CREDIT;
+	spin_lock_init(&vector->lock);
+	tasklet_setup(&vector->tasklet, ivpci_vector_tasklet);
+	vector->poller = kthread_create(ivpci_poller, vector, "ivpci%d/%u", ivpci->number, number);
+	if (IS_ERR(vector->poller))
+		return PTR_ERR(vector->poller);
+	set_user_nice(vector->poller, MAX_NICE);
+	rc = request_irq(irq, ivpci_interrupt, 0, pci_name(ivpci->pdev), vector);
+	if (rc) {
+		kthread_stop(vector->poller);
+		return rc;
+	}
+	irq_set_affinity_and_hint(irq, cpumask_of(cpumask_local_spread(number, NUMA_NO_NODE)));
+	return 0;
+}
+
+static void ivpci_vector_exit(struct ivpci_vector *vector)
+{
+	int irq = pci_irq_vector(vector->ivpci->pdev, vector->number);
+
+	irq_update_affinity_hint(irq, NULL);
+	free_irq(irq, vector);
+	tasklet_kill(&vector->tasklet);
+	kthread_stop(vector->poller);
+	/* its last look may have asked for another one */
+	tasklet_kill(&vector->tasklet);
 }
 
 int ivpci_irq_init(struct ivpci *ivpci)
 {
 	struct pci_dev *pdev = ivpci->pdev;
-	struct ivpci_vector *vector;
 	int n, v, rc;
 
 	n = pci_alloc_irq_vectors(pdev, 1, IVPCI_VECTORS_MAX, PCI_IRQ_MSIX);
@@ -286,20 +414,15 @@ int ivpci_irq_init(struct ivpci *ivpci)
 		goto free_vectors;
 	}
 	for (v = 0; v < n; v++) {
-		vector = &ivpci->vectors[v];
-		vector->ivpci = ivpci;
-		vector->number = v;
-		tasklet_setup(&vector->tasklet, ivpci_vector_tasklet);
-		rc = request_irq(pci_irq_vector(pdev, v), ivpci_interrupt, 0, pci_name(pdev),
-				 vector);
+		rc = ivpci_vector_init(ivpci, v);
 		if (rc)
-			goto free_irqs;
+			goto exit_vectors;
 	}
 	return 0;
 
-free_irqs:
+exit_vectors:
 	while (--v >= 0)
-		free_irq(pci_irq_vector(pdev, v), &ivpci->vectors[v]);
+		ivpci_vector_exit(&ivpci->vectors[v]);
 	kfree(ivpci->vectors);
 free_vectors:
 	pci_free_irq_vectors(pdev);
@@ -310,10 +433,8 @@ void ivpci_irq_exit(struct ivpci *ivpci)
 {
 	unsigned int v;
 
-	for (v = 0; v < ivpci->nr_vectors; v++) {
-		free_irq(pci_irq_vector(ivpci->pdev, v), &ivpci->vectors[v]);
-		tasklet_kill(&ivpci->vectors[v].tasklet);
-	}
+	for (v = 0; v < ivpci->nr_vectors; v++)
+		ivpci_vector_exit(&ivpci->vectors[v]);
 	kfree(ivpci->vectors);
 	pci_free_irq_vectors(ivpci->pdev);
 }

@@ -16,10 +16,12 @@ MODULE_PARM_DESC(
 	nocopy,
 	"map the peer's DMB as send buffer, one copy (default Y); N: own send buffers, two copies");
 
-unsigned int ivpci_poll_us = 50;
+unsigned int ivpci_poll_us = 200;
 module_param_named(poll_us, ivpci_poll_us, uint, 0644);
-MODULE_PARM_DESC(poll_us, "microseconds a receiver looks on at most before it wants a doorbell "
-			  "(default 50; 0: never looks on)");
+MODULE_PARM_DESC(
+	poll_us,
+	"microseconds a receiver looks on at most, on an idle CPU, before it wants a doorbell "
+	"(default 200; 0: never)");
 
 static DEFINE_IDA(ivpci_numbers);
 
