@@ -34,7 +34,7 @@ check_tidy() {
 }
 
 check_shell() {
-    sources dev '*.sh' .ci/run tests/vm/guest/init | xargs -r shellcheck -x
+    sources dev '*.sh' .ci/run tests/vm/guest/init tests/vm/guest/initramfs | xargs -r shellcheck -x
 }
 
 check_python() {

@@ -32,9 +32,15 @@ kernel_fragments() {
     fi
 }
 
-# kernel_key FLAVOUR: FLAVOUR-<hash of what the kernel is made from, but for its version>
+# kernel_key FLAVOUR: FLAVOUR-<hash of what the kernel is made from, but for its version>;
+# flavours are guest, debug and stock.
 kernel_key() {
     local fragments
+    if [ "$1" = stock ]; then
+        printf 'stock-%s' "$(hash_of "$STEER_REPO/cmake/setup/stock_kernel.sh" \
+            "$STEER_REPO/tests/vm/guest/initramfs")"
+        return
+    fi
     mapfile -t fragments < <(kernel_fragments "$1")
     # Modules are loaded into what they were compiled for: the compiler counts too.
     printf '%s-%s' "$1" "$(hash_of "${fragments[@]}" <(echo "$KERNEL_RECIPE"; gcc --version))"

@@ -104,27 +104,27 @@ def peer_without_agent(lab):
 IDLE = "when_unsupported: idle\n"
 
 
-def expect_refusal(lab, *words: str) -> None:
+def expect_refusal(agent, other, *words: str) -> None:
     """smc-agent says in one line what is missing and ends with 3; set to idle it stays and
-    says the same in its status. TCP works throughout.
+    says the same in its status. The guest's connections to `other` are TCP throughout.
     """
-    guest, other = lab.guests
-    traffic.transfer_server(guest)
+    guest = agent.guest
+    traffic.transfer_server(other)
     run = guest.run([str(paths.built(paths.AGENT))], 20)
     text = (run.out + run.err).strip()
     expect_equal(run.code, 3, f"exit code of smc-agent, which said {text!r}")
     expect_equal(len(text.splitlines()), 1, f"lines of {text!r}")
     for word in words:
         expect(word in text, f"{word!r} is not in {text!r}")
-    expect_equal(traffic.transfer(other, guest.ip4, 1 << 20)["protocol"], smcd.TCP, "SO_PROTOCOL")
+    expect_equal(traffic.transfer(guest, other.ip4, 1 << 20)["protocol"], smcd.TCP, "SO_PROTOCOL")
 
     guest.put("/etc/smc-steer/agent.yaml", IDLE)
-    lab.agents[0].launch()
-    lab.agents[0].wait_state("idle")
-    reason = lab.agents[0].status()["reason"]
+    agent.launch()
+    agent.wait_state("idle")
+    reason = agent.status()["reason"]
     for word in words:
         expect(word in reason, f"{word!r} is not in the status's reason {reason!r}")
-    expect_equal(traffic.transfer(other, guest.ip4, 1 << 20)["protocol"], smcd.TCP, "SO_PROTOCOL")
+    expect_equal(traffic.transfer(guest, other.ip4, 1 << 20)["protocol"], smcd.TCP, "SO_PROTOCOL")
 
 
 @case("spine", "no-device", agent=False, regions=0)
@@ -132,14 +132,14 @@ def no_device(lab):
     """No ivshmem device: the driver loads, the agent says so, TCP is untouched."""
     for guest in lab.guests:
         guest.check("modprobe ivpci")
-    expect_refusal(lab, "ivpci", "device")
+    expect_refusal(lab.agents[0], lab.guests[1], "ivpci", "device")
     expect_equal(lab.agents[0].stop(), 0, "exit code after SIGTERM")
 
 
 @case("spine", "no-module", agent=False)
 def no_module(lab):
     """The device without its driver; an idle agent becomes active once it is loaded."""
-    expect_refusal(lab, "ivpci", "modprobe ivpci")
+    expect_refusal(lab.agents[0], lab.guests[1], "ivpci", "modprobe ivpci")
     for guest in lab.guests:
         guest.check("modprobe ivpci")
     lab.agents[1].start()
@@ -147,3 +147,21 @@ def no_module(lab):
     lab.agents[1].wait_state("active", 2)
     traffic.transfer_server(lab.guests[0], port=9100)
     smcd.expect_smcd(lab.guests[1], lab.guests[0], port=9100)
+
+
+@case("spine", "wrong-kernel", kernels=["guest", "stock"])
+def wrong_kernel(lab):
+    """Debian 12's own kernel has SMC but nothing to steer with: the agent names it and what is
+    missing. Between such a guest and one with everything: TCP, both ways, without option 254.
+    """
+    able, stock = lab.guests
+    with Capture() as capture:
+        expect_refusal(lab.agents[1], able, "kernel 6.1", "smc_hs_ctrl", "6.19")
+        traffic.transfer_server(stock, port=PORT + 1)
+        smcd.expect_tcp(able, stock, port=PORT + 1)
+        smcd.expect_tcp(stock, able)
+    for port in (PORT, PORT + 1):
+        expect_option(capture.to_port(port), False, "SYN")
+        expect_option(capture.from_port(port), False, "SYN-ACK")
+    expect_equal(lab.agents[0].status()["state"], "active", "the other guest's agent")
+    expect_equal(lab.agents[1].stop(), 0, "exit code after SIGTERM")

@@ -4,7 +4,7 @@
 import os
 import subprocess
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Callable
 
@@ -26,12 +26,18 @@ class Plan:
     """What to build."""
 
     guests: int = 2
+    # What they run, the first guest's first: names in paths.KERNELS. The rest run "guest".
+    kernels: list[str] = field(default_factory=list)
     regions: int = 1  # ivshmem devices per guest, each with a broker of its own
     memory_mb: int = 640
     cpus: int = 2
     size: str = "256M"
     slots: int = 16
     vectors: int = 4
+
+    def kernel(self, number: int) -> str:
+        """Of guest `number`, counted from 1."""
+        return self.kernels[number - 1] if number <= len(self.kernels) else "guest"
 
 
 def silent(_text: str) -> None:
@@ -46,10 +52,9 @@ class Lab:
         self.plan = plan
         self.progress = progress
         self.long = long
-        self.kernel = paths.kernel_dir()
         self.logs = logs or paths.RUN
         self._private_directory()
-        self.accel = accel.choose(self.kernel / "bzImage")
+        self.accel = accel.choose(paths.kernel_dir() / "bzImage")
         self.brokers = [Broker(self.logs, index, plan.size, plan.slots)
                         for index in range(plan.regions)]
         self.guests = [self._guest(number + 1) for number in range(plan.guests)]
@@ -66,22 +71,28 @@ class Lab:
 
     def _environment(self, number: int) -> dict[str, str]:
         """What guest/init wants to know."""
-        return {
+        kernel = self.plan.kernel(number)
+        environment = {
             "STEER_NUMBER": str(number),
             "STEER_REPO": str(paths.REPO),
-            "STEER_KERNEL": str(self.kernel),
-            "STEER_KO": str(paths.IVPCI_KO.parent),
+            "STEER_KERNEL": str(paths.kernel_dir(kernel)),
             "STEER_IPV4": f"{net.guest4(number)}/24",
             "STEER_IPV6": f"{net.guest6(number)}/64",
         }
+        if kernel == "guest":
+            environment["STEER_KO"] = str(paths.IVPCI_KO.parent)
+        return environment
 
     def _guest(self, number: int) -> Guest:
         regions = [qemu.Region(broker.socket, f"ivpci{index}", self.plan.vectors)
                    for index, broker in enumerate(self.brokers)]
+        kernel = paths.kernel_dir(self.plan.kernel(number))
+        initrd = kernel / "initrd"
         machine = qemu.Machine(
-            number=number, accel=self.accel, kernel=self.kernel / "bzImage",
+            number=number, accel=self.accel, kernel=kernel / "bzImage",
             init=paths.GUEST_INIT, repo=paths.REPO, logs=self.logs, memory_mb=self.plan.memory_mb,
-            cpus=self.plan.cpus, vhost=net.have_vhost(), regions=regions, environment=self._environment(number))
+            cpus=self.plan.cpus, vhost=net.have_vhost(), regions=regions,
+            initrd=initrd if initrd.exists() else None, environment=self._environment(number))
         tools = f"{paths.AGENT.parent}:{GUEST_PATH}"
         return Guest(machine, self.logs, {"PATH": tools})
 
@@ -100,11 +111,15 @@ class Lab:
         return self
 
     def start_agents(self) -> None:
-        """smc-agent in all guests, until all know each other's addresses."""
-        for agent in self.agents:
+        """smc-agent in all guests whose kernel can do it, until they know each other's
+        addresses.
+        """
+        able = [agent for agent in self.agents
+                if self.plan.kernel(agent.guest.number) == "guest"]
+        for agent in able:
             agent.launch_ready()
-        for agent in self.agents:
-            agent.wait_state("active", ADDRESSES * (len(self.guests) - 1))
+        for agent in able:
+            agent.wait_state("active", ADDRESSES * (len(able) - 1))
 
     def _wait_first_boot(self, guest: Guest) -> None:
         """Under TCG on a busy machine a guest can stand still while it scans its PCI bus, long

@@ -23,14 +23,18 @@ class MissingError(Exception):
     """Something that has to be built or installed first; the message says what and how."""
 
 
-def kernel_dir() -> Path:
-    """Directory of the guest kernel (bzImage, lib/modules), made by cmake/setup/kernel.sh."""
-    value = os.environ.get("SMC_STEER_KERNEL_DIR")
+# Kernels a guest can run: the project's, and Debian 12's own, which cannot do it.
+KERNELS = {"guest": "SMC_STEER_KERNEL_DIR", "stock": "SMC_STEER_STOCK_KERNEL_DIR"}
+
+
+def kernel_dir(name: str = "guest") -> Path:
+    """Directory of a kernel (bzImage, lib/modules, perhaps initrd), made by cmake/setup."""
+    value = os.environ.get(KERNELS[name])
     if not value:
-        raise MissingError("the guest kernel is not built: run ./dev setup")
+        raise MissingError(f"there is no {name} kernel: run ./dev setup")
     path = Path(value)
     if not (path / "bzImage").exists():
-        raise MissingError(f"no guest kernel in {path}: run ./dev setup")
+        raise MissingError(f"no {name} kernel in {path}: run ./dev setup")
     return path
 
 

@@ -58,6 +58,8 @@ def append(machine: Machine) -> str:
             "rootflags=trans=virtio,version=9p2000.L,msize=262144,cache=loose",
             f"init={machine.init}",
         ]
+    else:
+        words += [f"STEER_INIT={machine.init}"]
     words += machine.extra_append
     words += [f"{key}={value}" for key, value in machine.environment.items()]
     return " ".join(words)

@@ -1,0 +1,84 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Debian 12's own kernel in the cache, for guests as most people have them: no DIBS, no
+# smc_hs_ctrl, everything a module. What it leaves below $STEER_CACHE/kernel/stock-KEY-RELEASE:
+#   bzImage lib/modules/RELEASE/   as cmake/setup/kernel.sh does, of the modules the named ones
+#   initrd                         takes such a guest as far as its root file system
+#   complete                       the last file made
+set -euo pipefail
+here=$(dirname "${BASH_SOURCE[0]}")
+# shellcheck source=cmake/setup/common.sh
+. "$here/common.sh"
+# shellcheck source=cmake/setup/private_apt.sh
+. "$here/private_apt.sh"
+
+SUITE=bookworm
+META=linux-image-amd64 # linux-image-cloud-amd64 has no 9p, which is how guests get their files
+
+# In the order they are loaded in, before there is a root file system.
+BOOT_MODULES=(virtio_pci 9pnet_virtio 9p overlay virtio_net virtio_console virtio_rng)
+# For what runs in the guest.
+MODULES=("${BOOT_MODULES[@]}" smc smc_diag tcp_diag veth)
+
+# download PACKAGE: unpacked into $work/root
+download() {
+    (cd "$work" && private_apt $SUITE apt-get download "$1")
+    dpkg-deb -x "$work/$1"_*.deb "$work/root"
+}
+
+# list_files LIST MODULE...: files of these modules and of what they need, those first; what
+# is built in has none.
+list_files() {
+    local list=$1 module
+    shift
+    for module; do
+        modprobe --dirname "$work/root" --set-version "$release" --show-depends "$module" ||
+            die "./dev setup: kernel $release has no module $module"
+    done | awk '$1 == "insmod" && !seen[$2]++ { print $2 }' >"$list"
+}
+
+install_modules() {
+    local from=$work/root/lib/modules/$release to=$dir/lib/modules/$release file
+    mkdir -p "$to"
+    cp "$from"/modules.{builtin,builtin.modinfo,order} "$to"
+    list_files "$work/modules" "${MODULES[@]}"
+    while IFS= read -r file; do
+        install -D -m 0644 "$file" "$to/${file#"$from/"}"
+    done <"$work/modules"
+    depmod -b "$dir" "$release"
+}
+
+make_initrd() {
+    local tree=$work/initrd file
+    mkdir -p "$tree"/{bin,dev,modules,new}
+    list_files "$work/boot_modules" "${BOOT_MODULES[@]}"
+    cp "$work/root/bin/busybox" "$tree/bin/"
+    install -m 0755 "$STEER_REPO/tests/vm/guest/initramfs" "$tree/init"
+    while IFS= read -r file; do
+        cp "$file" "$tree/modules/"
+        basename "$file" >>"$tree/modules/order"
+    done <"$work/boot_modules"
+    (cd "$tree" && find . | cpio --quiet -o -H newc) >"$dir/initrd"
+}
+
+if [ -n "$(kernel_dir stock)" ]; then
+    exit 0
+fi
+mkdir -p "$STEER_CACHE/kernel"
+work=$(mktemp -d "$STEER_CACHE/kernel/new.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+private_apt_update $SUITE deb
+package=$(private_apt $SUITE apt-cache depends $META | awk '$1 == "Depends:" { print $2; exit }')
+[ -n "$package" ] || die "./dev setup: $SUITE has no $META"
+release=${package#linux-image-}
+step "taking Debian's own kernel $release"
+download "$package"
+download busybox-static
+depmod -b "$work/root" "$release"
+dir=$STEER_CACHE/kernel/$(kernel_key stock)-$release
+rm -rf "$dir"
+mkdir -p "$dir"
+cp "$work/root/boot/vmlinuz-$release" "$dir/bzImage"
+install_modules
+make_initrd
+touch "$dir/complete"
