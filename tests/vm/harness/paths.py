@@ -8,6 +8,8 @@ REPO = Path(__file__).resolve().parents[3]
 BUILD = Path(os.environ.get("SMC_STEER_BUILD_DIR") or REPO / "build" / "dev")
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "smc-steer"
 RUN = CACHE / "run"
+# Where the guests of ./dev vm are found: one set of them for each such directory.
+LAB = Path(os.environ.get("SMC_STEER_LAB_DIR") or CACHE)
 TEST_LOGS = REPO / "build" / "test-logs"
 
 BROKER = BUILD / "broker" / "ivpci-broker"

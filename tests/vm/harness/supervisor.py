@@ -27,9 +27,9 @@ LOG = "vm.log"  # what QEMU, brokers and the supervisor say of guests that stay 
 
 
 def address() -> str:
-    """Path of the control socket that fits sun_path wherever the cache is."""
-    paths.CACHE.mkdir(parents=True, exist_ok=True)
-    fd = os.open(paths.CACHE, os.O_PATH | os.O_CLOEXEC)
+    """Path of the control socket that fits sun_path wherever its directory is."""
+    paths.LAB.mkdir(parents=True, exist_ok=True)
+    fd = os.open(paths.LAB, os.O_PATH | os.O_CLOEXEC)
     return f"/proc/self/fd/{fd}/{SOCKET}"
 
 
@@ -182,12 +182,13 @@ def is_up() -> bool:
 
 def launch(options: dict) -> dict | None:
     """Starts a supervisor and shows its progress; its answer, or None if it has none (what
-    went wrong was printed, nothing is left behind).
+    went wrong was printed, nothing is left behind). Ctrl-C ends all of it.
     """
+    interrupted = False
     argv = namespaces.command(namespaces.python("supervisor", json.dumps(options)),
                               die_with_parent=False)
     # Guests that stay up must not hold the terminal or the pipe they were started from.
-    with open(paths.CACHE / LOG, "w") if options["keep"] else nullcontext() as log:
+    with open(paths.LAB / LOG, "w") if options["keep"] else nullcontext() as log:
         process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                    stderr=log, start_new_session=True, text=True)
     try:
@@ -205,7 +206,10 @@ def launch(options: dict) -> dict | None:
                 return answer
             print("   " + line, end="", flush=True)
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        interrupted = True
     process.kill()
     process.wait()
+    if interrupted:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
     return None
