@@ -2,8 +2,10 @@
 """The runner's pure parts: what a report says, what a selection is, what does not pass."""
 
 import unittest
+from pathlib import Path
 
 from harness import gtest, qemu, self_tests
+from harness.lab import Plan
 from harness.outcome import Outcome
 from harness.run import Batch, select
 
@@ -85,15 +87,27 @@ class SelfTestsTest(unittest.TestCase):
         self.assertFalse(self.outcome(function).passed)
 
 
+class PlanTest(unittest.TestCase):
+    def test_kernels(self):
+        plan = Plan(guests=3, kernels=["stock", "guest"])
+        self.assertEqual([plan.kernel(number) for number in (1, 2, 3)], ["stock", "guest", "guest"])
+
+
 class QemuTest(unittest.TestCase):
     def machine(self, **changes):
-        from pathlib import Path
         return qemu.Machine(number=3, accel="tcg", kernel=Path("/k"), init=Path("/i"),
                             repo=Path("/r"), logs=Path("/l"), **changes)
 
     def test_never_one_possible_cpu(self):
-        argv = qemu.command(self.machine())
-        self.assertEqual(argv[argv.index("-smp") + 1], "2")
+        for cpus, words in ((1, "1,maxcpus=2"), (2, "2,maxcpus=2"), (4, "4,maxcpus=4")):
+            argv = qemu.command(self.machine(cpus=cpus))
+            self.assertEqual(argv[argv.index("-smp") + 1], words)
+
+    def test_who_mounts_the_root(self):
+        self.assertIn("init=/i", qemu.append(self.machine()).split())
+        words = qemu.append(self.machine(initrd=Path("/initrd"))).split()
+        self.assertIn("STEER_INIT=/i", words)
+        self.assertFalse([word for word in words if word.startswith(("init=", "root="))])
 
     def test_device_only_where_there_is_a_region(self):
         self.assertNotIn("ivshmem-doorbell", " ".join(qemu.command(self.machine())))
