@@ -51,17 +51,23 @@ enum decision {
 	NO_AGENT
 };
 
-static __always_inline int decide(const struct sock_common *peer, __u16 server_port,
-				  enum steer_counter first)
+/* The agents' own connection comes first, whatever the policy: it proves that SMC-D works
+ * between the two guests, and spares the programs' connections to be the first ones.
+ */
+static __always_inline enum decision judge(const struct steer_peer *peer, __u16 server_port,
+					   __u32 link_port)
 {
-	enum decision d = AGREE;
+	if (!peer)
+		return NOT_SAME_HOST;
+	if (server_port == link_port)
+		return AGREE;
+	if (!peer->linked)
+		return NOT_SAME_HOST;
+	return port_allowed(server_port) ? AGREE : DENIED;
+}
 
-	if (!agent_alive())
-		d = NO_AGENT;
-	else if (!peer_is_same_host(peer))
-		d = NOT_SAME_HOST;
-	else if (!port_allowed(server_port))
-		d = DENIED;
+static __always_inline int conclude(enum decision d, enum steer_counter first)
+{
 	count(first + d);
 	return d == AGREE;
 }
@@ -71,7 +77,13 @@ int BPF_PROG(syn_option, struct tcp_sock *tp)
 {
 	struct sock_common *skc = &tp->inet_conn.icsk_inet.sk.__sk_common;
 
-	return decide(skc, bpf_ntohs(skc->skc_dport), STEER_SYN_OFFERED);
+	const struct steer_peer *peer;
+
+	if (!living_agent())
+		return conclude(NO_AGENT, STEER_SYN_OFFERED);
+	peer = same_host_peer(skc);
+	return conclude(judge(peer, bpf_ntohs(skc->skc_dport), peer ? peer->link_port : 0),
+			STEER_SYN_OFFERED);
 }
 
 SEC("struct_ops")
@@ -79,7 +91,12 @@ int BPF_PROG(synack_option, const struct tcp_sock *tp, struct inet_request_sock 
 {
 	struct sock_common *skc = &ireq->req.__req_common;
 
-	return decide(skc, skc->skc_num, STEER_SYNACK_AGREED);
+	const struct steer_control *agent = living_agent();
+
+	if (!agent)
+		return conclude(NO_AGENT, STEER_SYNACK_AGREED);
+	return conclude(judge(same_host_peer(skc), skc->skc_num, agent->link_port),
+			STEER_SYNACK_AGREED);
 }
 
 /* Two, so that an agent can put its own in force beside that of its predecessor. Namespaces

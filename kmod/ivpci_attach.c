@@ -136,6 +136,7 @@ int ivpci_attach(struct ivpci *ivpci, u64 token, void **addr, u32 *len)
 	*len = a->len;
 unlock:
 	spin_unlock_bh(&ivpci->attach_lock);
+	trace_ivpci_attach(ivpci->number, token, rc);
 	if (rc)
 		ivpci_inc(ivpci, IVPCI_REFUSED_PEER);
 	kfree(fresh);
@@ -179,6 +180,7 @@ int ivpci_detach(struct ivpci *ivpci, u64 token)
 		call_rcu(&a->rcu, ivpci_attachment_release);
 	}
 	spin_unlock_bh(&ivpci->attach_lock);
+	trace_ivpci_detach(ivpci->number, token, rc);
 	return rc;
 }
 

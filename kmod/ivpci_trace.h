@@ -38,6 +38,27 @@ DEFINE_EVENT(ivpci_dmb, ivpci_unregister,
 	TP_PROTO(int device, u64 token, u32 slot, u32 len),
 	TP_ARGS(device, token, slot, len));
 
+/* A peer's DMB as send buffer here. */
+DECLARE_EVENT_CLASS(ivpci_attachment,
+	TP_PROTO(int device, u64 token, int rc),
+	TP_ARGS(device, token, rc),
+	TP_STRUCT__entry(
+		__field(int, device)
+		__field(u64, token)
+		__field(int, rc)
+	),
+	TP_fast_assign(
+		__entry->device = device;
+		__entry->token = token;
+		__entry->rc = rc;
+	),
+	TP_printk("ivpci%d token=%016llx rc=%d", __entry->device, __entry->token, __entry->rc)
+);
+DEFINE_EVENT(ivpci_attachment, ivpci_attach,
+	TP_PROTO(int device, u64 token, int rc), TP_ARGS(device, token, rc));
+DEFINE_EVENT(ivpci_attachment, ivpci_detach,
+	TP_PROTO(int device, u64 token, int rc), TP_ARGS(device, token, rc));
+
 /* A write into a peer's DMB that passed here (with mapped send buffers: the cursors). */
 TRACE_EVENT(ivpci_move,
 	TP_PROTO(int device, u64 token, u32 offset, u32 size, bool signal, int rc),

@@ -113,11 +113,13 @@ std::string render_peers(const json& answer) {
     if (peers.empty()) {
         return "no other guest is in this region\n";
     }
-    Rows rows{{"SLOT", "GEN", "GID", "STATE", "NAME", "AGENT", "ADDRESSES"}};
+    Rows rows{{"SLOT", "GEN", "GID", "STATE", "NAME", "AGENT", "LINK", "ADDRESSES"}};
     for (const auto& peer : peers) {
         auto agent = member(peer, "agent");
+        auto problem = member(peer, "link_problem");
         rows.push_back({member(peer, "slot"), member(peer, "generation"), member(peer, "gid"),
                         member(peer, "state"), member(peer, "name"), agent.empty() ? "-" : agent,
+                        problem.empty() ? member(peer, "link") : problem,
                         joined(section(peer, "addresses"), " ")});
     }
     return render_table(rows);

@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "agent/kernel/eid.h"
+#include "agent/policy/ports.h"
 #include "agent/policy/yaml.h"
 
 namespace smc_steer {
@@ -44,6 +45,24 @@ Result<void> read_device(const YAML::Node& root, const std::string& name, Config
             fmt::format("device: must be auto or a path such as /dev/ivpci0, not '{}'", *text));
     }
     config.device = *text;
+    return {};
+}
+
+Result<void> read_link_port(const YAML::Node& root, const std::string& name, Config& config) {
+    auto node = root["link_port"];
+    if (!node) {
+        return {};
+    }
+    auto text = yaml_string(node, name, "link_port");
+    if (!text) {
+        return tl::unexpected(text.error());
+    }
+    auto range = parse_port_range(*text);
+    if (!range || range->first != range->last) {
+        return yaml_error(node, name,
+                          fmt::format("link_port: '{}' is not a port: 1 to 65535", *text));
+    }
+    config.link_port = range->first;
     return {};
 }
 
@@ -145,15 +164,17 @@ Result<Config> parse_config(std::string_view text, const std::string& name) {
         return yaml_error(*root, name, "the configuration is a map of keys");
     }
     auto known = yaml_known_keys(
-        *root, name, {"device", "wmem", "rmem", "workloads", "publish", "eid", "when_unsupported"});
+        *root, name,
+        {"device", "wmem", "rmem", "workloads", "publish", "eid", "link_port", "when_unsupported"});
     if (!known) {
         return tl::unexpected(known.error());
     }
 
     Config config;
-    for (auto done : {read_device(*root, name, config), read_size(*root, name, "wmem", config.wmem),
-                      read_size(*root, name, "rmem", config.rmem),
-                      read_cgroups(*root, name, config), read_words(*root, name, config)}) {
+    for (auto done :
+         {read_device(*root, name, config), read_size(*root, name, "wmem", config.wmem),
+          read_size(*root, name, "rmem", config.rmem), read_cgroups(*root, name, config),
+          read_link_port(*root, name, config), read_words(*root, name, config)}) {
         if (!done) {
             return tl::unexpected(done.error());
         }

@@ -3,6 +3,7 @@
 #ifndef SMC_STEER_AGENT_DAEMON_CONFIG_H
 #define SMC_STEER_AGENT_DAEMON_CONFIG_H
 
+#include <cstdint>
 #include <set>
 #include <string>
 #include <string_view>
@@ -20,7 +21,8 @@ struct Config {
     int rmem = 1 << 20;
     std::vector<std::string> cgroups{"/"};  // below /sys/fs/cgroup
     std::set<std::string> exclude_interfaces;
-    std::string eid = "auto";  // or an EID
+    std::string eid = "auto";        // or an EID
+    std::uint16_t link_port = 7254;  // TCP, where agents of other guests connect to
     WhenUnsupported when_unsupported = WhenUnsupported::exit;
 };
 

@@ -103,6 +103,12 @@ Result<void> Session::bring_up(const Policy& policy) {
         spdlog::info("replaced the handshake of an agent that did not end by itself");
     }
 
+    auto links = Links::listen(loop_, config_.link_port, [this] { update_peers(); });
+    if (!links) {
+        return tl::unexpected(links.error());
+    }
+    links_ = std::move(*links);
+
     update_addresses();
     auto events = loop_.on_io(device_.fd(), EPOLLPRI | EPOLLHUP,
                               [this](std::uint32_t what) { on_device(what); });
@@ -116,6 +122,7 @@ Result<void> Session::bring_up(const Policy& policy) {
 
 Session::~Session() {
     device_events_.reset();
+    links_.reset();
     if (datapath_) {
         datapath_->detach_steer();
         if (auto done = datapath_->stores().set_lease(0); !done) {
@@ -166,7 +173,7 @@ Result<void> Session::add_eid() {
 }
 
 Result<void> Session::renew_lease() {
-    return datapath_->stores().set_lease(monotonic_ns() + kLeaseNs);
+    return datapath_->stores().set_lease(monotonic_ns() + kLeaseNs, config_.link_port);
 }
 
 void Session::add_workloads() {
@@ -196,7 +203,10 @@ void Session::update_addresses() {
             "out what nobody connects to with publish.exclude_interfaces",
             own_addresses_.size(), IVPCI_BULLETIN_ADDRESSES);
     }
-    Bulletin bulletin{kVersionNumber, host_name(), {own_addresses_.begin(), own_addresses_.end()}};
+    Bulletin bulletin{kVersionNumber,
+                      host_name(),
+                      {own_addresses_.begin(), own_addresses_.end()},
+                      config_.link_port};
     if (auto done = device_.publish(bulletin); !done) {
         spdlog::error("{}", done.error().message);
     } else {
@@ -215,6 +225,8 @@ void Session::update_peers() {
         }
     }
 
+    update_links(wanted);
+
     // What a failure leaves out of the map stays out of our picture, and is tried again.
     auto changes = diff(same_host_.addresses, wanted.addresses);
     auto& stores = datapath_->stores();
@@ -226,13 +238,31 @@ void Session::update_peers() {
         }
     }
     for (const auto& [address, ref] : changes.put) {
-        auto done = stores.add_same_host(address, {ref.slot, ref.generation});
+        auto done = stores.add_same_host(
+            address, {ref.slot, ref.generation, ref.link_port, ref.linked ? 1U : 0U});
         if (!done) {
             spdlog::error("{}", done.error().message);
             wanted.addresses.erase(address);
         }
     }
     same_host_ = std::move(wanted);
+}
+
+// Nobody is steered to a peer before the agents have a link.
+void Session::update_links(SameHost& wanted) {
+    std::map<std::uint32_t, LinkPeer> peers;
+    for (const auto& [address, ref] : wanted.addresses) {
+        if (ref.link_port) {
+            auto& peer = peers[ref.slot];
+            peer.generation = ref.generation;
+            peer.port = ref.link_port;
+            peer.addresses.push_back(address);
+        }
+    }
+    links_->set_peers(info_.slot, std::move(peers));
+    for (auto& [address, ref] : wanted.addresses) {
+        ref.linked = links_->up(ref.slot);
+    }
 }
 
 void Session::on_device(std::uint32_t events) {

@@ -13,6 +13,7 @@
 
 #include "agent/base/event_loop.h"
 #include "agent/daemon/config.h"
+#include "agent/daemon/links.h"
 #include "agent/daemon/namespaces.h"
 #include "agent/kernel/datapath.h"
 #include "agent/peers/device.h"
@@ -55,6 +56,7 @@ private:
     void add_workloads();
     void update_addresses();
     void update_peers();
+    void update_links(SameHost& wanted);
     void on_device(std::uint32_t events);
 
     EventLoop& loop_;
@@ -72,6 +74,7 @@ private:
     std::set<Address> own_addresses_;
     PeerTable peers_;
     SameHost same_host_;
+    std::unique_ptr<Links> links_;
     EventSource device_events_;
 };
 

@@ -2,6 +2,8 @@
 // What a session tells the control socket.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "agent/daemon/session.h"
 
 namespace smc_steer {
@@ -68,7 +70,10 @@ void Session::report_status(json& out) {
         live += peer.membership.state == IVPCI_SLOT_LIVE;
     }
     out["peers"] = live;
-    out["same_host_addresses"] = same_host_.addresses.size();
+    out["same_host_addresses"] =
+        std::count_if(same_host_.addresses.begin(), same_host_.addresses.end(),
+                      [](const auto& entry) { return entry.second.linked; });
+    out["link"] = {{"port", config_.link_port}, {"strangers", links_->strangers()}};
 
     json counters = json::object();
     std::uint64_t same_host_tcp = 0;
@@ -81,7 +86,7 @@ void Session::report_status(json& out) {
     out["counters"] = std::move(counters);
     auto outcome = namespaces_->outcome();
     out["connections"] = {
-        {"smcd", outcome.smcd},
+        {"smcd", outcome.smcd - std::min<std::uint64_t>(outcome.smcd, links_->made())},
         {"tcp", same_host_tcp + outcome.failed},
         {"failed", outcome.failed},
     };
@@ -106,6 +111,8 @@ json Session::report_peers() const {
             {"agent",
              version ? fmt::format("{}.{}.{}", version >> 16, version >> 8 & 0xff, version & 0xff)
                      : ""},
+            {"link", links_->up(slot) ? "up" : "down"},
+            {"link_problem", links_->problem(slot)},
             {"addresses", std::move(addresses)},
         });
     }
@@ -120,7 +127,11 @@ Result<json> Session::report_flows() {
     }
     json list = json::array();
     std::uint64_t smcd = 0, tcp = 0;
+    auto links = links_->inodes();
     for (const auto& [netns, flow] : *flows) {
+        if (links.contains(flow.inode)) {
+            continue;
+        }
         smcd += flow.mode == FlowMode::smcd;
         tcp += flow.mode == FlowMode::tcp || flow.mode == FlowMode::fallback;
         list.push_back({

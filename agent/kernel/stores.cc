@@ -112,10 +112,11 @@ Result<Stores> Stores::open(const SharedMaps& maps) {
     return stores;
 }
 
-Result<void> Stores::set_lease(std::uint64_t until_ns) {
+Result<void> Stores::set_lease(std::uint64_t until_ns, std::uint16_t link_port) {
     steer_control control{};
     control.lease_until_ns = until_ns;
     control.agent_tgid = tgid_for_bpf();
+    control.link_port = link_port;
     if (bpf_map_update_elem(control_, &kZero, &control, BPF_ANY) != 0) {
         return fail_errno(errno, "cannot move the lease on");
     }

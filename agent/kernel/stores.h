@@ -26,7 +26,8 @@ public:
     static Result<Stores> open(const SharedMaps& maps);
 
     // Lets the handshake offer SMC until `until_ns` of CLOCK_MONOTONIC; 0 ends it now.
-    Result<void> set_lease(std::uint64_t until_ns);
+    // `link_port`: where our agent takes other agents' connections.
+    Result<void> set_lease(std::uint64_t until_ns, std::uint16_t link_port = 0);
 
     // All of the old table or all of the new one: a new inner map replaces the old.
     Result<void> set_policy(const steer_policy& policy);

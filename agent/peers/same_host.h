@@ -16,6 +16,8 @@ namespace smc_steer {
 struct PeerRef {
     std::uint32_t slot = 0;
     std::uint32_t generation = 0;
+    std::uint16_t link_port = 0;
+    bool linked = false;  // not known to same_host_of()
 
     bool operator==(const PeerRef&) const = default;
 };

@@ -34,13 +34,18 @@ static __always_inline void count(enum steer_counter which)
 		(*n)++;
 }
 
-/* False when the agent is gone or hangs: nothing new is steered then. */
-static __always_inline bool agent_alive(void)
+/* NULL when the agent is gone or hangs: nothing new is steered then. */
+static __always_inline const struct steer_control *living_agent(void)
 {
 	__u32 zero = 0;
 	struct steer_control *c = bpf_map_lookup_elem(&control, &zero);
 
-	return c && bpf_ktime_get_ns() < c->lease_until_ns;
+	return c && bpf_ktime_get_ns() < c->lease_until_ns ? c : NULL;
+}
+
+static __always_inline bool agent_alive(void)
+{
+	return living_agent() != NULL;
 }
 
 #endif

@@ -38,8 +38,8 @@ static __always_inline bool same_host_has(const struct steer_address *a)
 	return bpf_map_lookup_elem(&same_host, a) != NULL;
 }
 
-/* The far end of a socket or of a connection request. */
-static __always_inline bool peer_is_same_host(const struct sock_common *skc)
+/* The guest at the far end of a socket or of a connection request, or NULL. */
+static __always_inline const struct steer_peer *same_host_peer(const struct sock_common *skc)
 {
 	struct in6_addr___steer v6;
 	struct steer_address a;
@@ -53,9 +53,9 @@ static __always_inline bool peer_is_same_host(const struct sock_common *skc)
 		address_from_v6(&a, &v6);
 		break;
 	default:
-		return false;
+		return NULL;
 	}
-	return same_host_has(&a);
+	return bpf_map_lookup_elem(&same_host, &a);
 }
 
 #endif

@@ -177,7 +177,8 @@ struct ivpci_bulletin {
 	__u32 agent_version; /* major << 16 | minor << 8 | patch; 0: no agent */
 	__u32 flags;	     /* none yet, 0 */
 	char name[64];	     /* host name, for people; not terminated when full */
-	__u8 reserved[48];
+	__u32 link_port;     /* TCP port the agent takes SMC connections of other agents on */
+	__u8 reserved[44];
 	struct ivpci_address address[IVPCI_BULLETIN_ADDRESSES];
 };
 IVPCI_ASSERT(sizeof(struct ivpci_bulletin) == IVPCI_BULLETIN_SIZE);

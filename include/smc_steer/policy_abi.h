@@ -38,7 +38,7 @@ struct steer_control {
 	 * never steered.
 	 */
 	__u32 agent_tgid;
-	__u32 reserved;
+	__u32 link_port; /* where our agent takes connections of other agents, host byte order */
 };
 STEER_ASSERT(sizeof(struct steer_control) == 16);
 
@@ -64,6 +64,12 @@ struct steer_address {
 struct steer_peer {
 	__u32 slot; /* of the guest that published the address */
 	__u32 generation;
+	__u32 link_port; /* where its agent takes connections of other agents */
+	/* 1: an SMC-D connection between the agents proves that it works. 0: only that
+	 * connection may be tried.
+	 */
+	__u32 linked;
 };
+STEER_ASSERT(sizeof(struct steer_peer) == 16);
 
 #endif /* SMC_STEER_POLICY_ABI_H */

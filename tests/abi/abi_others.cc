@@ -77,7 +77,7 @@ TEST(PolicyAbi, Maps) {
     EXPECT_EQ(offsetof(steer_control, agent_tgid), 8U);
     EXPECT_EQ(sizeof(steer_policy), 65536U);
     EXPECT_EQ(sizeof(steer_address), 16U);
-    EXPECT_EQ(sizeof(steer_peer), 8U);
+    EXPECT_EQ(sizeof(steer_peer), 16U);
     EXPECT_EQ(offsetof(steer_peer, slot), 0U);
     EXPECT_EQ(offsetof(steer_peer, generation), 4U);
     EXPECT_EQ(STEER_DENY, 0);

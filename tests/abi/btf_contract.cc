@@ -111,11 +111,12 @@ TEST(BpfContract, Objects) {
 TEST(BpfContract, Structures) {
     EXPECT_EQ(compare("steer_control", sizeof(steer_control),
                       {FIELD(steer_control, lease_until_ns), FIELD(steer_control, agent_tgid),
-                       FIELD(steer_control, reserved)}),
+                       FIELD(steer_control, link_port)}),
               3);
     EXPECT_EQ(compare("steer_address", sizeof(steer_address), {FIELD(steer_address, in6)}), 2);
     EXPECT_EQ(compare("steer_peer", sizeof(steer_peer),
-                      {FIELD(steer_peer, slot), FIELD(steer_peer, generation)}),
+                      {FIELD(steer_peer, slot), FIELD(steer_peer, generation),
+                       FIELD(steer_peer, link_port), FIELD(steer_peer, linked)}),
               2);
 }
 

@@ -61,7 +61,7 @@ def two_devices(lab):
     smcd.expect_smcd(client, server)
 
 
-@case("spine", "module-unload", agent=False)
+@case("spine", "module-unload", agent=False, timeout=120)
 def module_unload(lab):
     """The driver goes and comes back, also after it was used."""
     server, client = lab.guests

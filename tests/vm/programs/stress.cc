@@ -117,9 +117,23 @@ void echo(int fd, unsigned seed) {
     for (;;) {
         const auto way = static_cast<Way>(random() % 4);
         auto* header = reinterpret_cast<uint8_t*>(&size);
-        if (!move_all(fd, header, sizeof(size), false, way, nullptr) || size > kLargest ||
-            !move_all(fd, data.data(), size, false, way, nullptr) ||
-            !move_all(fd, data.data(), size, true, way, nullptr)) {
+        const char* doing = "waiting for a message";
+        bool right = move_all(fd, header, sizeof(size), false, way, nullptr);
+        if (right && size > kLargest) {
+            doing = "a length that nobody sent";
+            right = false;
+        }
+        if (right) {
+            doing = "reading a message";
+            right = move_all(fd, data.data(), size, false, way, nullptr);
+        }
+        if (right) {
+            doing = "echoing a message";
+            right = move_all(fd, data.data(), size, true, way, nullptr);
+        }
+        if (!right) {
+            std::fprintf(stderr, "echo %u: %s (length %u): %s\n", seed, doing, size,
+                         errno ? std::strerror(errno) : "end of stream");
             break;
         }
     }
