@@ -377,6 +377,8 @@ static int ivpci_vector_init(struct ivpci *ivpci, unsigned int number)
 	if (IS_ERR(vector->poller))
 		return PTR_ERR(vector->poller);
 	set_user_nice(vector->poller, MAX_NICE);
+	/* to its first sleep: a thread that was never woken is a hung task */
+	wake_up_process(vector->poller);
 	rc = request_irq(irq, ivpci_interrupt, 0, pci_name(ivpci->pdev), vector);
 	if (rc) {
 		kthread_stop(vector->poller);
