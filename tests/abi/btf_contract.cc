@@ -74,7 +74,9 @@ int compare(const char* name, std::size_t size, const std::vector<Field>& expect
         SCOPED_TRACE(object_name + ": " + name);
         const btf* btf = bpf_object__btf(object.get());
         int id = btf__find_by_name_kind(btf, name, BTF_KIND_STRUCT);
-        if (id < 0) continue;
+        if (id < 0) {
+            continue;
+        }
         found++;
         const btf_type* type = btf__type_by_id(btf, id);
         EXPECT_EQ(type->size, size);
@@ -94,7 +96,9 @@ int compare_map(const char* name, const MapShape& expected) {
     for (const auto& [object_name, object] : all_objects()) {
         SCOPED_TRACE(object_name + ": map " + name);
         bpf_map* map = bpf_object__find_map_by_name(object.get(), name);
-        if (!map) continue;
+        if (!map) {
+            continue;
+        }
         found++;
         EXPECT_EQ(bpf_map__type(map), expected.type);
         EXPECT_EQ(bpf_map__key_size(map), expected.key);
@@ -105,7 +109,9 @@ int compare_map(const char* name, const MapShape& expected) {
 }
 
 TEST(BpfContract, Objects) {
-    for (const auto& [name, object] : all_objects()) EXPECT_NE(object, nullptr) << name;
+    for (const auto& [name, object] : all_objects()) {
+        EXPECT_NE(object, nullptr) << name;
+    }
 }
 
 TEST(BpfContract, Structures) {

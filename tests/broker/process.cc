@@ -40,6 +40,7 @@ TempDir::~TempDir() {
 Process::Process(std::vector<std::string> command, const TempDir& dir, const std::string& name)
     : out_(dir.path(name + ".out")), err_(dir.path(name + ".err")) {
     std::vector<char*> argv;
+    argv.reserve(command.size() + 1);
     for (std::string& word : command) {
         argv.push_back(word.data());
     }

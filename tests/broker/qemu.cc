@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Debian's unmodified QEMU as the client: the device is realized, the region is its BAR 2, its
 // death is noticed. (Doorbells through a running guest are the VM tests' business.)
+#include <array>
+
 #include "tests/broker/broker_fixture.h"
 #include "tests/broker/qmp.h"
 
@@ -62,9 +64,9 @@ TEST_F(Qemu, FewerVectorsThanTheBrokersAreFine) {
 
 TEST_F(Qemu, IsTurnedAwayFromAFullRegionAndSaysSo) {
     start();
-    std::vector<std::unique_ptr<Client>> clients;
-    for (int i = 0; i < 4; ++i) {
-        clients.push_back(member());
+    std::array<std::unique_ptr<Client>, 4> clients;
+    for (auto& client : clients) {
+        client = member();
     }
     auto qemu = launch_qemu("qemu");
     EXPECT_EQ(qemu->wait(), 1);

@@ -45,6 +45,7 @@ pid_t ServiceManager::start(const std::vector<std::string>& command, const std::
     std::unique_lock lock(mutex_);
     ready_ = false;
     std::vector<char*> argv;
+    argv.reserve(command.size() + 1);
     for (const std::string& word : command) {
         argv.push_back(const_cast<char*>(word.c_str()));
     }

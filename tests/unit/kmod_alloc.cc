@@ -63,7 +63,8 @@ TEST(KmodAlloc, RandomTakesAndGivesNeverOverlap) {
             ASSERT_EQ(map, before | taken);
             held[unit] = order;
         } else {
-            auto victim = std::next(held.begin(), random() % held.size());
+            auto victim =
+                std::next(held.begin(), static_cast<std::ptrdiff_t>(random() % held.size()));
             ivpci_run_give(&map, victim->first, victim->second);
             held.erase(victim);
         }
