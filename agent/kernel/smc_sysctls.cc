@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <charconv>
+#include <string_view>
 
 #include "agent/kernel/struct_ops.h"
 #include "agent/kernel/sysctl.h"
@@ -20,8 +21,9 @@ Result<int> read_number(const char* name) {
     if (!text) {
         return tl::unexpected(text.error());
     }
+    std::string_view digits = *text;
     int value = 0;
-    auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), value);
+    auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
     if (error != std::errc{}) {
         return fail("sysctl {} is '{}', not a number", name, *text);
     }
