@@ -18,7 +18,10 @@ packages=(
     bc bison bpftool cpio dpkg-dev flex kmod libssl-dev pahole perl python3 xz-utils
     debian-archive-keyring
     # guests
-    iperf3 iproute2 mount nftables procps qemu-system-x86 socat sockperf tcpdump util-linux
+    iperf3 iproute2 mount nftables procps qemu-system-x86 socat sockperf systemd tcpdump
+    util-linux
+    # what the examples in deploy/ are checked with
+    libvirt-clients
 )
 
 missing=()

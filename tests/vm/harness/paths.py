@@ -16,6 +16,7 @@ BROKER = BUILD / "broker" / "ivpci-broker"
 AGENT = BUILD / "agent" / "smc-agent"
 POLICY = BUILD / "agent" / "smc-policy"
 IVPCI_KO = Path(os.environ.get("SMC_STEER_KO") or BUILD / "kmod" / "ivpci.ko")
+DIBS_CLIENT_KO = IVPCI_KO.parents[1] / "tests" / "kmod" / "dibs_client" / "dibs_client.ko"
 PROGRAMS = BUILD / "tests" / "vm" / "programs"
 
 GUEST_INIT = REPO / "tests" / "vm" / "guest" / "init"

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The driver's ops as a DIBS client calls them, good and bad, without SMC between."""
+
+import time
+
+from harness import dibs
+from harness.case import case, expect, expect_equal
+
+KIB = 1024
+
+
+def expect_error(client: dibs.Client, error: str, *commands: str) -> None:
+    for command, (answer, got) in zip(commands, client.run(*commands)):
+        expect_equal(got, error, f"{command} (answer {answer!r})")
+
+
+def wait_answer(client: dibs.Client, command: str, wanted: str, what: str) -> None:
+    deadline = time.monotonic() + 10
+    while True:
+        got = client.ask(command)
+        if got == wanted:
+            return
+        expect(time.monotonic() < deadline, f"{what}: expected {wanted}, got {got}")
+        time.sleep(0.1)
+
+
+def move_and_notify(owner: dibs.Client, writer: dibs.Client) -> None:
+    """Through an attachment and without one, with a signal and without."""
+    token = owner.register(writer, 64 * KIB)
+    writer.ask_all(f"move {token} 8 16 ab 0", f"move {token} {64 * KIB - 8} 8 cd 1")
+    wait_answer(owner, f"signals {token}", "1", "signals after one with and one without")
+    expect_equal(owner.ask_all(f"peek {token} 0", f"peek {token} 8", f"peek {token} 16",
+                               f"peek {token} 24", f"peek {token} {64 * KIB - 8}"),
+                 ["0", "ab" * 8, "ab" * 8, "0", "cd" * 8], "what was written")
+    expect_equal(writer.ask(f"attach {token}"), str(64 * KIB), "length of the attached DMB")
+    writer.ask_all(f"move {token} 0 8 11 1", f"attach {token}", f"detach {token}",
+                   f"move {token} 0 8 22 1")
+    wait_answer(owner, f"peek {token} 0", "22" * 8, "what was written into it attached")
+    wait_answer(owner, f"signals {token}", "3", "signals after two more")
+    # Withdrawn while it is attached: no write gets through, and the memory is kept aside.
+    owner.ask(f"unregister {token}")
+    expect_equal(owner.stat("dmbs_parked"), 1, "DMBs kept aside while attached")
+    writer.ask(f"detach {token}")
+    expect_error(writer, "ENOENT", f"attach {token}", f"move {token} 0 8 33 1")
+    expect_error(writer, "EINVAL", f"detach {token}")
+    expect_error(owner, "EINVAL", f"unregister {token}")
+
+
+def limits(owner: dibs.Client, writer: dibs.Client) -> None:
+    gid = writer.gid
+    expect_error(owner, "EINVAL", f"register {gid} 0", f"register {gid} {8 * KIB}",
+                 f"register {gid} {24 * KIB}", f"register {gid} {2048 * KIB}")
+    nobody = "00000000-0000-0000-0000-000000000000"
+    expect_error(owner, "ENETUNREACH", f"register {nobody} {16 * KIB}", f"query {nobody}",
+                 f"event {nobody} 1 1", f"query {owner.gid}")
+    owner.ask(f"query {gid}")
+    small, large = owner.register(writer, 16 * KIB), owner.register(writer, 1024 * KIB)
+    writer.ask_all(f"move {small} {16 * KIB - 1} 1 1 0", f"move {small} 0 0 0 0",
+                   f"move {large} 0 {1024 * KIB} 7f 0")
+    expect_error(writer, "EINVAL", f"move {small} {16 * KIB - 1} 2 1 0",
+                 f"move {small} {16 * KIB} 1 1 0", f"move {small} 4294967295 2 1 1",
+                 f"move {large} 1 {1024 * KIB} 1 0")
+    expect_equal(owner.ask(f"peek {large} {1024 * KIB - 8}"), "7f" * 8, "the end of 1 MiB")
+    owner.ask_all(f"unregister {small}", f"unregister {large}")
+
+
+def foreign_tokens(owner: dibs.Client, writer: dibs.Client, third: dibs.Client) -> None:
+    """Tokens that are another's, made up, or of a slot and an index that do not exist."""
+    token = owner.register(writer, 16 * KIB)
+    expect_error(third, "EACCES", f"attach {token}", f"move {token} 0 8 1 1")
+    expect_error(owner, "EINVAL", f"attach {token}", f"move {token} 0 8 1 1")
+    value = int(token, 16)
+    other_serial = f"{value + (1 << 32):x}"
+    no_slot, no_index = f"{value | 0xff << 16:x}", f"{value | 0x7000:x}"
+    other_slot = f"{value ^ 2 << 16:x}"  # 1 becomes 3
+    expect_error(writer, "ENOENT", f"attach {other_serial}", f"move {other_serial} 0 8 1 1")
+    for wrong in (no_slot, no_index, "0"):
+        expect_error(writer, "EINVAL", f"attach {wrong}", f"move {wrong} 0 8 1 1",
+                     f"detach {wrong}")
+    for command in (f"attach {other_slot}", f"move {other_slot} 0 8 1 1"):
+        expect(writer.run(command)[0][1], f"{command} was not refused")
+    expect_error(writer, "EINVAL", f"unregister {token}")
+    expect_equal(owner.ask_all(f"peek {token} 0", f"signals {token}"), ["0", "0"],
+                 "what the refused ones wrote")
+    owner.ask(f"unregister {token}")
+
+
+@case("fabric", "dibs-client", agent=False, guests=3, slots=4, size="64M", timeout=60)
+def dibs_client(lab):
+    """Register, attach, move, notify and their limits, asked of the driver directly; wrong
+    tokens are refused; everything comes back when the client goes.
+    """
+    owner, writer, third = (dibs.Client(guest) for guest in lab.guests)
+    for one in (owner, writer, third):
+        wait_answer(one, f"query {owner.gid if one is not owner else third.gid}", "", "reachable")
+    move_and_notify(owner, writer)
+    limits(owner, writer)
+    foreign_tokens(owner, writer, third)
+    writer.ask(f"event {owner.gid} 42 7")
+    wait_answer(owner, "events", f"1 2 42 7 {writer.gid[:18]}-ffff-ffffffffffff", "the event")
+    # The region is full at some time, and says so; the client's end gives all of it back.
+    taken = 0
+    while True:
+        results = owner.run(*[f"register {writer.gid} {1024 * KIB}"] * 16)
+        taken += sum(not error for _, error in results)
+        errors = {error for _, error in results if error}
+        if errors:
+            break
+        expect(taken < 64, "more was registered than the region has")
+    expect_equal(errors, {"ENOSPC"}, "the error of a full region")
+    expect(taken > 20, f"the region was full after {taken} MiB")
+    owner.unload()
+    expect_equal((owner.stat("dmbs"), owner.stat("dmb_bytes")), (0, 0),
+                 "DMBs and bytes after the client")
+    # The driver goes while the client has DMBs and attachments.
+    token = writer.register(third, 64 * KIB)
+    third.ask(f"attach {token}")
+    lab.guests[2].check("rmmod ivpci")
+    expect_error(third, "ENODEV", "device")
+    lab.guests[1].check("rmmod ivpci")
