@@ -18,7 +18,7 @@
 
 namespace smc_steer::broker {
 
-constexpr uint64_t kLedgerMagic = 0x3252474c43505649;  // "IVPCLGR2" in memory
+constexpr uint64_t kLedgerMagic = 0x3352474c43505649;  // "IVPCLGR3" in memory
 
 // What a client knows of a slot: its first `vectors` doorbells.
 struct Told {
@@ -39,6 +39,8 @@ struct LedgerSlot {
     uint32_t held;
     // A former broker's member, whose socket and doorbells went with that broker.
     uint32_t relearned;
+    uint32_t era;  // Ledger::era when it connected
+    uint32_t reserved;
     uint32_t greeted;  // messages of the introduction that were sent
     uint32_t sending;  // a message is on its way: whether it was sent is not known
     Told broker;
@@ -51,7 +53,7 @@ struct Ledger {
     uint32_t slots;
     uint32_t vectors;
     uint32_t chunks;
-    uint32_t reserved;
+    uint32_t era;  // ivpci_header.era
     Uuid uuid;
     LedgerSlot slot[IVPCI_SLOTS_MAX + 1];
     uint32_t chunk[];  // [chunks]: 0 is free, else slot, or slot | kCondemned

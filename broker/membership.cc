@@ -26,6 +26,7 @@ Membership::Membership(const RegionView& view, Ledger& ledger, Ring ring)
 }
 
 void Membership::recover() {
+    store_relaxed(view_.header().era, __u32{ledger_.era});
     for (uint32_t s = 1; s < slots_.size(); ++s) {
         show(s);
     }
@@ -50,6 +51,7 @@ void Membership::show(uint32_t slot) {
     store_relaxed(shown.generation, __u32{truth.generation});
     store_relaxed(shown.chunks, live ? __u32{leases_.held(slot)} : 0U);
     store_relaxed(shown.ack_seq, __u32{truth.ack_seq});
+    store_relaxed(shown.era, __u32{truth.era});
     store_release(shown.state, __u32{truth.state});
 }
 
@@ -85,12 +87,15 @@ std::optional<uint32_t> Membership::connect() {
     slot.uid = 0;
     slot.started = 0;
     slot.relearned = 0;
+    slot.era = ledger_.era;
     slot.greeted = 0;
     slot.sending = 0;
     slot.broker = Told{};
     std::fill(std::begin(slot.peer), std::end(slot.peer), Told{});
     store_release(slot.state, uint32_t{IVPCI_SLOT_CONNECTED});
-    store_release(view_.header().slot[*best].state, __u32{IVPCI_SLOT_CONNECTED});
+    ivpci_slot& shown = view_.header().slot[*best];
+    store_relaxed(shown.era, __u32{slot.era});
+    store_release(shown.state, __u32{IVPCI_SLOT_CONNECTED});
     return best;
 }
 
@@ -114,7 +119,18 @@ void Membership::release(uint32_t slot) {
     reclaim();
 }
 
+void Membership::begin_era() {
+    store_relaxed(ledger_.era, ledger_.era + 1);
+    store_relaxed(view_.header().era, __u32{ledger_.era});
+}
+
 void Membership::relearn(uint32_t slot) { ledger_.slot[slot].relearned = 1; }
+
+bool Membership::has_relearned() const {
+    return std::any_of(ledger_.slot, ledger_.slot + slots_.size(), [](const LedgerSlot& s) {
+        return s.relearned != 0 && s.state != IVPCI_SLOT_EMPTY;
+    });
+}
 
 // What readers must not see any more goes first: they take the GID only from a LIVE slot.
 void Membership::end_generation(uint32_t slot, ivpci_slot_state state) {
@@ -232,10 +248,6 @@ ivpci_ack Membership::join(uint32_t slot) {
     if (vectors < 1 || vectors > IVPCI_VECTORS_MAX) {
         return refuse(slot, IVPCI_OP_JOIN, vectors, "impossible number of vectors");
     }
-    if (!may_join(slot)) {
-        return refuse(slot, IVPCI_OP_JOIN, 0,
-                      "members of another broker's time are LIVE, and it cannot ring them");
-    }
     if (ledger_.slot[slot].state == IVPCI_SLOT_LIVE) {
         end_generation(slot, IVPCI_SLOT_CONNECTED);
     }
@@ -277,16 +289,6 @@ void Membership::ring_all() {
             ring_(s);
         }
     }
-}
-
-bool Membership::may_join(uint32_t slot) const {
-    for (uint32_t s = 1; s < slots_.size(); ++s) {
-        if (s != slot && ledger_.slot[s].state == IVPCI_SLOT_LIVE &&
-            ledger_.slot[s].relearned != ledger_.slot[slot].relearned) {
-            return false;
-        }
-    }
-    return true;
 }
 
 void Membership::heartbeat(Clock::time_point now) {

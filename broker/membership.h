@@ -53,10 +53,12 @@ public:
     // ... until its process is gone.
     void release(uint32_t slot);
 
+    // Without the former broker's connections: before any member is re-learned.
+    void begin_era();
     // A former broker's member that this one has no connection to. It keeps what it has; it and
-    // members with a connection can never ring each other, so they are not LIVE at the same time:
-    // who would be the second is refused JOIN until the others are gone.
+    // members with a connection can never ring each other, and know by their eras to look.
     void relearn(uint32_t slot);
+    [[nodiscard]] bool has_relearned() const;
     // Re-learned members whose heartbeat did not move for kRelearnedSilence.
     [[nodiscard]] std::vector<uint32_t> silent(Clock::time_point now) const;
 
@@ -106,7 +108,6 @@ private:
     void show(uint32_t slot);
     void condemn(uint32_t slot);
     void watch_condemned(uint32_t slot);
-    [[nodiscard]] bool may_join(uint32_t slot) const;
     // Generation whose claims count: of a LIVE slot, or of a held one's last guest.
     [[nodiscard]] uint32_t claiming_generation(uint32_t slot) const;
 

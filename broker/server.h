@@ -60,6 +60,7 @@ private:
     void adopt_members();
     bool adopt_client(uint32_t slot);
     void relearn(uint32_t slot);
+    void look_often();
 
     void on_connection();
     void pause_accepting();
@@ -109,6 +110,7 @@ private:
     EventSource doorbell_source_;
     EventSource tick_source_;
     EventSource reclaim_source_;  // active while condemned leases exist
+    EventSource look_source_;     // active while there are members that cannot ring us
     EventSource accept_pause_;
 };
 

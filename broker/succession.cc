@@ -60,6 +60,9 @@ Result<void> Server::adopt_doorbell() {
 
 void Server::adopt_members() {
     uint32_t members = 0;
+    if (!store_.enabled()) {
+        membership_.begin_era();
+    }
     for (uint32_t s = 1; s <= ledger_.slots; ++s) {
         adopt_slot_doorbells(s);
         if (ledger_.slot[s].held != 0) {
@@ -71,6 +74,7 @@ void Server::adopt_members() {
             }
         }
     }
+    look_often();
     spdlog::info("region={} event=adopted members={} connected={}", config_.name, members,
                  clients_.size());
     membership_.announce_broker();
@@ -106,6 +110,26 @@ void Server::relearn(uint32_t slot) {
         membership_.hold(slot);
     }
     watch_process(slot);
+}
+
+// For members whose doorbell for the broker went with the former one: a driver asks and waits.
+void Server::look_often() {
+    if (!membership_.has_relearned()) {
+        return;
+    }
+    auto source = loop_.every(std::chrono::milliseconds(20), [this] {
+        membership_.serve_requests();
+        if (!membership_.has_relearned()) {
+            look_source_.reset();
+        }
+        settle();
+    });
+    if (source) {
+        look_source_ = std::move(*source);
+    } else {
+        spdlog::error("region={} event=looking-seldom error=\"{}\"", config_.name,
+                      source.error().message);
+    }
 }
 
 SlotStatus Server::slot_status(uint32_t slot) const {

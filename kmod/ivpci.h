@@ -13,6 +13,7 @@
 #define IVPCI_H
 
 #include <linux/atomic.h>
+#include <linux/hrtimer.h>
 #include <linux/interrupt.h>
 #include <linux/io.h>
 #include <linux/list.h>
@@ -72,6 +73,7 @@ struct ivpci_peer {
 	u32 generation; /* 0: not live */
 	u32 vectors;
 	u64 gid;
+	bool unreachable;	  /* of another era: no doorbell reaches it, nor its us */
 	u32 bulletin_seq;	  /* member_lock only */
 	spinlock_t producer_lock; /* our half of the pair: ring and event ring */
 };
@@ -141,6 +143,8 @@ struct ivpci {
 	unsigned long ask_after;  /* jiffies, see ivpci_may_ask() */
 	struct mutex peer_lock;	  /* writers of peers */
 	struct ivpci_peer *peers; /* [slots + 1] */
+	u32 nr_unreachable;	  /* of the live ones */
+	struct hrtimer look_timer;
 
 	/* requests to the broker */
 	struct mutex request_lock;
@@ -256,6 +260,12 @@ static inline u32 ivpci_peer_generation(struct ivpci *ivpci, u32 slot)
 	return READ_ONCE(ivpci->peers[slot].generation);
 }
 
+/* ivpci_era.c: peers that have not our doorbells, and we not theirs */
+void ivpci_era_init(struct ivpci *ivpci);
+void ivpci_era_exit(struct ivpci *ivpci);
+bool ivpci_era_differs(struct ivpci *ivpci, u32 slot);
+void ivpci_era_sync(struct ivpci *ivpci);
+
 /* ivpci_irq.c: doorbells and rings */
 int ivpci_irq_init(struct ivpci *ivpci);
 void ivpci_irq_exit(struct ivpci *ivpci);
@@ -263,6 +273,8 @@ void ivpci_irq_exit(struct ivpci *ivpci);
 void ivpci_irq_quiesce(struct ivpci *ivpci);
 void ivpci_ring_doorbell(struct ivpci *ivpci, u32 slot, u32 vector);
 void ivpci_signal(struct ivpci *ivpci, u32 slot, u32 index);
+/* Looks at the rings as if every data vector had been rung. Any context. */
+void ivpci_look(struct ivpci *ivpci);
 int ivpci_send_event(struct ivpci *ivpci, u32 slot, u32 code, u64 info);
 
 /* ivpci_sysfs.c */

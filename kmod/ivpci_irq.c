@@ -36,6 +36,7 @@ static void ivpci_wake_receiver(struct ivpci *ivpci, u32 slot)
 
 	virt_mb();
 	looking = READ_ONCE(ctl->looking[vector]);
+	looking |= READ_ONCE(ivpci->peers[slot].unreachable); /* it looks at intervals */
 	trace_ivpci_doorbell(ivpci->number, slot, vector, looking);
 	if (looking) {
 		ivpci_inc(ivpci, IVPCI_DOORBELLS_SKIPPED);
@@ -351,6 +352,14 @@ static irqreturn_t ivpci_interrupt(int irq, void *data)
 	return IRQ_HANDLED;
 }
 
+void ivpci_look(struct ivpci *ivpci)
+{
+	unsigned int v;
+
+	for (v = ivpci->nr_vectors > 1 ? IVPCI_VECTOR_CONTROL + 1 : 0; v < ivpci->nr_vectors; v++)
+		tasklet_schedule(&ivpci->vectors[v].tasklet);
+}
+
 /* What is rung after the last look belongs to nobody: the device is being taken away. */
 void ivpci_irq_quiesce(struct ivpci *ivpci)
 {
@@ -420,6 +429,7 @@ int ivpci_irq_init(struct ivpci *ivpci)
 		if (rc)
 			goto exit_vectors;
 	}
+	ivpci_era_init(ivpci);
 	return 0;
 
 exit_vectors:
@@ -435,6 +445,7 @@ void ivpci_irq_exit(struct ivpci *ivpci)
 {
 	unsigned int v;
 
+	ivpci_era_exit(ivpci);
 	for (v = 0; v < ivpci->nr_vectors; v++)
 		ivpci_vector_exit(&ivpci->vectors[v]);
 	kfree(ivpci->vectors);

@@ -51,6 +51,7 @@ static void ivpci_peer_found(struct ivpci *ivpci, u32 slot, u32 generation, u64 
 
 	WRITE_ONCE(peer->vectors, clamp(vectors, 1, IVPCI_VECTORS_MAX));
 	WRITE_ONCE(peer->gid, gid);
+	WRITE_ONCE(peer->unreachable, ivpci_era_differs(ivpci, slot));
 	smp_store_release(&peer->generation, generation);
 	trace_ivpci_peer(ivpci->number, slot, generation, gid);
 	dev_info(&ivpci->pdev->dev, "slot %u joined, GID %016llx\n", slot, gid);
@@ -77,6 +78,8 @@ static void ivpci_peers_sync(struct ivpci *ivpci)
 			ivpci_peer_found(ivpci, slot, generation, gid);
 		changed = true;
 	}
+	if (changed)
+		ivpci_era_sync(ivpci);
 	mutex_unlock(&ivpci->peer_lock);
 	if (changed)
 		ivpci_chardev_wake(ivpci);

@@ -122,6 +122,17 @@ bool ivpci_may_ask(struct ivpci *ivpci)
 	return true;
 }
 
+/* A broker of a later era than ours cannot ring: the answer is looked for, too. */
+static bool ivpci_wait_ack(struct ivpci *ivpci, u32 seq)
+{
+	unsigned long end = jiffies + IVPCI_REQUEST_TIMEOUT;
+
+	while (!wait_event_timeout(ivpci->request_wait, ivpci_acked(ivpci, seq), HZ / 50 + 1))
+		if (time_after(jiffies, end))
+			return ivpci_acked(ivpci, seq);
+	return true;
+}
+
 /* One request is outstanding at a time. What the broker grants is read from its own
  * tables later: an answer that comes too late is not lost.
  */
@@ -143,8 +154,7 @@ int ivpci_request(struct ivpci *ivpci, enum ivpci_op op, u32 arg)
 	smp_store_release(&ctl->req_seq, seq);
 	ivpci_ring_doorbell(ivpci, IVPCI_BROKER_SLOT, 0);
 
-	if (!wait_event_timeout(ivpci->request_wait, ivpci_acked(ivpci, seq),
-				IVPCI_REQUEST_TIMEOUT)) {
+	if (!ivpci_wait_ack(ivpci, seq)) {
 		dev_warn_ratelimited(&ivpci->pdev->dev,
 				     "broker does not answer; traffic goes on, new leases wait\n");
 		WRITE_ONCE(ivpci->broker_away, true);

@@ -98,7 +98,8 @@ struct ivpci_slot {
 	__u32 ack_seq;	  /* last ivpci_ctl.req_seq answered; written after ack_status */
 	__u32 ack_status; /* enum ivpci_ack */
 	__u32 chunks;	  /* chunks leased to the current generation */
-	__u32 reserved[9];
+	__u32 era;	  /* ivpci_header.era when its QEMU connected; written before state */
+	__u32 reserved[8];
 };
 IVPCI_ASSERT(sizeof(struct ivpci_slot) == 64);
 
@@ -120,7 +121,12 @@ struct ivpci_header {
 	__u16 reserved0;
 	__u32 broker_pid;	/* for people; 0: the broker said goodbye */
 	__u64 broker_heartbeat; /* counts about once a second while a broker serves */
-	__u8 reserved[168];
+	/* Counts the brokers that came without their predecessor's connections. Members whose
+	 * slots have the same era have each other's doorbells. Others have not: each of them
+	 * looks at the other's rings by itself, and asks the broker without its doorbell.
+	 */
+	__u32 era;
+	__u8 reserved[164];
 	struct ivpci_slot slot[]; /* [slots + 1], by slot number; [0] is unused */
 };
 IVPCI_ASSERT(sizeof(struct ivpci_header) == 256);

@@ -62,7 +62,8 @@ TEST(ShmAbi, Slot) {
     EXPECT_FIELD(ivpci_slot, ack_seq, 16, 4U);
     EXPECT_FIELD(ivpci_slot, ack_status, 20, 4U);
     EXPECT_FIELD(ivpci_slot, chunks, 24, 4U);
-    EXPECT_FIELD(ivpci_slot, reserved, 28, 36U);
+    EXPECT_FIELD(ivpci_slot, era, 28, 4U);
+    EXPECT_FIELD(ivpci_slot, reserved, 32, 32U);
 }
 
 TEST(ShmAbi, Header) {
@@ -81,7 +82,8 @@ TEST(ShmAbi, Header) {
     EXPECT_FIELD(ivpci_header, reserved0, 74, 2U);
     EXPECT_FIELD(ivpci_header, broker_pid, 76, 4U);
     EXPECT_FIELD(ivpci_header, broker_heartbeat, 80, 8U);
-    EXPECT_FIELD(ivpci_header, reserved, 88, 168U);
+    EXPECT_FIELD(ivpci_header, era, 88, 4U);
+    EXPECT_FIELD(ivpci_header, reserved, 92, 164U);
     EXPECT_EQ(offsetof(ivpci_header, slot), 256U);
 }
 

@@ -45,7 +45,7 @@ protected:
         return *reinterpret_cast<ivpci_bulletin*>(static_cast<char*>(memory_) + at);
     }
     void live(std::uint32_t slot, std::uint32_t generation) {
-        header().slot[slot] = {IVPCI_SLOT_LIVE, generation, 0x1000u + slot, 0, 0, 0, {}};
+        header().slot[slot] = {IVPCI_SLOT_LIVE, generation, 0x1000u + slot, 0, 0, 0, 0, {}};
     }
     Result<RegionView> view() { return view_region(memory_, kSize, kSlots); }
 

@@ -101,6 +101,7 @@ void members(const uint8_t* data, size_t size) {
                 break;
             case 4:
                 if (state.state != IVPCI_SLOT_EMPTY) {
+                    membership->begin_era();
                     membership->relearn(slot);
                 }
                 break;

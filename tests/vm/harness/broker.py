@@ -13,15 +13,18 @@ class BrokerError(Exception):
 
 
 class Broker:
-    def __init__(self, directory: Path, index: int, size: str = "256M", slots: int = 16):
+    def __init__(self, directory: Path, index: int, size: str = "256M", slots: int = 16,
+                 flags: tuple = ()):
         self.socket = f"broker{index}.sock"
         self.log = directory / f"broker{index}.log"
         self.argv = [str(paths.built(paths.BROKER)), "--socket", self.socket,
-                     "--size", size, "--slots", str(slots)]
+                     "--size", size, "--slots", str(slots), *flags]
         self.process: subprocess.Popen | None = None
         self.expect_death = False
 
     def start(self) -> None:
+        # Of one that was killed: it would be taken for the new one's.
+        Path(self.socket).unlink(missing_ok=True)
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=log,
                                             stderr=log)

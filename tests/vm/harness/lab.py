@@ -34,6 +34,8 @@ class Plan:
     size: str = "256M"
     slots: int = 16
     vectors: int = 4
+    state_dir: bool = False  # brokers keep their memory in files
+    systemd: bool = False  # is process 1 of the guests
 
     def kernel(self, number: int) -> str:
         """Of guest `number`, counted from 1."""
@@ -55,7 +57,9 @@ class Lab:
         self.logs = logs or paths.RUN
         self._private_directory()
         self.accel = accel.choose(paths.kernel_dir() / "bzImage")
-        self.brokers = [Broker(self.logs, index, plan.size, plan.slots)
+        # The lab's own directory is a tmpfs.
+        flags = ("--state-dir", str(paths.RUN)) if plan.state_dir else ()
+        self.brokers = [Broker(self.logs, index, plan.size, plan.slots, flags)
                         for index in range(plan.regions)]
         self.guests = [self._guest(number + 1) for number in range(plan.guests)]
         self.agents = [Agent(guest) for guest in self.guests]
@@ -78,6 +82,7 @@ class Lab:
             "STEER_KERNEL": str(paths.kernel_dir(kernel)),
             "STEER_IPV4": f"{net.guest4(number)}/24",
             "STEER_IPV6": f"{net.guest6(number)}/64",
+            "STEER_SYSTEMD": str(int(self.plan.systemd)),
         }
         if kernel == "guest":
             environment["STEER_KO"] = str(paths.IVPCI_KO.parent)
