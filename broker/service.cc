@@ -120,6 +120,17 @@ public:
             return forward_error(std::move(shown));
         }
         show();
+        // A broker that hangs is ended and started again by the service manager; nobody is lost.
+        uint64_t watchdog = 0;
+        if (sd_watchdog_enabled(0, &watchdog) > 0) {
+            auto fed = loop_
+                           .every(std::chrono::microseconds(watchdog / 2),
+                                  [] { sd_notify(0, "WATCHDOG=1"); })
+                           .map(keep);
+            if (!fed) {
+                return forward_error(std::move(fed));
+            }
+        }
         sd_notify(0, "READY=1");
         auto code = loop_.run();
         sd_notify(0, "STOPPING=1");
