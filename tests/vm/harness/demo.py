@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""./dev demo and ./dev bench: two guests, plain TCP against SMC-D, one table with proof."""
+"""./dev demo and ./dev bench: two guests, plain TCP against SMC-D, one table with proof; and the
+frame of the other measurements, fabric_bench.py.
+"""
 
 import json
 import os
@@ -9,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 
-from . import arguments, namespaces, qemu, supervisor, traffic
+from . import arguments, fabric_bench, namespaces, qemu, supervisor, traffic
 from .lab import Lab, Plan
 from .measure import Meter, Row, Work, pingpong, stream
 
@@ -20,6 +22,13 @@ EPILOG = """examples:
 
 Each work runs in pairs, TCP (agents stopped) and SMC-D (agents running); the table has
 medians. The programs are Debian's sockperf and iperf3, unchanged, from guest2 to guest1."""
+
+BENCH_EPILOG = """
+  ./dev bench --only fabric         driver and broker by themselves: doorbells, moves,
+                                    allocations, joins, memory per connection
+  ./dev bench --only end-to-end     TCP against SMC-D (the default)"""
+
+KINDS = ["end-to-end", "fabric"]
 
 # pairs, seconds of each run
 LENGTH = {"demo": (3, 5), "bench": (7, 10)}
@@ -43,21 +52,31 @@ def rows_as_json(rows: list[Row]) -> list[dict]:
              "goal": row.goal or None, "runs": {"tcp": row.tcp, "smc": row.smc}} for row in rows]
 
 
-def run(lab: Lab, word: str, pairs: int, seconds: int, say) -> dict:
+def frame(lab: Lab) -> dict:
+    """What every report begins with."""
+    return {"kernel": lab.guests[0].channel.hello["kernel"], "qemu": qemu_version(),
+            "accel": lab.accel, "cpus": lab.plan.cpus}
+
+
+def run(lab: Lab, word: str, kind: str, pairs: int, seconds: int, say) -> dict:
     """In the lab's namespaces, guests up and agents not started: measures; the report."""
+    if kind == "fabric":
+        return {**frame(lab), "results": fabric_bench.run(lab, say)}
     meter = Meter(lab, seconds, say)
     rows = meter.measure(works(word), pairs)
     ivpci = traffic.raw_counters(lab.guests[1])["ivpci"]
     return {
-        "kernel": lab.guests[0].channel.hello["kernel"],
-        "qemu": qemu_version(),
-        "accel": lab.accel,
-        "cpus": lab.plan.cpus,
+        **frame(lab),
         "results": rows_as_json(rows),
         "flows": meter.steered,
         "flows_without_agents": meter.plain,
         "ivpci": ivpci["ivpci0"],
     }
+
+
+def machine(report: dict) -> str:
+    return (f"guests of {report['cpus']} CPU(s) on {report['accel'].upper()}, "
+            f"kernel {report['kernel']}, QEMU {report['qemu']}")
 
 
 def table(report: dict) -> str:
@@ -72,7 +91,7 @@ def table(report: dict) -> str:
         f"stopped: {plain['smcd']} and {plain['tcp']}",
         f"ivpci of guest2: {ivpci['bytes_sent']} bytes, {ivpci['signals_sent']} notifications, "
         f"{ivpci['doorbells_sent']} doorbells rung, {ivpci['doorbells_skipped']} not needed",
-        f"guests of {report['cpus']} CPU(s) on {report['accel'].upper()}, kernel {report['kernel']}, QEMU {report['qemu']}",
+        machine(report),
     ]
     return "\n".join(lines)
 
@@ -88,8 +107,12 @@ def main() -> int:
     word = sys.argv.pop(1)
     pairs, seconds = LENGTH[word]
     parser = arguments.Parser(prog=f"./dev {word}", description="TCP against SMC-D.",
-                              epilog=EPILOG.format(word=word))
+                              epilog=EPILOG.format(word=word) if word == "demo" else
+                              EPILOG.format(word=word) + BENCH_EPILOG)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result there too")
+    if word == "bench":
+        parser.add_argument("--only", choices=KINDS, default=KINDS[0], metavar="WHAT",
+                            help=" or ".join(KINDS))
     parser.add_argument("--keep", action="store_true", help="leave the guests up")
     parser.add_argument("--guests", type=arguments.number(2, 16), default=2, metavar="N")
     parser.add_argument("--pairs", type=arguments.number(1, 100), default=pairs, metavar="N")
@@ -105,15 +128,19 @@ def main() -> int:
     namespaces.require_root()
     if options.keep and supervisor.is_up():
         sys.exit(f"./dev {word}: guests are up already: ./dev vm down first")
-    job = {"word": word, "pairs": options.pairs, "seconds": options.seconds}
+    kind = getattr(options, "only", KINDS[0])
+    job = {"word": word, "kind": kind, "pairs": options.pairs, "seconds": options.seconds}
     answer = supervisor.launch({"plan": asdict(Plan(guests=options.guests, cpus=cpus)), "agent": False,
                                 "job": job, "keep": options.keep})
     if answer is None:
         return 1
     report = answer["report"]
-    print("\n" + table(report))
-    for line in warnings(report):
-        print(line)
+    if kind == "fabric":
+        lines = [*fabric_bench.table(report["results"]), "", machine(report),
+                 *fabric_bench.warnings(report["results"])]
+    else:
+        lines = [table(report), *warnings(report)]
+    print("\n" + "\n".join(lines))
     if options.json:
         options.json.write_text(json.dumps(report, indent=2) + "\n")
     if options.keep:

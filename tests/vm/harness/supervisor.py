@@ -118,8 +118,8 @@ def watch_starter() -> None:
 
 
 def main() -> int:
-    """Argument: {"plan": fields of Plan, "agent": bool, "keep": bool, "job": {"word", "pairs",
-    "seconds"} or null}. On its standard output: lines of progress, at last one JSON object,
+    """Argument: {"plan": fields of Plan, "agent": bool, "keep": bool, "job": {"word", "kind",
+    "pairs", "seconds"} or null}. On its standard output: lines of progress, at last one JSON object,
     {"report"?}, or {"error"}.
     """
     options = json.loads(sys.argv[1])
