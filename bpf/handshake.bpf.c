@@ -10,37 +10,26 @@
 #include <bpf/bpf_tracing.h>
 
 #include "lib/maps.h"
+#include "lib/match.h"
 #include "lib/same_host.h"
+#include "lib/workload.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
-/* sizes, not types: clang 14 leaves types that are named only here incomplete */
-struct policy_in_force {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__uint(key_size, sizeof(__u32));
-	__uint(value_size, sizeof(struct steer_policy));
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__array(values, struct policy_in_force);
-} policy SEC(".maps");
-
 /* No policy in force yet means no. */
-static __always_inline bool port_allowed(__u16 port)
+static __always_inline bool rules_allow(const struct sock *sk, const struct steer_address *peer,
+					__u16 server_port, int way)
 {
-	__u32 zero = 0;
+	struct match m = {.port = server_port, .workloads = 1, .peers = 1};
 	struct steer_policy *p;
-	void *in_force;
+	struct workload w;
 
-	in_force = bpf_map_lookup_elem(&policy, &zero);
-	if (!in_force)
+	m.slot = policy_slot();
+	p = policy_of(m.slot);
+	if (!p || m.slot == STEER_POLICY_NONE)
 		return false;
-	p = bpf_map_lookup_elem(in_force, &zero);
-	return p && p->port[port] == STEER_ALLOW;
+	workload_of_sock(&w, sk);
+	return match_peer(&m, p, peer) && match_workload(&m, p, &w) && match_allows(&m, p, way);
 }
 
 /* The counters of a direction are in this order, see events_abi.h. */
@@ -51,11 +40,13 @@ enum decision {
 	NO_AGENT
 };
 
-/* The agents' own connection comes first, whatever the policy: it proves that SMC-D works
- * between the two guests, and spares the programs' connections to be the first ones.
+/* `sk` is ours, the one that connects or listens. The agents' own connection comes first,
+ * whatever the policy: it proves that SMC-D works between the two guests, and spares the
+ * programs' connections to be the first ones.
  */
-static __always_inline enum decision judge(const struct steer_peer *peer, __u16 server_port,
-					   __u32 link_port)
+static __always_inline enum decision judge(const struct sock *sk, const struct steer_address *a,
+					   const struct steer_peer *peer, __u16 server_port,
+					   int way, __u32 link_port)
 {
 	if (!peer)
 		return NOT_SAME_HOST;
@@ -63,7 +54,7 @@ static __always_inline enum decision judge(const struct steer_peer *peer, __u16 
 		return AGREE;
 	if (!peer->linked)
 		return NOT_SAME_HOST;
-	return port_allowed(server_port) ? AGREE : DENIED;
+	return rules_allow(sk, a, server_port, way) ? AGREE : DENIED;
 }
 
 static __always_inline int conclude(enum decision d, enum steer_counter first)
@@ -75,27 +66,32 @@ static __always_inline int conclude(enum decision d, enum steer_counter first)
 SEC("struct_ops")
 int BPF_PROG(syn_option, struct tcp_sock *tp)
 {
-	struct sock_common *skc = &tp->inet_conn.icsk_inet.sk.__sk_common;
-
+	struct sock *sk = &tp->inet_conn.icsk_inet.sk;
+	struct sock_common *skc = &sk->__sk_common;
 	const struct steer_peer *peer;
+	struct steer_address a = {};
 
 	if (!living_agent())
 		return conclude(NO_AGENT, STEER_SYN_OFFERED);
-	peer = same_host_peer(skc);
-	return conclude(judge(peer, bpf_ntohs(skc->skc_dport), peer ? peer->link_port : 0),
+	peer = peer_address(&a, skc) ? same_host_peer(&a) : NULL;
+	return conclude(judge(sk, &a, peer, bpf_ntohs(skc->skc_dport), STEER_OUT,
+			      peer ? peer->link_port : 0),
 			STEER_SYN_OFFERED);
 }
 
 SEC("struct_ops")
 int BPF_PROG(synack_option, const struct tcp_sock *tp, struct inet_request_sock *ireq)
 {
+	const struct sock *listener = &tp->inet_conn.icsk_inet.sk;
 	struct sock_common *skc = &ireq->req.__req_common;
-
 	const struct steer_control *agent = living_agent();
+	const struct steer_peer *peer;
+	struct steer_address a = {};
 
 	if (!agent)
 		return conclude(NO_AGENT, STEER_SYNACK_AGREED);
-	return conclude(judge(same_host_peer(skc), skc->skc_num, agent->link_port),
+	peer = peer_address(&a, skc) ? same_host_peer(&a) : NULL;
+	return conclude(judge(listener, &a, peer, skc->skc_num, STEER_IN, agent->link_port),
 			STEER_SYNACK_AGREED);
 }
 

@@ -12,6 +12,7 @@
 #include <bpf/bpf_tracing.h>
 
 #include "lib/maps.h"
+#include "lib/workload.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -53,11 +54,44 @@ static __always_inline bool is_agent(void)
 	return c && c->agent_tgid == (__u32)(bpf_get_current_pid_tgid() >> 32);
 }
 
+static __always_inline bool never(const struct steer_chain *chain)
+{
+	return chain && (chain->never || chain->count > STEER_CHAIN_MAX);
+}
+
+/* Some rules deny all that a workload does: its sockets are better left what they are. A
+ * command is known only here.
+ */
+static __always_inline bool workload_denied(void)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct steer_subject s = {.kind = STEER_SUBJECT_COMMAND};
+	__u32 slot = policy_slot();
+	struct steer_policy *p = policy_of(slot);
+	void *subjects;
+
+	if (!p || slot == STEER_POLICY_NONE)
+		return true;
+	if (p->has & STEER_HAS_CGROUPS && never(cgroup_chain(slot, task->cgroups->dfl_cgrp)))
+		return true;
+	if (p->has & STEER_HAS_UIDS &&
+	    never(subject_chain(slot, STEER_SUBJECT_UID, (__u32)bpf_get_current_uid_gid())))
+		return true;
+	if (p->has & STEER_HAS_NETNS &&
+	    never(subject_chain(slot, STEER_SUBJECT_NETNS, task->nsproxy->net_ns->ns.inum)))
+		return true;
+	if (!(p->has & STEER_HAS_COMMANDS))
+		return false;
+	bpf_get_current_comm(s.command, sizeof(s.command));
+	subjects = bpf_map_lookup_elem(&policy_subjects, &slot);
+	return subjects && never(bpf_map_lookup_elem(subjects, &s));
+}
+
 SEC("fmod_ret/update_socket_protocol")
 int BPF_PROG(steer, int family, int type, int protocol)
 {
 	if (!means_tcp(family, type, protocol) || !agent_alive() || is_agent() ||
-	    !workload_selected())
+	    !workload_selected() || workload_denied())
 		return protocol;
 	count(STEER_SOCKETS_STEERED);
 	return STEER_IPPROTO_SMC;

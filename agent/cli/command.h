@@ -52,8 +52,10 @@ private:
 
 // report_commands.cc: status, peers, flows
 void add_report_commands(Commands& commands);
-// policy_commands.cc: rules, allow, deny, remove
+// policy_commands.cc: rules, allow, deny, remove, explain
 void add_policy_commands(Commands& commands);
+// file_commands.cc: check, diff, apply
+void add_file_commands(Commands& commands);
 
 }  // namespace smc_steer
 

@@ -11,9 +11,9 @@ namespace smc_steer {
 namespace {
 
 constexpr const char* kExamples = R"(
-Rules are judged by the server's port, for connections made from now on. Deny wins over
-allow, allow over the default. Rules made here survive restarts, in
-policy.d/50-smc-policy.yaml.
+Rules hold for connections made from now on, at both ends; ports are the server's. Deny wins
+over allow, allow over the default. Rules made here survive restarts, in
+policy.d/50-smc-policy.yaml. smc-policy(8) has more.
 
 The names in --json are stable. In status, "connections" counts since the agent started:
   smcd    connections that became SMC-D, at either end
@@ -26,7 +26,9 @@ Exit codes: 0 done, 1 failed or no agent, 2 wrong command line.
 Examples:
   smc-policy status
   smc-policy deny 5432 --comment "short connections"
-  smc-policy allow 8000-8100
+  smc-policy deny --peers 10.9.0.0/16 --direction out --workload unit:backup.service
+  smc-policy check new.yaml && smc-policy diff new.yaml && smc-policy apply new.yaml
+  smc-policy explain 10.0.0.1 10.0.0.2:5432
   smc-policy rules --json
   smc-policy flows)";
 
@@ -37,6 +39,7 @@ int run(int argc, char** argv) {
     Commands commands(app);
     add_report_commands(commands);
     add_policy_commands(commands);
+    add_file_commands(commands);
     try {
         app.parse(argc, argv);
     } catch (const CLI::Success& e) {

@@ -126,17 +126,20 @@ std::string render_peers(const json& answer) {
 }
 
 std::string render_rules(const json& answer) {
-    Rows rows{{"NUMBER", "ACTION", "PORTS", "FROM", "COMMENT"}};
+    Rows rows{{"NUMBER", "ACTION", "WAY", "PORTS", "PEERS", "WORKLOAD", "FROM", "COMMENT"}};
+    auto all_if_none = [](std::string text) { return text.empty() ? std::string("all") : text; };
     for (const auto& rule : section(answer, "rules")) {
         std::string from = member(rule, "file");
         if (auto line = member(rule, "line"); line != "0") {
             from += ":" + line;
         }
-        rows.push_back({member(rule, "number"), member(rule, "action"),
-                        joined(section(rule, "ports"), ","), from, member(rule, "comment")});
+        rows.push_back({member(rule, "number"), member(rule, "action"), member(rule, "direction"),
+                        all_if_none(joined(section(rule, "ports"), ",")),
+                        all_if_none(joined(section(rule, "peers"), ",")),
+                        all_if_none(member(rule, "workload")), from, member(rule, "comment")});
     }
-    rows.push_back(
-        {"default", member(answer, "default"), "all other", member(answer, "default_from")});
+    rows.push_back({"default", member(answer, "default"), "", "all other", "", "",
+                    member(answer, "default_from")});
     std::string text = render_table(rows);
     if (auto error = member(answer, "last_error"); !error.empty()) {
         text += fmt::format("not in force: {}\n", error);

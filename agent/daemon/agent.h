@@ -54,6 +54,8 @@ private:
     nlohmann::json rules() const;
     nlohmann::json edit(const Request& request);
     nlohmann::json remove(int number);
+    nlohmann::json apply();
+    nlohmann::json explain(const Request& request);
     nlohmann::json put_in_force(const std::vector<Rule>& own, std::vector<std::string> did);
 
     EventLoop& loop_;

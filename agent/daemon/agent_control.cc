@@ -4,6 +4,7 @@
 
 #include "agent/base/version.h"
 #include "agent/daemon/agent.h"
+#include "agent/daemon/rule_json.h"
 #include "agent/policy/edit.h"
 #include "agent/policy/verdicts.h"
 
@@ -44,6 +45,10 @@ json Agent::answer(const Request& request) {
             return edit(request);
         case Command::remove:
             return remove(request.number);
+        case Command::apply:
+            return apply();
+        case Command::explain:
+            return explain(request);
     }
     return error_answer("request: not handled");
 }
@@ -82,27 +87,27 @@ json Agent::rules() const {
     json list = json::array();
     int number = 0;
     for (const auto& rule : policy_.rules) {
-        json ports = json::array();
-        for (const auto& range : rule.ports) {
-            ports.push_back(to_string(range));
-        }
-        list.push_back({
-            {"number", ++number},
-            {"action", to_string(rule.action)},
-            {"ports", std::move(ports)},
-            {"comment", rule.comment},
-            {"file", rule.origin.file},
-            {"line", rule.origin.line},
-            {"removable", rule.origin.file == policy_paths_.own_file()},
-        });
+        json entry = rule_json(rule);
+        entry["number"] = ++number;
+        entry["removable"] = rule.origin.file == policy_paths_.own_file();
+        list.push_back(std::move(entry));
     }
     return {
         {"ok", true},
         {"default", to_string(policy_.default_action)},
         {"default_from", to_string(policy_.default_origin)},
+        {"main_file", policy_paths_.main_file},
         {"rules", std::move(list)},
         {"last_error", policy_error_},
     };
+}
+
+json Agent::apply() {
+    reload_policy();
+    if (!policy_error_.empty()) {
+        return error_answer(policy_error_ + "; the old rules stay in force");
+    }
+    return {{"ok", true}, {"did", {fmt::format("{} rules in force", policy_.rules.size())}}};
 }
 
 json Agent::edit(const Request& request) {
@@ -110,11 +115,10 @@ json Agent::edit(const Request& request) {
     if (!own) {
         return error_answer(own.error().message + "; nothing was changed");
     }
-    Action action = request.command == Command::allow ? Action::allow : Action::deny;
-    auto edit = add_rule(*own, action, request.ports, request.comment);
+    auto edit = add_rule(*own, request.rule);
     auto answer = put_in_force(edit.rules, edit.did);
-    if (action == Action::allow && answer["ok"] == true) {
-        if (auto rule = denied_by(policy_, request.ports)) {
+    if (request.rule.action == Action::allow && answer["ok"] == true) {
+        if (auto rule = denied_by(policy_, request.rule)) {
             answer["warning"] = fmt::format("deny wins: {} in {} still stands", to_string(*rule),
                                             to_string(rule->origin));
         }

@@ -86,20 +86,38 @@ Result<std::vector<std::string>> read_list(const YAML::Node& root, const std::st
     return yaml_strings(node[key], name, key);
 }
 
-Result<void> read_cgroups(const YAML::Node& root, const std::string& name, Config& config) {
-    auto cgroups = read_list(root, name, "workloads", "cgroups", config.cgroups);
+Result<void> read_workloads(const YAML::Node& root, const std::string& name, Config& config) {
+    auto node = root["workloads"];
+    if (!node) {
+        return {};
+    }
+    if (node.IsScalar() && node.Scalar() == "all") {
+        config.workloads = all_workloads();
+        return {};
+    }
+    if (node.IsScalar() && node.Scalar() == "containers") {
+        config.workloads = container_cgroups();
+        return {};
+    }
+    if (!node.IsMap()) {
+        return yaml_error(node, name,
+                          "workloads: must be all, containers or a map such as {cgroups: [/a]}");
+    }
+    auto cgroups = read_list(root, name, "workloads", "cgroups", {});
     if (!cgroups) {
         return tl::unexpected(cgroups.error());
     }
-    for (const auto& path : *cgroups) {
-        if (!path.starts_with('/') || (path + "/").find("/../") != std::string::npos) {
-            return yaml_error(root["workloads"]["cgroups"], name,
-                              fmt::format("cgroups: '{}' must start with / and have no ..: it is a "
-                                          "path below /sys/fs/cgroup",
-                                          path));
-        }
+    if (cgroups->empty()) {
+        return yaml_error(node, name, "workloads: cgroups: the list is empty");
     }
-    config.cgroups = std::move(*cgroups);
+    config.workloads.clear();
+    for (const auto& path : *cgroups) {
+        auto workload = make_workload(WorkloadKind::cgroup, path);
+        if (!workload) {
+            return yaml_error(node["cgroups"], name, "cgroups: " + workload.error().message);
+        }
+        config.workloads.push_back(std::move(*workload));
+    }
     return {};
 }
 
@@ -173,7 +191,7 @@ Result<Config> parse_config(std::string_view text, const std::string& name) {
     Config config;
     for (auto done :
          {read_device(*root, name, config), read_size(*root, name, "wmem", config.wmem),
-          read_size(*root, name, "rmem", config.rmem), read_cgroups(*root, name, config),
+          read_size(*root, name, "rmem", config.rmem), read_workloads(*root, name, config),
           read_link_port(*root, name, config), read_words(*root, name, config)}) {
         if (!done) {
             return tl::unexpected(done.error());

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "agent/base/result.h"
+#include "agent/policy/members.h"
 
 namespace smc_steer {
 
@@ -19,7 +20,7 @@ struct Config {
     std::string device = "auto";  // or a path
     int wmem = 1 << 20;           // bytes, net.smc.wmem is raised to it
     int rmem = 1 << 20;
-    std::vector<std::string> cgroups{"/"};  // below /sys/fs/cgroup
+    std::vector<Workload> workloads = container_cgroups();  // whose sockets are steered
     std::set<std::string> exclude_interfaces;
     std::string eid = "auto";        // or an EID
     std::uint16_t link_port = 7254;  // TCP, where agents of other guests connect to

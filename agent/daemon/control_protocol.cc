@@ -3,14 +3,16 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 #include <utility>
+#include <vector>
 
 namespace smc_steer {
 namespace {
 
 using nlohmann::json;
 
-constexpr std::array<std::pair<std::string_view, Command>, 7> kCommands{{
+constexpr std::array<std::pair<std::string_view, Command>, 9> kCommands{{
     {"status", Command::status},
     {"peers", Command::peers},
     {"rules", Command::rules},
@@ -18,6 +20,8 @@ constexpr std::array<std::pair<std::string_view, Command>, 7> kCommands{{
     {"allow", Command::allow},
     {"deny", Command::deny},
     {"remove", Command::remove},
+    {"explain", Command::explain},
+    {"apply", Command::apply},
 }};
 constexpr std::size_t kCommentMost = 256;
 
@@ -30,33 +34,129 @@ Result<void> known_members(const json& object, std::initializer_list<std::string
     return {};
 }
 
-Result<Request> parse_edit(const json& object, Request request) {
-    if (auto known = known_members(object, {"cmd", "ports", "comment"}); !known) {
-        return tl::unexpected(known.error());
+// A member that may be absent; "" then.
+Result<std::string> text_member(const json& object, const char* name) {
+    auto entry = object.find(name);
+    if (entry == object.end()) {
+        return std::string();
     }
-    auto ports = object.find("ports");
-    if (ports == object.end() || !ports->is_string()) {
-        return fail("request: 'ports' must be a string such as \"6379\"");
+    if (!entry->is_string()) {
+        return fail("request: '{}' must be a string", name);
     }
-    auto range = parse_port_range(ports->get_ref<const std::string&>());
-    if (!range) {
-        return tl::unexpected(range.error());
+    return entry->get<std::string>();
+}
+
+// "80,443,8000-8100"
+template <typename T>
+Result<std::vector<T>> parse_list(std::string_view text, Result<T> (*parse)(std::string_view)) {
+    std::vector<T> list;
+    while (!text.empty()) {
+        auto comma = text.find(',');
+        auto value = parse(text.substr(0, comma));
+        if (!value) {
+            return tl::unexpected(value.error());
+        }
+        list.push_back(std::move(*value));
+        if (comma == std::string_view::npos) {
+            break;
+        }
+        text.remove_prefix(comma + 1);
+        if (text.empty()) {
+            return fail("the list ends with a comma");
+        }
     }
-    request.ports = *range;
-    auto comment = object.find("comment");
-    if (comment == object.end()) {
-        return request;
-    }
-    if (!comment->is_string()) {
-        return fail("request: 'comment' must be a string");
-    }
-    request.comment = comment->get<std::string>();
-    if (request.comment.size() > kCommentMost) {
+    return list;
+}
+
+Result<void> check_comment(const std::string& comment) {
+    if (comment.size() > kCommentMost) {
         return fail("the comment is longer than {} bytes", kCommentMost);
     }
     auto control = [](unsigned char c) { return c < 0x20 || c == 0x7f; };
-    if (std::any_of(request.comment.begin(), request.comment.end(), control)) {
+    if (std::any_of(comment.begin(), comment.end(), control)) {
         return fail("the comment has control characters in it");
+    }
+    return {};
+}
+
+Result<Request> parse_edit(const json& object, Request request) {
+    if (auto known =
+            known_members(object, {"cmd", "ports", "direction", "peers", "workload", "comment"});
+        !known) {
+        return tl::unexpected(known.error());
+    }
+    std::map<std::string, std::string> text;
+    for (const char* name : {"ports", "direction", "peers", "workload", "comment"}) {
+        auto value = text_member(object, name);
+        if (!value) {
+            return tl::unexpected(value.error());
+        }
+        text[name] = std::move(*value);
+    }
+    Rule& rule = request.rule;
+    rule.action = request.command == Command::allow ? Action::allow : Action::deny;
+    auto ports = parse_list<PortRange>(text["ports"], parse_port_range);
+    if (!ports) {
+        return tl::unexpected(ports.error());
+    }
+    rule.ports = std::move(*ports);
+    auto peers = parse_list<Cidr>(text["peers"], parse_cidr);
+    if (!peers) {
+        return tl::unexpected(peers.error());
+    }
+    rule.peers = std::move(*peers);
+    auto direction = parse_direction(text["direction"].empty() ? "both" : text["direction"]);
+    if (!direction) {
+        return fail("the direction must be out, in or both, not '{}'", text["direction"]);
+    }
+    rule.direction = *direction;
+    if (!text["workload"].empty()) {
+        auto workload = parse_workload(text["workload"]);
+        if (!workload) {
+            return tl::unexpected(workload.error());
+        }
+        rule.workload = std::move(*workload);
+    }
+    if (auto good = check_comment(text["comment"]); !good) {
+        return tl::unexpected(good.error());
+    }
+    rule.comment = text["comment"];
+    if (auto good = check_rule(rule); !good) {
+        return tl::unexpected(good.error());
+    }
+    return request;
+}
+
+Result<Request> parse_explain(const json& object, Request request) {
+    if (auto known = known_members(object, {"cmd", "source", "destination", "port", "workload"});
+        !known) {
+        return tl::unexpected(known.error());
+    }
+    for (auto [name, place] :
+         {std::pair{"source", &request.source}, std::pair{"destination", &request.destination}}) {
+        auto text = text_member(object, name);
+        auto in6 = text ? parse_in6(*text) : Result<In6>(tl::unexpected(text.error()));
+        if (!in6) {
+            return tl::unexpected(in6.error());
+        }
+        *place = *in6;
+    }
+    auto port = object.find("port");
+    if (port == object.end() || !port->is_number_unsigned() || port->get<std::uint64_t>() < 1 ||
+        port->get<std::uint64_t>() > 65535) {
+        return fail("request: 'port' must be a number from 1 to 65535");
+    }
+    request.port = port->get<std::uint16_t>();
+    auto text = text_member(object, "workload");
+    if (!text) {
+        return tl::unexpected(text.error());
+    }
+    if (!text->empty()) {
+        auto workload = parse_workload(*text);
+        if (!workload) {
+            return tl::unexpected(workload.error());
+        }
+        request.workload = std::move(*workload);
     }
     return request;
 }
@@ -83,6 +183,9 @@ Result<Request> parse_request(std::string_view line) {
     request.command = entry->second;
     if (request.command == Command::allow || request.command == Command::deny) {
         return parse_edit(object, request);
+    }
+    if (request.command == Command::explain) {
+        return parse_explain(object, request);
     }
     if (request.command == Command::remove) {
         if (auto known = known_members(object, {"cmd", "number"}); !known) {

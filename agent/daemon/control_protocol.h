@@ -2,8 +2,12 @@
 // What smc-policy and smc-agent say to each other: one JSON object per line, each way. Pure.
 //
 //   {"cmd":"status"}  likewise peers, rules, flows
-//   {"cmd":"allow","ports":"8000-8100","comment":"why"}  likewise deny; comment may be absent
+//   {"cmd":"allow","ports":"80,8000-8100","direction":"out","peers":"10.0.0.0/8,fd00::/8",
+//    "workload":"uid:1000","comment":"why"}  likewise deny; each may be absent, not all
 //   {"cmd":"remove","number":3}  a rule's number as "rules" shows it
+//   {"cmd":"explain","source":"10.0.0.1","destination":"10.0.0.2","port":80,
+//    "workload":"uid:1000"}  workload may be absent
+//   {"cmd":"apply"}  reads the policy files again, now
 //
 // Answers: {"ok":true, ...} or {"ok":false,"error":"one line"}.
 #ifndef SMC_STEER_AGENT_DAEMON_CONTROL_PROTOCOL_H
@@ -21,13 +25,16 @@ namespace smc_steer {
 inline constexpr std::size_t kRequestMost = 64 << 10;  // bytes, newline included
 inline constexpr const char* kDefaultSocket = "/run/smc-steer/agent.sock";
 
-enum class Command { status, peers, rules, flows, allow, deny, remove };
+enum class Command { status, peers, rules, flows, allow, deny, remove, explain, apply };
 
 struct Request {
     Command command = Command::status;
-    PortRange ports;      // allow, deny
-    std::string comment;  // allow, deny
-    int number = 0;       // remove
+    Rule rule;       // allow, deny
+    int number = 0;  // remove
+    In6 source{};    // explain, with the next three
+    In6 destination{};
+    std::uint16_t port = 0;
+    std::optional<Workload> workload{};
 };
 
 // `line` without the newline. Unknown commands and members are errors.

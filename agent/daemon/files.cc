@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <filesystem>
@@ -14,7 +15,7 @@
 namespace smc_steer {
 namespace {
 
-constexpr off_t kMost = 1 << 20;
+constexpr off_t kMost = 4 << 20;
 
 Result<void> write_all(int fd, const std::string& content, const std::string& path) {
     std::size_t done = 0;
@@ -52,10 +53,10 @@ Result<std::optional<std::string>> read_file(const std::string& path) {
         return fail("{}: not a regular file", path);
     }
     if (st.st_size > kMost) {
-        return fail("{}: larger than 1 MiB, that is no file of ours", path);
+        return fail("{}: larger than 4 MiB, that is no file of ours", path);
     }
 
-    std::string content(kMost, '\0');
+    std::string content(static_cast<std::size_t>(st.st_size) + 1, '\0');
     std::size_t length = 0;
     while (length < content.size()) {
         ssize_t n = read(fd.get(), content.data() + length, content.size() - length);
@@ -69,6 +70,10 @@ Result<std::optional<std::string>> read_file(const std::string& path) {
             break;
         }
         length += static_cast<std::size_t>(n);
+        // It may have grown, and /proc's say that they are empty.
+        if (length == content.size() && length < kMost) {
+            content.resize(std::min<std::size_t>(2 * length + 4096, kMost));
+        }
     }
     content.resize(length);
     return content;

@@ -10,7 +10,7 @@
 
 namespace smc_steer {
 
-// At most 1 MiB, regular files only. None: there is no such file.
+// At most 4 MiB, regular files only. None: there is no such file.
 Result<std::optional<std::string>> read_file(const std::string& path);
 
 // Old content or new, never a part, also after a power cut: temporary file beside it, fsync,

@@ -8,6 +8,7 @@
 #include <filesystem>
 
 #include "agent/daemon/files.h"
+#include "agent/policy/tables.h"
 
 namespace smc_steer {
 namespace {
@@ -56,7 +57,9 @@ Result<std::optional<NamedPolicyFile>> load_one(const std::string& path) {
 
 }  // namespace
 
-std::string PolicyPaths::drop_in_dir() const { return directory_of(main_file) + "/policy.d"; }
+std::string PolicyPaths::drop_in_dir() const {
+    return drop_ins.empty() ? directory_of(main_file) + "/policy.d" : drop_ins;
+}
 
 std::string PolicyPaths::own_file() const { return drop_in_dir() + "/50-smc-policy.yaml"; }
 
@@ -83,7 +86,15 @@ Result<Policy> load_policy(const PolicyPaths& paths) {
             drop_ins.push_back(std::move(**file));
         }
     }
-    return merge(*main_file, drop_ins);
+    auto policy = merge(*main_file, drop_ins);
+    if (!policy) {
+        return policy;
+    }
+    // What the datapath has no room for is as wrong as what does not parse.
+    if (auto tables = compile(*policy); !tables) {
+        return tl::unexpected(tables.error());
+    }
+    return policy;
 }
 
 Result<std::vector<Rule>> load_own_rules(const PolicyPaths& paths) {

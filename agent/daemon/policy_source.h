@@ -15,6 +15,7 @@ namespace smc_steer {
 struct PolicyPaths {
     std::string main_file;
     bool must_exist = false;  // somebody named it; the default path may be absent
+    std::string drop_ins{};   // instead of policy.d beside the main file
 
     std::string drop_in_dir() const;  // policy.d beside the main file
     std::string own_file() const;     // policy.d/50-smc-policy.yaml, the CLI's rules

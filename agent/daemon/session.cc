@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 #include <sys/epoll.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,7 +12,8 @@
 
 #include "agent/base/version.h"
 #include "agent/kernel/eid.h"
-#include "agent/policy/verdicts.h"
+#include "agent/policy/tables.h"
+#include "agent/workloads/machine.h"
 
 namespace smc_steer {
 namespace {
@@ -70,10 +70,8 @@ Result<void> Session::bring_up(const Policy& policy) {
     if (auto done = set_policy(policy); !done) {
         return done;
     }
-    missing_cgroups_.insert(config_.cgroups.begin(), config_.cgroups.end());
-    add_workloads();
-    for (const auto& path : missing_cgroups_) {
-        spdlog::warn("cgroup {} does not exist (yet): its programs stay plain TCP", path);
+    if (workloads_.empty()) {
+        spdlog::warn("no control group of the workloads to be steered exists (yet)");
     }
     if (auto done = renew_lease(); !done) {
         return done;
@@ -144,9 +142,17 @@ Session::~Session() {
 }
 
 Result<void> Session::set_policy(const Policy& policy) {
-    auto table = std::make_unique<steer_policy>();
-    compile(policy, *table);
-    return datapath_->stores().set_policy(*table);
+    auto tables = compile(policy);
+    if (!tables) {
+        return tl::unexpected(tables.error());
+    }
+    machine_ = read_machine();
+    auto done = datapath_->stores().set_policy(*tables, members(tables->workloads, machine_));
+    if (done) {
+        rule_workloads_ = std::move(tables->workloads);
+        update_workloads();
+    }
+    return done;
 }
 
 Result<void> Session::add_eid() {
@@ -176,18 +182,55 @@ Result<void> Session::renew_lease() {
     return datapath_->stores().set_lease(monotonic_ns() + kLeaseNs, config_.link_port);
 }
 
-void Session::add_workloads() {
-    for (auto it = missing_cgroups_.begin(); it != missing_cgroups_.end();) {
-        // A cgroup's id is the inode number of its directory.
-        struct stat st {};
-        if (stat(("/sys/fs/cgroup" + *it).c_str(), &st) != 0) {
+Machine Session::read_machine() const { return {list_cgroups(), list_named_netns()}; }
+
+bool Session::follows_machine() const {
+    return config_.workloads != all_workloads() || depends_on_machine(rule_workloads_);
+}
+
+void Session::follow_machine() {
+    auto machine = read_machine();
+    if (machine == machine_) {
+        return;
+    }
+    machine_ = std::move(machine);
+    auto done = datapath_->stores().set_subjects(members(rule_workloads_, machine_));
+    if (!done) {
+        spdlog::error("{}", done.error().message);
+        machine_ = {};  // again at the next tick
+        return;
+    }
+    update_workloads();
+}
+
+// Which sockets become SMC sockets at all.
+void Session::update_workloads() {
+    std::set<std::uint64_t> wanted;
+    for (const auto& cgroup : topmost(config_.workloads, machine_.cgroups)) {
+        wanted.insert(cgroup.id);
+    }
+    auto& stores = datapath_->stores();
+    for (auto id : wanted) {
+        if (workloads_.contains(id)) {
+            continue;
+        }
+        if (auto done = stores.add_workload(id); !done) {
+            spdlog::error("{}", done.error().message);
+            continue;
+        }
+        workloads_.insert(id);
+    }
+    for (auto it = workloads_.begin(); it != workloads_.end();) {
+        if (wanted.contains(*it)) {
             ++it;
             continue;
         }
-        if (auto done = datapath_->stores().add_workload(st.st_ino); !done) {
-            spdlog::error("{}: {}", *it, done.error().message);
+        if (auto done = stores.remove_workload(*it); !done) {
+            spdlog::error("{}", done.error().message);
+            ++it;
+            continue;
         }
-        it = missing_cgroups_.erase(it);
+        it = workloads_.erase(it);
     }
 }
 
@@ -278,8 +321,8 @@ void Session::tick() {
     if (auto done = renew_lease(); !done) {
         spdlog::error("{}", done.error().message);
     }
-    if (!missing_cgroups_.empty()) {
-        add_workloads();
+    if (follows_machine()) {
+        follow_machine();
     }
     if (auto info = device_.info()) {
         info_ = *info;

@@ -18,6 +18,7 @@
 #include "agent/kernel/datapath.h"
 #include "agent/peers/device.h"
 #include "agent/peers/same_host.h"
+#include "agent/policy/members.h"
 #include "agent/policy/rule.h"
 
 namespace smc_steer {
@@ -37,7 +38,7 @@ public:
 
     Result<void> set_policy(const Policy& policy);
 
-    // Once a second: the lease, namespaces that came and went, cgroups that appeared, and a
+    // Once a second: the lease, namespaces and cgroups that came and went, and a
     // look at the region in case a doorbell was missed.
     void tick();
 
@@ -46,6 +47,11 @@ public:
     nlohmann::json report_peers() const;
     Result<nlohmann::json> report_flows();
 
+    // One that this guest has published, or would if there were room.
+    bool is_own(const Address& address) const { return own_addresses_.contains(address); }
+    // What else decides about connections with `peer`: "what", "ok", "text" of each.
+    nlohmann::json explain_peer(const Address& peer);
+
 private:
     Session(EventLoop& loop, const Config& config, std::function<void()> on_lost, Device device)
         : loop_(loop), config_(config), on_lost_(std::move(on_lost)), device_(std::move(device)) {}
@@ -53,7 +59,10 @@ private:
     Result<void> bring_up(const Policy& policy);
     Result<void> add_eid();
     Result<void> renew_lease();
-    void add_workloads();
+    Machine read_machine() const;
+    bool follows_machine() const;
+    void follow_machine();
+    void update_workloads();
     void update_addresses();
     void update_peers();
     void update_links(SameHost& wanted);
@@ -69,7 +78,9 @@ private:
     std::unique_ptr<SmcNetlink> smc_;  // of our own namespace, for the EID
     std::string eid_;
     bool remove_eid_ = false;
-    std::set<std::string> missing_cgroups_;
+    Machine machine_;                            // as last seen
+    std::vector<NamedWorkload> rule_workloads_;  // of the policy in force
+    std::set<std::uint64_t> workloads_;          // ids of control groups that are steered
     bool published_ = false;
     std::set<Address> own_addresses_;
     PeerTable peers_;

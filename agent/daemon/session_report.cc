@@ -119,6 +119,33 @@ json Session::report_peers() const {
     return list;
 }
 
+json Session::explain_peer(const Address& peer) {
+    json steps = json::array();
+    auto add = [&steps](const char* what, bool good, std::string text) {
+        steps.push_back({{"what", what}, {"ok", good}, {"text", std::move(text)}});
+    };
+    auto entry = same_host_.addresses.find(peer);
+    if (same_host_.disputed.contains(peer)) {
+        add("peer", false, "two guests of this host publish " + to_string(peer));
+    } else if (entry == same_host_.addresses.end()) {
+        add("peer", false, "no guest of this host publishes " + to_string(peer));
+    } else {
+        auto known = peers_.find(entry->second.slot);
+        add("peer", true,
+            fmt::format("slot {}, {}", entry->second.slot,
+                        known == peers_.end() ? "" : known->second.bulletin.name));
+    }
+    add("EID", true, eid_ + "; the peer needs the same, or the connection falls back to TCP");
+    if (auto stats = device_.stats()) {
+        auto refused = stats->refused_full;
+        add("region", true,
+            refused ? fmt::format("was full {} times; while it is, connections fall back to TCP",
+                                  refused)
+                    : "has room");
+    }
+    return steps;
+}
+
 Result<json> Session::report_flows() {
     auto flows = namespaces_->flows(
         [this](const Address& address) { return same_host_.addresses.contains(address); });

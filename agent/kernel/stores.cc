@@ -4,12 +4,12 @@
 #include <bpf/bpf.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <fstream>
-
-#include "agent/base/unique_fd.h"
+#include <utility>
 
 namespace smc_steer {
 namespace {
@@ -45,6 +45,49 @@ std::uint32_t tgid_for_bpf() {
         }
     }
     return static_cast<std::uint32_t>(getpid());
+}
+
+Result<UniqueFd> new_map(bpf_map_type type, const char* name, std::size_t key, std::size_t value,
+                         std::size_t entries, std::uint32_t flags) {
+    LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = flags);
+    UniqueFd fd(bpf_map_create(
+        type, name, static_cast<std::uint32_t>(key), static_cast<std::uint32_t>(value),
+        static_cast<std::uint32_t>(std::max<std::size_t>(entries, 1)), &options));
+    if (!fd) {
+        return fail_errno(errno, "cannot make map {} for {} entries", name, entries);
+    }
+    return fd;
+}
+
+// A new map with `pairs` in it and room for `entries`.
+template <typename Key, typename Value>
+Result<UniqueFd> filled_map(bpf_map_type type, const char* name,
+                            const std::vector<std::pair<Key, Value>>& pairs, std::size_t entries,
+                            std::uint32_t flags) {
+    auto map = new_map(type, name, sizeof(Key), sizeof(Value), entries, flags);
+    if (!map || pairs.empty()) {
+        return map;
+    }
+    std::vector<Key> keys;
+    std::vector<Value> values;
+    for (const auto& [key, value] : pairs) {
+        keys.push_back(key);
+        values.push_back(value);
+    }
+    auto count = static_cast<std::uint32_t>(pairs.size());
+    LIBBPF_OPTS(bpf_map_batch_opts, options);
+    if (bpf_map_update_batch(map->get(), keys.data(), values.data(), &count, &options) != 0) {
+        return fail_errno(errno, "cannot fill map {}", name);
+    }
+    return map;
+}
+
+// The kernel returns when no program uses what was in its place.
+Result<void> put_map(int outer, std::uint32_t slot, int inner) {
+    if (bpf_map_update_elem(outer, &slot, &inner, BPF_ANY) != 0) {
+        return fail_errno(errno, "cannot put a map in its place");
+    }
+    return {};
 }
 
 }  // namespace
@@ -98,6 +141,10 @@ Result<Stores> Stores::open(const SharedMaps& maps) {
     const Wanted wanted[] = {
         {&stores.control_, "control", 4, sizeof(steer_control)},
         {&stores.policy_, "policy", 4, 4},
+        {&stores.policy_peers_, "policy_peers", 4, 4},
+        {&stores.policy_subjects_, "policy_subjects", 4, 4},
+        {&stores.policy_scopes_, "policy_scopes", 4, 4},
+        {&stores.policy_spans_, "policy_spans", 4, 4},
         {&stores.same_host_, "same_host", sizeof(steer_address), sizeof(steer_peer)},
         {&stores.workloads_, "workloads", 8, 1},
         {&stores.counters_, "counters", 4, 8},
@@ -112,29 +159,110 @@ Result<Stores> Stores::open(const SharedMaps& maps) {
     return stores;
 }
 
-Result<void> Stores::set_lease(std::uint64_t until_ns, std::uint16_t link_port) {
-    steer_control control{};
-    control.lease_until_ns = until_ns;
-    control.agent_tgid = tgid_for_bpf();
-    control.link_port = link_port;
-    if (bpf_map_update_elem(control_, &kZero, &control, BPF_ANY) != 0) {
-        return fail_errno(errno, "cannot move the lease on");
+Result<void> Stores::write_control() {
+    if (bpf_map_update_elem(control_, &kZero, &now_, BPF_ANY) != 0) {
+        return fail_errno(errno, "cannot write the control map");
     }
     return {};
 }
 
-Result<void> Stores::set_policy(const steer_policy& policy) {
-    UniqueFd inner(bpf_map_create(BPF_MAP_TYPE_ARRAY, "policy_table", sizeof(std::uint32_t),
-                                  sizeof(steer_policy), 1, nullptr));
-    if (!inner) {
-        return fail_errno(errno, "cannot make a policy table");
+Result<void> Stores::set_lease(std::uint64_t until_ns, std::uint16_t link_port) {
+    now_.lease_until_ns = until_ns;
+    now_.link_port = link_port;
+    now_.agent_tgid = tgid_for_bpf();
+    if (auto done = write_control(); !done) {
+        return forward_error(std::move(done), "the lease");
     }
-    if (bpf_map_update_elem(inner.get(), &kZero, &policy, BPF_ANY) != 0) {
-        return fail_errno(errno, "cannot fill the policy table");
+    return {};
+}
+
+Result<void> Stores::fill_slot(std::uint32_t slot, const PolicyTables& tables,
+                               const Subjects& subjects) {
+    std::vector<std::pair<steer_subject, steer_chain>> members(subjects.begin(), subjects.end());
+    std::vector<std::pair<std::uint32_t, steer_span>> spans;
+    spans.reserve(tables.spans.size());
+    for (const auto& span : tables.spans) {
+        spans.emplace_back(static_cast<std::uint32_t>(spans.size()), span);
     }
-    int fd = inner.get();
-    if (bpf_map_update_elem(policy_, &kZero, &fd, BPF_ANY) != 0) {
-        return fail_errno(errno, "cannot put the policy table in force");
+
+    auto ports = new_map(BPF_MAP_TYPE_ARRAY, "policy_ports", sizeof(std::uint32_t),
+                         sizeof(steer_policy), 1, 0);
+    if (ports && bpf_map_update_elem(ports->get(), &kZero, tables.ports.get(), BPF_ANY) != 0) {
+        return fail_errno(errno, "cannot fill the table of ports");
+    }
+    auto peers = filled_map(BPF_MAP_TYPE_LPM_TRIE, "policy_peers", tables.peers,
+                            tables.peers.size(), BPF_F_NO_PREALLOC);
+    auto who = filled_map(BPF_MAP_TYPE_HASH, "policy_subjects", members, STEER_SUBJECTS_MAX,
+                          BPF_F_NO_PREALLOC);
+    auto scopes = filled_map(BPF_MAP_TYPE_HASH, "policy_scopes", tables.scopes,
+                             tables.scopes.size(), BPF_F_NO_PREALLOC);
+    auto of_spans =
+        filled_map(BPF_MAP_TYPE_ARRAY, "policy_spans", spans, spans.size(), BPF_F_INNER_MAP);
+    struct Place {
+        int outer;
+        Result<UniqueFd>* inner;
+    };
+    for (auto& place :
+         {Place{policy_, &ports}, Place{policy_peers_, &peers}, Place{policy_subjects_, &who},
+          Place{policy_scopes_, &scopes}, Place{policy_spans_, &of_spans}}) {
+        if (!*place.inner) {
+            return tl::unexpected(place.inner->error());
+        }
+        if (auto done = put_map(place.outer, slot, (*place.inner)->get()); !done) {
+            return done;
+        }
+    }
+    subjects_ = std::move(*who);
+    members_ = subjects;
+    return {};
+}
+
+Result<void> Stores::set_policy(const PolicyTables& tables, const Subjects& subjects) {
+    auto kept = std::exchange(subjects_, {});
+    auto kept_members = std::exchange(members_, {});
+    std::uint32_t former = now_.policy_slot;
+    std::uint32_t next = former == 1 ? 2 : 1;
+    auto done = fill_slot(next, tables, subjects);
+    if (done) {
+        now_.policy_slot = next;
+        done = write_control();
+    }
+    if (!done) {
+        now_.policy_slot = former;
+        subjects_ = std::move(kept);
+        members_ = std::move(kept_members);
+        return forward_error(std::move(done), "the new rules");
+    }
+    // Programs that read the word before it changed still use the former slot. Replacing any
+    // entry of a map of maps waits for them; slot 0 is nobody's.
+    auto nothing = new_map(BPF_MAP_TYPE_ARRAY, "policy_none", sizeof(std::uint32_t),
+                           sizeof(steer_policy), 1, 0);
+    if (!nothing) {
+        return tl::unexpected(nothing.error());
+    }
+    return put_map(policy_, 0, nothing->get());
+}
+
+Result<void> Stores::set_subjects(const Subjects& subjects) {
+    for (const auto& [subject, chain] : subjects) {
+        auto known = members_.find(subject);
+        if (known != members_.end() && std::memcmp(&known->second, &chain, sizeof(chain)) == 0) {
+            continue;
+        }
+        if (bpf_map_update_elem(subjects_.get(), &subject, &chain, BPF_ANY) != 0) {
+            return fail_errno(errno, "cannot add a member to a rule's workload");
+        }
+        members_[subject] = chain;
+    }
+    for (auto it = members_.begin(); it != members_.end();) {
+        if (subjects.contains(it->first)) {
+            ++it;
+            continue;
+        }
+        if (bpf_map_delete_elem(subjects_.get(), &it->first) != 0 && errno != ENOENT) {
+            return fail_errno(errno, "cannot remove a member from a rule's workload");
+        }
+        it = members_.erase(it);
     }
     return {};
 }
@@ -161,6 +289,13 @@ Result<void> Stores::add_workload(std::uint64_t cgroup_id) {
     std::uint8_t one = 1;
     if (bpf_map_update_elem(workloads_, &cgroup_id, &one, BPF_ANY) != 0) {
         return fail_errno(errno, "cannot add cgroup {} to the workloads", cgroup_id);
+    }
+    return {};
+}
+
+Result<void> Stores::remove_workload(std::uint64_t cgroup_id) {
+    if (bpf_map_delete_elem(workloads_, &cgroup_id) != 0 && errno != ENOENT) {
+        return fail_errno(errno, "cannot remove cgroup {} from the workloads", cgroup_id);
     }
     return {};
 }

@@ -10,8 +10,10 @@
 #include <array>
 #include <cstdint>
 
+#include "agent/base/unique_fd.h"
 #include "agent/kernel/address.h"
 #include "agent/kernel/bpf_object.h"
+#include "agent/policy/members.h"
 
 namespace smc_steer {
 
@@ -29,22 +31,36 @@ public:
     // `link_port`: where our agent takes other agents' connections.
     Result<void> set_lease(std::uint64_t until_ns, std::uint16_t link_port = 0);
 
-    // All of the old table or all of the new one: a new inner map replaces the old.
-    Result<void> set_policy(const steer_policy& policy);
+    // All of the old rules or all of the new ones, whatever fails: fills the slot that is not
+    // in force, then makes one word name it. Returns when no program reads the old slot.
+    Result<void> set_policy(const PolicyTables& tables, const Subjects& subjects);
+    // Who belongs to the workloads of the policy in force, one entry after the other.
+    Result<void> set_subjects(const Subjects& subjects);
 
     Result<void> add_same_host(const Address& address, steer_peer peer);
     Result<void> remove_same_host(const Address& address);
 
     Result<void> add_workload(std::uint64_t cgroup_id);
+    Result<void> remove_workload(std::uint64_t cgroup_id);
 
     // Summed over the CPUs.
     Result<Counters> counters() const;
 
 private:
     Stores() = default;
+    Result<void> write_control();
+    Result<void> fill_slot(std::uint32_t slot, const PolicyTables& tables,
+                           const Subjects& subjects);
 
+    steer_control now_{};
+    UniqueFd subjects_;  // of the policy in force
+    Subjects members_;   // what is in it
     int control_ = -1;
     int policy_ = -1;
+    int policy_peers_ = -1;
+    int policy_subjects_ = -1;
+    int policy_scopes_ = -1;
+    int policy_spans_ = -1;
     int same_host_ = -1;
     int workloads_ = -1;
     int counters_ = -1;

@@ -3,33 +3,32 @@
 
 namespace smc_steer {
 
-Edit add_rule(const std::vector<Rule>& own, Action action, PortRange range,
-              const std::string& comment) {
+Edit add_rule(const std::vector<Rule>& own, const Rule& wanted) {
     Edit edit;
-    const std::vector<PortRange> exactly{range};
     bool present = false;
     for (const auto& rule : own) {
-        if (rule.ports != exactly) {
+        if (!rule.same_connections(wanted)) {
             edit.rules.push_back(rule);
-        } else if (rule.action != action) {
+        } else if (rule.action != wanted.action) {
             edit.did.push_back("removed: " + to_string(rule));
         } else if (!present) {
             present = true;
             edit.rules.push_back(rule);
-            if (!comment.empty() && comment != rule.comment) {
-                edit.rules.back().comment = comment;
+            if (!wanted.comment.empty() && wanted.comment != rule.comment) {
+                edit.rules.back().comment = wanted.comment;
                 edit.did.push_back("changed the comment of: " + to_string(rule));
             }
         }
     }
     if (present) {
         if (edit.did.empty()) {
-            edit.did.push_back("there already: " + to_string(Rule{action, exactly, "", {}}));
+            edit.did.push_back("there already: " + to_string(wanted));
         }
         return edit;
     }
-    edit.rules.push_back({action, exactly, comment, {}});
-    edit.did.push_back("added: " + to_string(edit.rules.back()));
+    edit.rules.push_back(wanted);
+    edit.rules.back().origin = {};
+    edit.did.push_back("added: " + to_string(wanted));
     return edit;
 }
 

@@ -4,94 +4,159 @@
 #include <fmt/format.h>
 #include <yaml-cpp/yaml.h>
 
+#include <algorithm>
+
 #include "agent/policy/yaml.h"
 
 namespace smc_steer {
 namespace {
 
-Result<Action> parse_action(const YAML::Node& node, const std::string& name, std::string_view key) {
+Result<Action> read_action(const YAML::Node& node, const std::string& name, std::string_view key) {
     auto text = yaml_string(node, name, key);
     if (!text) {
         return tl::unexpected(text.error());
     }
-    if (*text == "allow") {
-        return Action::allow;
-    }
-    if (*text == "deny") {
-        return Action::deny;
+    if (auto action = parse_action(*text)) {
+        return *action;
     }
     return yaml_error(node, name, fmt::format("{}: must be allow or deny, not '{}'", key, *text));
 }
 
-Result<PortRange> parse_ports_entry(const YAML::Node& node, const std::string& name) {
-    auto text = yaml_string(node, name, "ports");
+// One entry or a list of them, each read by `parse`. No such key: none.
+template <typename T>
+Result<std::vector<T>> read_entries(const YAML::Node& rule, const std::string& name,
+                                    const char* key, Result<T> (*parse)(std::string_view)) {
+    std::vector<T> entries;
+    auto node = rule[key];
+    if (!node) {
+        return entries;
+    }
+    auto read = [&](const YAML::Node& entry) -> Result<void> {
+        auto text = yaml_string(entry, name, key);
+        if (!text) {
+            return tl::unexpected(text.error());
+        }
+        auto value = parse(*text);
+        if (!value) {
+            return yaml_error(entry, name, fmt::format("{}: {}", key, value.error().message));
+        }
+        entries.push_back(std::move(*value));
+        return {};
+    };
+    if (!node.IsSequence()) {
+        if (auto done = read(node); !done) {
+            return tl::unexpected(done.error());
+        }
+        return entries;
+    }
+    for (const auto& entry : node) {
+        if (auto done = read(entry); !done) {
+            return tl::unexpected(done.error());
+        }
+    }
+    if (entries.empty()) {
+        return yaml_error(node, name, fmt::format("{}: the list is empty", key));
+    }
+    return entries;
+}
+
+Result<Workload> read_workload(const YAML::Node& node, const std::string& name) {
+    std::vector<std::string_view> kinds;
+    for (const auto& [kind_name, kind] : kWorkloadKinds) {
+        kinds.push_back(kind_name);
+    }
+    if (!node.IsMap() || node.size() != 1) {
+        return yaml_error(
+            node, name,
+            fmt::format("workload: must be a map with one of {}", fmt::join(kinds, ", ")));
+    }
+    const auto& entry = *node.begin();
+    auto found = std::find_if(kWorkloadKinds.begin(), kWorkloadKinds.end(), [&](const auto& known) {
+        return entry.first.IsScalar() && entry.first.Scalar() == known.first;
+    });
+    if (found == kWorkloadKinds.end()) {
+        return yaml_error(
+            entry.first, name,
+            fmt::format("workload: unknown key; known here: {}", fmt::join(kinds, ", ")));
+    }
+    std::string key = fmt::format("workload: {}", found->first);
+    auto text = yaml_string(entry.second, name, key);
     if (!text) {
         return tl::unexpected(text.error());
     }
-    auto range = parse_port_range(*text);
-    if (!range) {
-        return yaml_error(node, name, "ports: " + range.error().message);
+    auto workload = make_workload(found->second, *text);
+    if (!workload) {
+        return yaml_error(entry.second, name, fmt::format("{}: {}", key, workload.error().message));
     }
-    return *range;
+    return workload;
 }
 
-Result<std::vector<PortRange>> parse_ports(const YAML::Node& node, const std::string& name) {
-    std::vector<PortRange> ports;
-    if (!node.IsSequence()) {
-        auto range = parse_ports_entry(node, name);
-        if (!range) {
-            return tl::unexpected(range.error());
-        }
-        ports.push_back(*range);
-        return ports;
-    }
-    for (const auto& entry : node) {
-        auto range = parse_ports_entry(entry, name);
-        if (!range) {
-            return tl::unexpected(range.error());
-        }
-        ports.push_back(*range);
-    }
-    if (ports.empty()) {
-        return yaml_error(node, name, "ports: the list is empty");
-    }
-    return ports;
-}
-
-Result<Rule> parse_rule(const YAML::Node& node, const std::string& name) {
-    if (!node.IsMap()) {
-        return yaml_error(node, name, "rules: each rule is a map with action and ports");
-    }
-    if (auto known = yaml_known_keys(node, name, {"action", "ports", "comment"}); !known) {
-        return tl::unexpected(known.error());
-    }
-
-    Rule rule;
-    rule.origin = {name, yaml_line(node)};
-    for (const char* key : {"action", "ports"}) {
-        if (!node[key]) {
-            return yaml_error(node, name, fmt::format("rule without '{}'", key));
-        }
-    }
-
-    auto action = parse_action(node["action"], name, "action");
-    if (!action) {
-        return tl::unexpected(action.error());
-    }
-    rule.action = *action;
-
-    auto ports = parse_ports(node["ports"], name);
-    if (!ports) {
-        return tl::unexpected(ports.error());
-    }
-    rule.ports = std::move(*ports);
-
+Result<void> read_optional(const YAML::Node& node, const std::string& name, Rule& rule) {
     if (auto comment = node["comment"]) {
         auto text = yaml_string(comment, name, "comment");
         if (!text) {
             return tl::unexpected(text.error());
         }
         rule.comment = *text;
+    }
+    if (auto direction = node["direction"]) {
+        auto text = yaml_string(direction, name, "direction");
+        if (!text) {
+            return tl::unexpected(text.error());
+        }
+        auto way = parse_direction(*text);
+        if (!way) {
+            return yaml_error(direction, name,
+                              fmt::format("direction: must be out, in or both, not '{}'", *text));
+        }
+        rule.direction = *way;
+    }
+    if (auto node_of_workload = node["workload"]) {
+        auto workload = read_workload(node_of_workload, name);
+        if (!workload) {
+            return tl::unexpected(workload.error());
+        }
+        rule.workload = std::move(*workload);
+    }
+    return {};
+}
+
+Result<Rule> parse_rule(const YAML::Node& node, const std::string& name) {
+    if (!node.IsMap()) {
+        return yaml_error(node, name, "rules: each rule is a map with action and ports");
+    }
+    if (auto known = yaml_known_keys(
+            node, name, {"action", "direction", "ports", "peers", "workload", "comment"});
+        !known) {
+        return tl::unexpected(known.error());
+    }
+
+    Rule rule;
+    rule.origin = {name, yaml_line(node)};
+    if (!node["action"]) {
+        return yaml_error(node, name, "rule without 'action'");
+    }
+    auto action = read_action(node["action"], name, "action");
+    if (!action) {
+        return tl::unexpected(action.error());
+    }
+    rule.action = *action;
+
+    auto ports = read_entries<PortRange>(node, name, "ports", parse_port_range);
+    if (!ports) {
+        return tl::unexpected(ports.error());
+    }
+    rule.ports = std::move(*ports);
+    auto peers = read_entries<Cidr>(node, name, "peers", parse_cidr);
+    if (!peers) {
+        return tl::unexpected(peers.error());
+    }
+    rule.peers = std::move(*peers);
+    if (auto done = read_optional(node, name, rule); !done) {
+        return tl::unexpected(done.error());
+    }
+    if (auto good = check_rule(rule); !good) {
+        return yaml_error(node, name, good.error().message);
     }
     return rule;
 }
@@ -119,7 +184,7 @@ Result<PolicyFile> parse_root(const YAML::Node& root, const std::string& name) {
 
     PolicyFile file;
     if (auto node = root["default"]) {
-        auto action = parse_action(node, name, "default");
+        auto action = read_action(node, name, "default");
         if (!action) {
             return tl::unexpected(action.error());
         }
@@ -143,6 +208,18 @@ Result<PolicyFile> parse_root(const YAML::Node& root, const std::string& name) {
     return file;
 }
 
+template <typename T>
+void emit_list(YAML::Emitter& out, const char* key, const std::vector<T>& list) {
+    if (list.empty()) {
+        return;
+    }
+    out << YAML::Key << key << YAML::Value << YAML::Flow << YAML::BeginSeq;
+    for (const auto& entry : list) {
+        out << to_string(entry);
+    }
+    out << YAML::EndSeq;
+}
+
 }  // namespace
 
 Result<PolicyFile> parse_policy_file(std::string_view text, const std::string& name) {
@@ -160,11 +237,17 @@ std::string format_policy_file(const std::vector<Rule>& rules) {
     for (const auto& rule : rules) {
         out << YAML::BeginMap;
         out << YAML::Key << "action" << YAML::Value << std::string(to_string(rule.action));
-        out << YAML::Key << "ports" << YAML::Value << YAML::Flow << YAML::BeginSeq;
-        for (const auto& range : rule.ports) {
-            out << to_string(range);
+        if (rule.direction != Direction::both) {
+            out << YAML::Key << "direction" << YAML::Value
+                << std::string(to_string(rule.direction));
         }
-        out << YAML::EndSeq;
+        emit_list(out, "ports", rule.ports);
+        emit_list(out, "peers", rule.peers);
+        if (rule.workload) {
+            out << YAML::Key << "workload" << YAML::Value << YAML::Flow << YAML::BeginMap
+                << YAML::Key << std::string(to_string(rule.workload->kind)) << YAML::Value
+                << YAML::DoubleQuoted << rule.workload->value << YAML::EndMap;
+        }
         if (!rule.comment.empty()) {
             out << YAML::Key << "comment" << YAML::Value << YAML::DoubleQuoted << rule.comment;
         }

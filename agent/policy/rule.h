@@ -3,17 +3,26 @@
 #ifndef SMC_STEER_AGENT_POLICY_RULE_H
 #define SMC_STEER_AGENT_POLICY_RULE_H
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "agent/policy/cidr.h"
 #include "agent/policy/ports.h"
+#include "agent/policy/workload.h"
 
 namespace smc_steer {
 
 enum class Action { deny, allow };
 
+// Of the connection, seen from this guest: out, it is the client; in, the server.
+enum class Direction { both, out, in };
+
 std::string_view to_string(Action action);
+std::string_view to_string(Direction direction);
+std::optional<Action> parse_action(std::string_view text);
+std::optional<Direction> parse_direction(std::string_view text);
 
 // Where a rule was written. line 0: not in a file.
 struct Origin {
@@ -26,22 +35,37 @@ struct Origin {
 // "FILE:LINE", or the bare name of what is not a file.
 std::string to_string(const Origin& origin);
 
+// What a rule does not name it does not ask about: no ports are all ports.
 struct Rule {
     Action action = Action::deny;
-    std::vector<PortRange> ports;
+    std::vector<PortRange> ports;  // of the server, at either end
     std::string comment;
     Origin origin;
+    Direction direction = Direction::both;
+    std::vector<Cidr> peers{};  // the other end
+    std::optional<Workload> workload{};
 
     bool operator==(const Rule&) const = default;
+    // About the same connections, whatever it does with them.
+    bool same_connections(const Rule& other) const;
+    // Does it hold whenever a socket of its workload is made, whatever becomes of it.
+    bool is_about_sockets() const {
+        return workload && ports.empty() && peers.empty() && direction == Direction::both;
+    }
+    bool covers(Direction way) const { return direction == Direction::both || direction == way; }
     bool covers(std::uint16_t port) const;
+    bool covers(const In6& peer) const;
 };
 
-// "deny 22, 8000-8100"
+// What a rule must be beyond what its fields must be; the error names the field.
+Result<void> check_rule(const Rule& rule);
+
+// "deny 22, 8000-8100", "allow out all ports with 10.0.0.0/8 of uid:1000"
 std::string to_string(const Rule& rule);
 
 // The rules in force, in the order of the files and of the rules in them. Order decides
-// nothing: a port that any rule denies is denied, else one that any rule allows is
-// allowed, else the default holds.
+// nothing: what any rule denies is denied, else what one allows is allowed, else the default
+// holds.
 struct Policy {
     Action default_action = Action::allow;
     Origin default_origin;

@@ -2,37 +2,41 @@
 #include "agent/policy/verdicts.h"
 
 #include <algorithm>
-#include <cstring>
 
 namespace smc_steer {
 namespace {
 
-void paint(const Policy& policy, Action action, steer_policy& out) {
-    for (const auto& rule : policy.rules) {
-        if (rule.action != action) {
-            continue;
-        }
-        for (const auto& range : rule.ports) {
-            std::memset(out.port + range.first, action == Action::allow ? STEER_ALLOW : STEER_DENY,
-                        range.last - range.first + 1u);
-        }
-    }
+bool covers(const Rule& rule, const Connection& connection) {
+    return rule.covers(connection.way) && rule.covers(connection.port) &&
+           rule.covers(connection.peer) && (!rule.workload || connection.is_of(*rule.workload));
+}
+
+bool meet(PortRange a, PortRange b) { return a.first <= b.last && b.first <= a.last; }
+bool meet(const Cidr& a, const Cidr& b) { return a.contains(b) || b.contains(a); }
+
+// Empty is everything.
+template <typename T>
+bool any_meet(const std::vector<T>& a, const std::vector<T>& b) {
+    return a.empty() || b.empty() || std::any_of(a.begin(), a.end(), [&b](const T& x) {
+               return std::any_of(b.begin(), b.end(), [&x](const T& y) { return meet(x, y); });
+           });
+}
+
+bool any_meet(const Rule& a, const Rule& b) {
+    return (a.direction == Direction::both || b.covers(a.direction)) &&
+           any_meet(a.ports, b.ports) && any_meet(a.peers, b.peers) &&
+           (!a.workload || !b.workload || *a.workload == *b.workload);
 }
 
 }  // namespace
 
-void compile(const Policy& policy, steer_policy& out) {
-    std::memset(out.port, policy.default_action == Action::allow ? STEER_ALLOW : STEER_DENY,
-                sizeof(out.port));
-    paint(policy, Action::allow, out);
-    paint(policy, Action::deny, out);
-    out.port[0] = STEER_DENY;
-}
-
-Explanation explain(const Policy& policy, std::uint16_t port) {
+Explanation explain(const Policy& policy, const Connection& connection) {
+    if (connection.port == 0) {
+        return {Action::deny, std::nullopt};
+    }
     for (Action action : {Action::deny, Action::allow}) {
         for (const auto& rule : policy.rules) {
-            if (rule.action == action && rule.covers(port)) {
+            if (rule.action == action && covers(rule, connection)) {
                 return {action, rule};
             }
         }
@@ -40,16 +44,10 @@ Explanation explain(const Policy& policy, std::uint16_t port) {
     return {policy.default_action, std::nullopt};
 }
 
-std::optional<Rule> denied_by(const Policy& policy, PortRange range) {
-    for (const auto& rule : policy.rules) {
-        if (rule.action != Action::deny) {
-            continue;
-        }
-        bool meets = std::any_of(rule.ports.begin(), rule.ports.end(), [range](PortRange mine) {
-            return mine.first <= range.last && range.first <= mine.last;
-        });
-        if (meets) {
-            return rule;
+std::optional<Rule> denied_by(const Policy& policy, const Rule& rule) {
+    for (const auto& other : policy.rules) {
+        if (other.action == Action::deny && any_meet(rule, other)) {
+            return other;
         }
     }
     return std::nullopt;

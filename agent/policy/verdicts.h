@@ -1,32 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
-// From rules to the table the datapath reads, and back to the rule that decided.
+// What the rules say about one connection, rule by rule: the meaning that tables.h makes fast.
 #ifndef SMC_STEER_AGENT_POLICY_VERDICTS_H
 #define SMC_STEER_AGENT_POLICY_VERDICTS_H
 
-#include <smc_steer/policy_abi.h>
-
 #include <cstdint>
+#include <functional>
 #include <optional>
-#include <string>
 
 #include "agent/policy/rule.h"
 
 namespace smc_steer {
 
-// Deny wins, then allow, then the default. Port 0 is no server's and always denied.
-// `out` is 64 KiB, the caller's, and written completely.
-void compile(const Policy& policy, steer_policy& out);
+struct Connection {
+    Direction way = Direction::out;  // out or in
+    std::uint16_t port = 0;          // the server's
+    In6 peer{};
+    // Does our end belong to that workload.
+    std::function<bool(const Workload&)> is_of = [](const Workload&) { return false; };
+};
 
 struct Explanation {
     Action action = Action::deny;
     std::optional<Rule> rule;  // the rule that decided; none: the default
 };
 
-// Which rule decides about `port`: the first denying one, else the first allowing one.
-Explanation explain(const Policy& policy, std::uint16_t port);
+// The first rule that denies, else the first that allows, else the default. Port 0 is no
+// server's and always denied.
+Explanation explain(const Policy& policy, const Connection& connection);
 
-// A rule that denies a port of `range` all the same; none: allowing it has its full effect.
-std::optional<Rule> denied_by(const Policy& policy, PortRange range);
+// A rule that denies some connection `rule` would allow; none: allowing has its full effect.
+// Workloads of different kinds may or may not meet: they are taken not to.
+std::optional<Rule> denied_by(const Policy& policy, const Rule& rule);
 
 }  // namespace smc_steer
 

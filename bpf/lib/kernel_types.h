@@ -24,16 +24,68 @@ struct in6_addr___steer {
 	} in6_u;
 } CORE;
 
+struct ns_common {
+	unsigned int inum;
+} CORE;
+
+struct net {
+	struct ns_common ns;
+} CORE;
+
+typedef struct {
+	struct net *net;
+} CORE possible_net_t;
+
+typedef struct {
+	__u32 val;
+} CORE kuid_t;
+
+struct kernfs_node {
+	__u64 id;
+} CORE;
+
+struct cgroup;
+
+struct cgroup_subsys_state {
+	struct cgroup *cgroup;
+	struct cgroup_subsys_state *parent;
+} CORE;
+
+struct cgroup {
+	struct cgroup_subsys_state self;
+	struct kernfs_node *kn;
+} CORE;
+
+struct sock_cgroup_data {
+	struct cgroup *cgroup;
+} CORE;
+
+struct css_set {
+	struct cgroup *dfl_cgrp;
+} CORE;
+
+struct nsproxy {
+	struct net *net_ns;
+} CORE;
+
+struct task_struct {
+	struct css_set *cgroups;
+	struct nsproxy *nsproxy;
+} CORE;
+
 struct sock_common {
 	unsigned short skc_family;
 	__be32 skc_daddr;
 	__be16 skc_dport;
 	__u16 skc_num;
+	possible_net_t skc_net;
 	struct in6_addr___steer skc_v6_daddr;
 } CORE;
 
 struct sock {
 	struct sock_common __sk_common;
+	struct sock_cgroup_data sk_cgrp_data;
+	kuid_t sk_uid;
 } CORE;
 
 struct inet_sock {

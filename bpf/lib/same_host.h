@@ -33,29 +33,33 @@ static __always_inline void address_from_v6(struct steer_address *a, const void 
 	__builtin_memcpy(a->in6, v6, sizeof(a->in6));
 }
 
-static __always_inline bool same_host_has(const struct steer_address *a)
+/* The guest that has published it, or NULL. */
+static __always_inline const struct steer_peer *same_host_peer(const struct steer_address *a)
 {
-	return bpf_map_lookup_elem(&same_host, a) != NULL;
+	return bpf_map_lookup_elem(&same_host, a);
 }
 
-/* The guest at the far end of a socket or of a connection request, or NULL. */
-static __always_inline const struct steer_peer *same_host_peer(const struct sock_common *skc)
+static __always_inline bool same_host_has(const struct steer_address *a)
+{
+	return same_host_peer(a) != NULL;
+}
+
+/* Of the far end of a socket or of a connection request. False: neither IPv4 nor IPv6. */
+static __always_inline bool peer_address(struct steer_address *a, const struct sock_common *skc)
 {
 	struct in6_addr___steer v6;
-	struct steer_address a;
 
 	switch (skc->skc_family) {
 	case AF_INET:
-		address_from_v4(&a, skc->skc_daddr);
-		break;
+		address_from_v4(a, skc->skc_daddr);
+		return true;
 	case AF_INET6:
 		v6 = skc->skc_v6_daddr;
-		address_from_v6(&a, &v6);
-		break;
+		address_from_v6(a, &v6);
+		return true;
 	default:
-		return NULL;
+		return false;
 	}
-	return bpf_map_lookup_elem(&same_host, &a);
 }
 
 #endif

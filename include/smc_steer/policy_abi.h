@@ -3,12 +3,24 @@
  * BPF <-> agent: what the datapath decides by. The agent writes, BPF reads.
  *
  *   control       array[1] of struct steer_control
- *   policy        array_of_maps[1]: the policy in force, an array[1] of struct
- *                 steer_policy. The agent fills a new one and replaces the outer entry:
- *                 a connection sees all of the old rules or all of the new ones.
  *   same_host     hash: struct steer_address -> struct steer_peer
  *   workloads     hash: __u64 cgroup id -> __u8 (1): sockets created by tasks in this
  *                 cgroup or below it become SMC sockets
+ *
+ * The rules are in five maps, each inside an array_of_maps[STEER_POLICY_SLOTS]:
+ *
+ *   policy           array[1] of struct steer_policy: rules about ports alone
+ *   policy_peers     lpm_trie: struct steer_prefix -> struct steer_chain: the ids of all
+ *                    networks of the rules that hold the address
+ *   policy_subjects  hash: struct steer_subject -> struct steer_chain: the ids of all
+ *                    workloads of the rules that hold the socket
+ *   policy_scopes    hash: struct steer_scope -> struct steer_spans: rules about one pair of
+ *                    such ids, 0 standing for anybody
+ *   policy_spans     array of struct steer_span: their ports
+ *
+ * control.policy_slot says which slot is in force, and that one word is the whole change
+ * from one policy to the next: the agent fills the other slot, moves the word, and touches
+ * the former slot again when no program can be reading it any more.
  */
 #ifndef SMC_STEER_POLICY_ABI_H
 #define SMC_STEER_POLICY_ABI_H
@@ -29,6 +41,13 @@
 #define STEER_WORKLOADS_MAX 4096
 #define STEER_CGROUP_DEPTH  16 /* ancestors looked at */
 
+#define STEER_POLICY_NONE  0 /* as policy_slot: not one rule is in force yet */
+#define STEER_POLICY_SLOTS 3 /* 1 and 2; what is in 0 is never read */
+#define STEER_CHAIN_MAX	   12
+#define STEER_SUBJECTS_MAX 65536
+#define STEER_SPANS_MAX	   1048576 /* in all scopes of a policy; one has 2^17 at most */
+#define STEER_SEARCH_STEPS 18
+
 struct steer_control {
 	/* CLOCK_MONOTONIC ns until which the handshake may offer SMC. The agent moves it
 	 * on every second; an agent that died or hangs lets it pass, and SYNs are plain TCP.
@@ -39,22 +58,83 @@ struct steer_control {
 	 */
 	__u32 agent_tgid;
 	__u32 link_port; /* where our agent takes connections of other agents, host byte order */
+	__u32 policy_slot;
+	__u32 reserved;
 };
-STEER_ASSERT(sizeof(struct steer_control) == 16);
+STEER_ASSERT(sizeof(struct steer_control) == 24);
 
-enum steer_verdict {
-	STEER_DENY = 0,
-	STEER_ALLOW = 1,
-};
-
-/* A connection is judged by its server port, at the client by the destination port of the
- * SYN, at the server by the local port. The agent has compiled "deny wins, then allow,
- * then the default" into one verdict per port.
+/* A connection is judged by its server port, at the client ("out") by the destination port
+ * of the SYN, at the server ("in") by the local port. The bits that apply to it are or'ed:
+ * DENY wins, then ALLOW, then default_bits.
  */
-struct steer_policy {
-	__u8 port[65536]; /* enum steer_verdict, by port in host byte order */
+enum steer_verdict {
+	STEER_OUT_DENY = 1,
+	STEER_OUT_ALLOW = 2,
+	STEER_IN_DENY = 4,
+	STEER_IN_ALLOW = 8,
 };
-STEER_ASSERT(sizeof(struct steer_policy) == 65536);
+#define STEER_OUT 0 /* shifts OUT's bits to where they belong */
+#define STEER_IN  2
+
+/* which kinds of subjects the rules name, so that the others need not be looked up */
+#define STEER_HAS_PEERS	   1
+#define STEER_HAS_CGROUPS  2
+#define STEER_HAS_UIDS	   4
+#define STEER_HAS_NETNS	   8
+#define STEER_HAS_COMMANDS 16
+
+struct steer_policy {
+	__u32 has;	    /* STEER_HAS_* */
+	__u32 default_bits; /* enum steer_verdict */
+	__u8 port[65536];   /* enum steer_verdict, by port in host byte order */
+};
+STEER_ASSERT(sizeof(struct steer_policy) == 65544);
+
+struct steer_prefix {
+	__u32 length; /* bits */
+	__u8 in6[16]; /* as struct steer_address */
+};
+STEER_ASSERT(sizeof(struct steer_prefix) == 20);
+
+enum steer_subject_kind {
+	STEER_SUBJECT_CGROUP = 1, /* number: its id, the inode number of its directory */
+	STEER_SUBJECT_UID,	  /* number: the uid in the initial user namespace */
+	STEER_SUBJECT_NETNS,	  /* number: the inode number */
+	STEER_SUBJECT_COMMAND,	  /* command, filled up with zeros */
+};
+
+struct steer_subject {
+	__u64 kind; /* enum steer_subject_kind */
+	union {
+		__u64 number;
+		char command[16];
+	};
+};
+STEER_ASSERT(sizeof(struct steer_subject) == 24);
+
+struct steer_chain {
+	__u16 count; /* of id[] */
+	__u16 never; /* 1: sockets of this subject are not to be steered at all */
+	__u32 id[STEER_CHAIN_MAX];
+};
+STEER_ASSERT(sizeof(struct steer_chain) == 52);
+
+struct steer_scope {
+	__u32 workload; /* 0: any */
+	__u32 peer;	/* 0: any */
+};
+
+struct steer_spans {
+	__u32 first; /* in policy_spans, ordered by port, without overlaps */
+	__u32 count;
+};
+
+struct steer_span {
+	__u16 first_port;
+	__u16 last_port;
+	__u32 bits; /* enum steer_verdict */
+};
+STEER_ASSERT(sizeof(struct steer_span) == 8);
 
 /* IPv4 as ::ffff:a.b.c.d, network byte order. */
 struct steer_address {

@@ -72,16 +72,33 @@ TEST(IvshmemAbi, Numbers) {
 }
 
 TEST(PolicyAbi, Maps) {
-    EXPECT_EQ(sizeof(steer_control), 16U);
+    EXPECT_EQ(sizeof(steer_control), 24U);
     EXPECT_EQ(offsetof(steer_control, lease_until_ns), 0U);
     EXPECT_EQ(offsetof(steer_control, agent_tgid), 8U);
-    EXPECT_EQ(sizeof(steer_policy), 65536U);
+    EXPECT_EQ(offsetof(steer_control, policy_slot), 16U);
+    EXPECT_EQ(sizeof(steer_policy), 65544U);
+    EXPECT_EQ(offsetof(steer_policy, default_bits), 4U);
+    EXPECT_EQ(offsetof(steer_policy, port), 8U);
+    EXPECT_EQ(sizeof(steer_prefix), 20U);
+    EXPECT_EQ(offsetof(steer_prefix, in6), 4U);
+    EXPECT_EQ(sizeof(steer_subject), 24U);
+    EXPECT_EQ(offsetof(steer_subject, number), 8U);
+    EXPECT_EQ(offsetof(steer_subject, command), 8U);
+    EXPECT_EQ(sizeof(steer_chain), 52U);
+    EXPECT_EQ(offsetof(steer_chain, never), 2U);
+    EXPECT_EQ(offsetof(steer_chain, id), 4U);
+    EXPECT_EQ(sizeof(steer_scope), 8U);
+    EXPECT_EQ(offsetof(steer_scope, peer), 4U);
+    EXPECT_EQ(sizeof(steer_spans), 8U);
+    EXPECT_EQ(offsetof(steer_spans, count), 4U);
+    EXPECT_EQ(sizeof(steer_span), 8U);
+    EXPECT_EQ(offsetof(steer_span, bits), 4U);
     EXPECT_EQ(sizeof(steer_address), 16U);
     EXPECT_EQ(sizeof(steer_peer), 16U);
     EXPECT_EQ(offsetof(steer_peer, slot), 0U);
     EXPECT_EQ(offsetof(steer_peer, generation), 4U);
-    EXPECT_EQ(STEER_DENY, 0);
-    EXPECT_EQ(STEER_ALLOW, 1);
+    EXPECT_EQ(STEER_OUT_DENY << STEER_IN, STEER_IN_DENY);
+    EXPECT_EQ(STEER_OUT_ALLOW << STEER_IN, STEER_IN_ALLOW);
     EXPECT_EQ(STEER_IPPROTO_SMC, 256);
     EXPECT_EQ(STEER_IPPROTO_MPTCP, 262);
     EXPECT_EQ(STEER_TCPOPT_EXP, 254);

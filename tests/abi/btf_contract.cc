@@ -117,7 +117,8 @@ TEST(BpfContract, Objects) {
 TEST(BpfContract, Structures) {
     EXPECT_EQ(compare("steer_control", sizeof(steer_control),
                       {FIELD(steer_control, lease_until_ns), FIELD(steer_control, agent_tgid),
-                       FIELD(steer_control, link_port)}),
+                       FIELD(steer_control, link_port), FIELD(steer_control, policy_slot),
+                       FIELD(steer_control, reserved)}),
               3);
     EXPECT_EQ(compare("steer_address", sizeof(steer_address), {FIELD(steer_address, in6)}), 2);
     EXPECT_EQ(compare("steer_peer", sizeof(steer_peer),
@@ -133,18 +134,40 @@ TEST(BpfContract, Maps) {
                                         sizeof(steer_peer), STEER_SAME_HOST_MAX}),
               2);
     EXPECT_EQ(compare_map("workloads", {BPF_MAP_TYPE_HASH, 8, 1, STEER_WORKLOADS_MAX}), 1);
-    EXPECT_EQ(compare_map("policy", {BPF_MAP_TYPE_ARRAY_OF_MAPS, 4, 4, 1}), 1);
+    for (const char* name :
+         {"policy", "policy_peers", "policy_subjects", "policy_scopes", "policy_spans"}) {
+        EXPECT_EQ(compare_map(name, {BPF_MAP_TYPE_ARRAY_OF_MAPS, 4, 4, STEER_POLICY_SLOTS}), 2);
+    }
 }
 
-// clang leaves struct steer_policy out of the BTF: nothing but the inner map's size says it.
-TEST(BpfContract, PolicyTable) {
+// clang leaves the structures that are named only here out of the BTF: nothing but the inner
+// maps' sizes says them.
+TEST(BpfContract, PolicyTables) {
     auto object = open_embedded(handshake::elf_bytes);
-    bpf_map* inner = bpf_map__inner_map(bpf_object__find_map_by_name(object.get(), "policy"));
-    ASSERT_NE(inner, nullptr);
-    EXPECT_EQ(bpf_map__type(inner), BPF_MAP_TYPE_ARRAY);
-    EXPECT_EQ(bpf_map__key_size(inner), 4U);
-    EXPECT_EQ(bpf_map__value_size(inner), sizeof(steer_policy));
-    EXPECT_EQ(bpf_map__max_entries(inner), 1U);
+    struct Inner {
+        const char* outer;
+        MapShape shape;
+    };
+    for (const auto& [outer, shape] : {
+             Inner{"policy", {BPF_MAP_TYPE_ARRAY, 4, sizeof(steer_policy), 1}},
+             Inner{"policy_peers",
+                   {BPF_MAP_TYPE_LPM_TRIE, sizeof(steer_prefix), sizeof(steer_chain),
+                    STEER_SUBJECTS_MAX}},
+             Inner{"policy_subjects",
+                   {BPF_MAP_TYPE_HASH, sizeof(steer_subject), sizeof(steer_chain),
+                    STEER_SUBJECTS_MAX}},
+             Inner{"policy_scopes",
+                   {BPF_MAP_TYPE_HASH, sizeof(steer_scope), sizeof(steer_spans), STEER_SPANS_MAX}},
+             Inner{"policy_spans", {BPF_MAP_TYPE_ARRAY, 4, sizeof(steer_span), 1}},
+         }) {
+        SCOPED_TRACE(outer);
+        bpf_map* inner = bpf_map__inner_map(bpf_object__find_map_by_name(object.get(), outer));
+        ASSERT_NE(inner, nullptr);
+        EXPECT_EQ(bpf_map__type(inner), shape.type);
+        EXPECT_EQ(bpf_map__key_size(inner), shape.key);
+        EXPECT_EQ(bpf_map__value_size(inner), shape.value);
+        EXPECT_EQ(bpf_map__max_entries(inner), shape.entries);
+    }
 }
 
 // What the agent registers and switches between by name.

@@ -17,7 +17,7 @@ TEST(AgentConfig, EmptyIsTheDefaults) {
     EXPECT_EQ(config->device, "auto");
     EXPECT_EQ(config->wmem, 1 << 20);
     EXPECT_EQ(config->rmem, 1 << 20);
-    EXPECT_EQ(config->cgroups, std::vector<std::string>{"/"});
+    EXPECT_EQ(config->workloads, container_cgroups());
     EXPECT_EQ(config->eid, "auto");
     EXPECT_EQ(config->when_unsupported, WhenUnsupported::exit);
 }
@@ -37,10 +37,16 @@ when_unsupported: idle
     EXPECT_EQ(config->device, "/dev/ivpci1");
     EXPECT_EQ(config->wmem, 512 << 10);
     EXPECT_EQ(config->rmem, 2 << 20);
-    EXPECT_EQ(config->cgroups, (std::vector<std::string>{"/system.slice", "/user.slice"}));
+    EXPECT_EQ(config->workloads, (std::vector<Workload>{{WorkloadKind::cgroup, "/system.slice"},
+                                                        {WorkloadKind::cgroup, "/user.slice"}}));
     EXPECT_TRUE(config->exclude_interfaces.contains("docker0"));
     EXPECT_EQ(config->eid, "MY.EID-1");
     EXPECT_EQ(config->when_unsupported, WhenUnsupported::idle);
+}
+
+TEST(AgentConfig, WorkloadsByName) {
+    EXPECT_EQ(parse_config("workloads: all\n", "a")->workloads, all_workloads());
+    EXPECT_EQ(parse_config("workloads: containers\n", "a")->workloads, container_cgroups());
 }
 
 TEST(AgentConfig, ErrorsNameTheLine) {
@@ -55,12 +61,16 @@ TEST(AgentConfig, ErrorsNameTheLine) {
     EXPECT_EQ(error_of("wmem: [1]\n"), "a.yaml:1: wmem: must be a single value");
     EXPECT_EQ(error_of("device: eth0\n"),
               "a.yaml:1: device: must be auto or a path such as /dev/ivpci0, not 'eth0'");
-    EXPECT_EQ(error_of("workloads: all\n"), "a.yaml:1: workloads: must be a map");
+    EXPECT_EQ(error_of("workloads: some\n"),
+              "a.yaml:1: workloads: must be all, containers or a map such as {cgroups: [/a]}");
     EXPECT_EQ(error_of("workloads:\n  cgroups: /\n"), "a.yaml:2: cgroups: must be a list");
+    EXPECT_EQ(error_of("workloads: {cgroups: []}\n"),
+              "a.yaml:1: workloads: cgroups: the list is empty");
     EXPECT_EQ(error_of("workloads:\n  cgroups: [system.slice]\n"),
-              "a.yaml:2: cgroups: 'system.slice' must start with / and have no ..: it is a path "
-              "below /sys/fs/cgroup");
-    EXPECT_NE(error_of("workloads:\n  cgroups: [/a/../..]\n").find("no .."), std::string::npos);
+              "a.yaml:2: cgroups: 'system.slice' is not a cgroup: write its path below "
+              "/sys/fs/cgroup, such as /system.slice/*");
+    EXPECT_NE(error_of("workloads:\n  cgroups: [/a/../..]\n").find("not a cgroup"),
+              std::string::npos);
     EXPECT_EQ(error_of("eid: lower\n"),
               "a.yaml:1: eid: 'lower' is not an EID: A-Z, 0-9, '.' and '-' only, a letter or digit "
               "first");

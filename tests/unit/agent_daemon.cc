@@ -46,7 +46,7 @@ TEST_F(Daemon, FilesAreReadWhole) {
     EXPECT_FALSE(read_file(dir_));
     ASSERT_EQ(mkfifo((dir_ / "fifo").c_str(), 0600), 0);
     EXPECT_FALSE(read_file(dir_ / "fifo"));
-    fs::resize_file(dir_ / "f", (1 << 20) + 1);
+    fs::resize_file(dir_ / "f", (4 << 20) + 1);
     EXPECT_FALSE(read_file(dir_ / "f"));
 }
 

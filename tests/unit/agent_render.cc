@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "agent/cli/render.h"
+#include "agent/cli/render_policy.h"
 
 namespace smc_steer {
 namespace {
@@ -22,14 +23,44 @@ TEST(AgentRender, Rules) {
                     {{{"number", 1},
                       {"action", "deny"},
                       {"ports", {"22", "80-90"}},
+                      {"direction", "in"},
+                      {"workload", "uid:7"},
                       {"comment", "ssh"},
                       {"file", "p.yaml"},
                       {"line", 4}}}}};
     EXPECT_EQ(render_rules(answer),
-              "NUMBER   ACTION  PORTS      FROM      COMMENT\n"
-              "1        deny    22,80-90   p.yaml:4  ssh\n"
-              "default  allow   all other  built-in\n"
+              "NUMBER   ACTION  WAY  PORTS      PEERS  WORKLOAD  FROM      COMMENT\n"
+              "1        deny    in   22,80-90   all    uid:7     p.yaml:4  ssh\n"
+              "default  allow        all other                   built-in\n"
               "not in force: p.yaml:3: nonsense\n");
+}
+
+TEST(AgentRender, Explain) {
+    json answer = {{"verdict", "TCP"},
+                   {"because", "peer: nobody"},
+                   {"end", "client"},
+                   {"steps",
+                    {{{"what", "rules"}, {"ok", true}, {"text", "the default"}},
+                     {{"what", "peer"}, {"ok", false}, {"text", "nobody"}}}}};
+    EXPECT_EQ(
+        render_explain(answer),
+        "TCP: peer: nobody\n"
+        "  rules  yes  the default\n"
+        "  peer   no   nobody\n"
+        "This guest is the client. The other end decides for itself too: ask there as well.\n");
+}
+
+TEST(AgentRender, ChangesOfRules) {
+    auto rule = [](const char* text, int line) {
+        return json{{"text", text}, {"file", "p.yaml"}, {"line", line}};
+    };
+    json old = {{"default", "allow"},
+                {"rules", {rule("deny 1", 2), rule("deny 2", 3), rule("deny 2", 4)}}};
+    json now = {{"default", "deny"}, {"rules", {rule("deny 2", 2), rule("deny 3", 9)}}};
+    EXPECT_EQ(render_changes(rule_changes(old, now)),
+              "- default allow\n+ default deny\n"
+              "- deny 1 (p.yaml:2)\n- deny 2 (p.yaml:4)\n+ deny 3 (p.yaml:9)\n");
+    EXPECT_EQ(render_changes(rule_changes(old, old)), "no difference\n");
 }
 
 TEST(AgentRender, FlowsSayWhyTcp) {
@@ -67,6 +98,8 @@ TEST(AgentRender, AnswersOfAnotherVersionDoNotCrash) {
         EXPECT_NO_THROW(render_rules(answer));
         EXPECT_NO_THROW(render_flows(answer));
         EXPECT_NO_THROW(render_edit(answer));
+        EXPECT_NO_THROW(render_explain(answer));
+        EXPECT_NO_THROW(render_changes(rule_changes(answer, answer)));
     }
 }
 

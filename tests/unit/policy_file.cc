@@ -51,7 +51,9 @@ TEST(PolicyFile, ErrorsNameTheLine) {
     EXPECT_EQ(error_of("version: 1\n\nrules: 22\n"), "p.yaml:3: rules: must be a list");
     EXPECT_EQ(error_of("version: 1\nrules:\n- 22\n"),
               "p.yaml:3: rules: each rule is a map with action and ports");
-    EXPECT_EQ(error_of("version: 1\nrules:\n- action: deny\n"), "p.yaml:3: rule without 'ports'");
+    EXPECT_EQ(error_of("version: 1\nrules:\n- action: deny\n"),
+              "p.yaml:3: a rule needs ports, peers or a workload: what holds for all the rest is "
+              "'default'");
     EXPECT_EQ(error_of("version: 1\nrules:\n- ports: 1\n"), "p.yaml:3: rule without 'action'");
     EXPECT_EQ(error_of("version: 1\nrules:\n- action: deny\n  ports: 70000\n"),
               "p.yaml:4: ports: port 70000 is out of range: ports are 1 to 65535");
@@ -60,7 +62,8 @@ TEST(PolicyFile, ErrorsNameTheLine) {
     EXPECT_EQ(error_of("version: 1\nrules:\n- action: deny\n  ports: []\n"),
               "p.yaml:4: ports: the list is empty");
     EXPECT_EQ(error_of("version: 1\nrules:\n- action: deny\n  port: 1\n"),
-              "p.yaml:4: port: unknown key; known here: action, ports, comment");
+              "p.yaml:4: port: unknown key; known here: action, direction, ports, peers, workload, "
+              "comment");
     EXPECT_EQ(error_of("version: 1\nversion: 1\n"), "p.yaml:2: version: written twice");
     EXPECT_EQ(error_of("- version: 1\n"),
               "p.yaml:1: a policy is a map; it starts with 'version: 1'");

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
-#include <memory>
-
+#include "agent/policy/policy_file.h"
 #include "agent/policy/verdicts.h"
 
 namespace smc_steer {
@@ -10,10 +9,17 @@ namespace {
 
 Rule rule(Action action, PortRange range) { return {action, {range}, "", {"file", 1}}; }
 
-std::unique_ptr<steer_policy> compiled(const Policy& policy) {
-    auto table = std::make_unique<steer_policy>();
-    compile(policy, *table);
-    return table;
+Connection to_port(std::uint16_t port) {
+    Connection connection;
+    connection.port = port;
+    connection.peer = *parse_in6("10.0.0.2");
+    return connection;
+}
+
+Policy read(const char* text) {
+    auto file = parse_policy_file(text, "p");
+    EXPECT_TRUE(file) << file.error().message;
+    return *merge(NamedPolicyFile{"p", *file}, {});
 }
 
 TEST(PolicyVerdicts, DenyWinsThenAllowThenDefault) {
@@ -23,61 +29,61 @@ TEST(PolicyVerdicts, DenyWinsThenAllowThenDefault) {
         // In the order that would be wrong if order counted.
         policy.rules = {rule(Action::deny, {100, 200}), rule(Action::allow, {150, 300}),
                         rule(Action::deny, {250, 250})};
-        auto table = compiled(policy);
-        int def = otherwise == Action::allow ? STEER_ALLOW : STEER_DENY;
-        EXPECT_EQ(table->port[99], def);
-        EXPECT_EQ(table->port[100], STEER_DENY);
-        EXPECT_EQ(table->port[150], STEER_DENY);
-        EXPECT_EQ(table->port[200], STEER_DENY);
-        EXPECT_EQ(table->port[201], STEER_ALLOW);
-        EXPECT_EQ(table->port[249], STEER_ALLOW);
-        EXPECT_EQ(table->port[250], STEER_DENY);
-        EXPECT_EQ(table->port[251], STEER_ALLOW);
-        EXPECT_EQ(table->port[300], STEER_ALLOW);
-        EXPECT_EQ(table->port[301], def);
-        EXPECT_EQ(table->port[65535], def);
-        EXPECT_EQ(table->port[0], STEER_DENY);
+        auto says = [&policy](std::uint16_t port) { return explain(policy, to_port(port)).action; };
+        EXPECT_EQ(says(99), otherwise);
+        EXPECT_EQ(says(100), Action::deny);
+        EXPECT_EQ(says(150), Action::deny);
+        EXPECT_EQ(says(201), Action::allow);
+        EXPECT_EQ(says(250), Action::deny);
+        EXPECT_EQ(says(300), Action::allow);
+        EXPECT_EQ(says(301), otherwise);
+        EXPECT_EQ(says(65535), otherwise);
+        EXPECT_EQ(says(0), Action::deny);
     }
 }
 
-TEST(PolicyVerdicts, TheWholeRangeFits) {
-    Policy policy;
-    policy.default_action = Action::deny;
-    policy.rules = {rule(Action::allow, {1, 65535})};
-    auto table = compiled(policy);
-    EXPECT_EQ(table->port[0], STEER_DENY);
-    EXPECT_EQ(table->port[1], STEER_ALLOW);
-    EXPECT_EQ(table->port[65535], STEER_ALLOW);
-}
-
-TEST(PolicyVerdicts, BuiltinLeavesSshAlone) {
-    auto table = compiled(builtin_policy());
-    EXPECT_EQ(table->port[22], STEER_DENY);
-    EXPECT_EQ(table->port[21], STEER_ALLOW);
-    EXPECT_EQ(table->port[6379], STEER_ALLOW);
-}
-
-// explain() is a second way to the same answer: it must agree with the table everywhere.
-TEST(PolicyVerdicts, ExplainAgreesWithTheTable) {
+TEST(PolicyVerdicts, TheRuleThatDecidedIsNamed) {
     Policy policy = builtin_policy();
     policy.rules.push_back(rule(Action::allow, {20, 30}));
-    policy.rules.push_back(rule(Action::deny, {8000, 8100}));
-    auto table = compiled(policy);
-    for (int port = 1; port <= 65535; port++) {
-        auto why = explain(policy, static_cast<std::uint16_t>(port));
-        ASSERT_EQ(why.action == Action::allow, table->port[port] == STEER_ALLOW) << port;
-    }
-    EXPECT_EQ(explain(policy, 22).rule->comment, "ssh");
-    EXPECT_EQ(explain(policy, 25).rule, policy.rules[1]);
-    EXPECT_FALSE(explain(policy, 9000).rule);
+    EXPECT_EQ(explain(policy, to_port(22)).rule->comment, "ssh");
+    EXPECT_EQ(explain(policy, to_port(25)).rule, policy.rules[1]);
+    EXPECT_FALSE(explain(policy, to_port(9000)).rule);
 }
 
-TEST(PolicyVerdicts, DeniedByFindsOverlaps) {
-    Policy policy = builtin_policy();
-    EXPECT_TRUE(denied_by(policy, {22, 22}));
-    EXPECT_TRUE(denied_by(policy, {20, 25}));
-    EXPECT_FALSE(denied_by(policy, {23, 25}));
-    EXPECT_FALSE(denied_by(policy, {1, 21}));
+TEST(PolicyVerdicts, EveryFieldHasToFit) {
+    auto policy = read(R"(version: 1
+rules:
+- {action: deny, direction: out, ports: 80, peers: [10.0.0.0/24, "fd00::/8"], workload: {uid: 7}}
+)");
+    auto connection = to_port(80);
+    connection.is_of = [](const Workload& workload) { return to_string(workload) == "uid:7"; };
+    EXPECT_EQ(explain(policy, connection).action, Action::deny);
+    auto other = connection;
+    other.way = Direction::in;
+    EXPECT_EQ(explain(policy, other).action, Action::allow);
+    other = connection;
+    other.port = 81;
+    EXPECT_EQ(explain(policy, other).action, Action::allow);
+    other = connection;
+    other.peer = *parse_in6("10.0.1.2");
+    EXPECT_EQ(explain(policy, other).action, Action::allow);
+    other.peer = *parse_in6("fd12::1");
+    EXPECT_EQ(explain(policy, other).action, Action::deny);
+    other.is_of = [](const Workload&) { return false; };
+    EXPECT_EQ(explain(policy, other).action, Action::allow);
+}
+
+TEST(PolicyVerdicts, DeniedByFindsWhatOverlaps) {
+    Policy policy = read("version: 1\nrules:\n- {action: deny, ports: 22, peers: 10.0.0.0/8}\n");
+    auto allow = [](PortRange ports) { return rule(Action::allow, ports); };
+    EXPECT_TRUE(denied_by(policy, allow({22, 22})));
+    EXPECT_TRUE(denied_by(policy, allow({20, 25})));
+    EXPECT_FALSE(denied_by(policy, allow({23, 25})));
+    auto with_peers = allow({22, 22});
+    with_peers.peers = {*parse_cidr("10.1.0.0/16")};
+    EXPECT_TRUE(denied_by(policy, with_peers));
+    with_peers.peers = {*parse_cidr("11.0.0.0/8")};
+    EXPECT_FALSE(denied_by(policy, with_peers));
 }
 
 }  // namespace

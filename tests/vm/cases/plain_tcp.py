@@ -101,7 +101,7 @@ def peer_without_agent(lab):
     expect_option(capture.from_port(PORT), False, "SYN-ACK")
 
 
-IDLE = "when_unsupported: idle\n"
+IDLE = "workloads: all\nwhen_unsupported: idle\n"
 
 
 def expect_refusal(agent, other, *words: str) -> None:

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The rules: who, with whom, which way, and what the agent says about them."""
+
+import json
+
+from harness import paths, smcd, traffic
+from harness.case import case, expect, expect_equal
+
+PORT = traffic.TRANSFER_PORT
+
+
+def rule(guest, *words: str) -> None:
+    guest.check(["smc-policy", *words])
+
+
+def explain(guest, source: str, destination: str, *words: str) -> dict:
+    return json.loads(guest.check(["smc-policy", "explain", source, f"{destination}:{PORT}",
+                                   "--json", *words]))
+
+
+@case("policy", "rules-of-all-kinds")
+def rules_of_all_kinds(lab):
+    """Peers, direction and workloads decide as they say, and explain says it before."""
+    server, client = lab.guests
+    traffic.transfer_server(server)
+
+    rule(client, "deny", "--peers", f"{server.ip4}/32", "--direction", "in")
+    smcd.expect_smcd(client, server)
+    rule(client, "deny", "--peers", server.ip4, "--direction", "out")
+    told = explain(client, client.ip4, server.ip4)
+    expect_equal((told["verdict"], told["end"]), ("TCP", "client"), "what explain says")
+    expect_equal(told["rule"]["peers"], [server.ip4], "the rule that explain names")
+    smcd.expect_tcp(client, server)
+    rule(client, "allow", "--peers", server.ip4, "--direction", "out")
+    expect_equal(explain(client, client.ip4, server.ip4)["verdict"], "SMC-D", "verdict")
+    smcd.expect_smcd(client, server)
+
+    # At the server's end, of somebody else, and of us.
+    rule(server, "deny", str(PORT), "--direction", "in", "--workload", "uid:4711")
+    smcd.expect_smcd(client, server)
+    rule(server, "deny", str(PORT), "--direction", "in", "--workload", "uid:0")
+    smcd.expect_tcp(client, server)
+    rule(server, "allow", str(PORT), "--direction", "in", "--workload", "uid:0")
+    smcd.expect_smcd(client, server)
+
+    # A control group, one that is made later, and what is below it.
+    rule(client, "deny", str(PORT), "--workload", "cgroup:/tenants/*")
+    send = " ".join(traffic.transfer_argv(server.ip4, 1 << 20))
+    inside = "mkdir -p /sys/fs/cgroup/tenants/a/b; sleep 2.5; echo $$ >/sys/fs/cgroup/tenants/a/b/cgroup.procs; "
+    _, made, _ = smcd.expect_connections(client, server, 0, lambda: client.check(inside + send))
+    smcd.expect_smcd(client, server)
+
+    # A command's sockets are not touched at all.
+    rule(client, "deny", "--workload", "command:transfer")
+    expect_equal(smcd.expect_tcp(client, server)["protocol"], smcd.TCP, "SO_PROTOCOL of a command")
+
+
+PROBE = paths.PROGRAMS / "policy_probe"
+
+
+def probe(guest, *words: str) -> dict:
+    return json.loads(guest.check([str(paths.built(PROBE)), *words], 100))
+
+
+@case("policy", "rules-in-the-kernel", agent=False, guests=1, regions=0)
+def rules_in_the_kernel(lab):
+    """The datapath's tables mean what the rules say, for random rules; a change of all rules is
+    one step; 10,000 rules load in less than a second and cost a SYN less than twice of ten.
+    """
+    guest = lab.guests[0]
+    agreed = probe(guest, "agree", "60" if not lab.long else "2000")
+    expect(agreed["denied"] > agreed["asked"] // 5, f"hardly anything was denied: {agreed}")
+    swapped = probe(guest, "swap", "5" if not lab.long else "60")
+    expect(swapped["swaps"] > 4 and swapped["looks"] > 1000, f"too few of both: {swapped}")
+    few, many = probe(guest, "cost", "10"), probe(guest, "cost", "10000")
+    lab.progress(f"policy: {agreed} {swapped}\n{few}\n{many}")
+    for what in ("hit_ns", "miss_ns"):
+        expect(many[what] < 2 * few[what], f"{what}: {few[what]} with 10 rules, {many[what]} with 10,000")
+    # Emulated, a guest is some ten times slower than what it emulates.
+    limit = 1000 if lab.accel == "kvm" else 5000
+    load = many["parse_ms"] + many["compile_ms"] + many["store_ms"]
+    expect(load < limit, f"10,000 rules took {load:.0f} ms: {many}")
