@@ -18,12 +18,11 @@ def explain(guest, source: str, destination: str, *words: str) -> dict:
                                    "--json", *words]))
 
 
-@case("policy", "rules-of-all-kinds")
-def rules_of_all_kinds(lab):
-    """Peers, direction and workloads decide as they say, and explain says it before."""
+@case("policy", "peers-and-directions", timeout=100)
+def peers_and_directions(lab):
+    """Peers and direction decide as they say, and explain says it before."""
     server, client = lab.guests
     traffic.transfer_server(server)
-
     rule(client, "deny", "--peers", f"{server.ip4}/32", "--direction", "in")
     smcd.expect_smcd(client, server)
     rule(client, "deny", "--peers", server.ip4, "--direction", "out")
@@ -35,24 +34,29 @@ def rules_of_all_kinds(lab):
     expect_equal(explain(client, client.ip4, server.ip4)["verdict"], "SMC-D", "verdict")
     smcd.expect_smcd(client, server)
 
-    # At the server's end, of somebody else, and of us.
+
+@case("policy", "workloads", timeout=100)
+def workloads(lab):
+    """Workloads at either end: a uid, a control group that is made later, a command."""
+    server, client = lab.guests
+    traffic.transfer_server(server)
     rule(server, "deny", str(PORT), "--direction", "in", "--workload", "uid:4711")
     smcd.expect_smcd(client, server)
     rule(server, "deny", str(PORT), "--direction", "in", "--workload", "uid:0")
     smcd.expect_tcp(client, server)
     rule(server, "allow", str(PORT), "--direction", "in", "--workload", "uid:0")
-    smcd.expect_smcd(client, server)
 
-    # A control group, one that is made later, and what is below it.
     rule(client, "deny", str(PORT), "--workload", "cgroup:/tenants/*")
     send = " ".join(traffic.transfer_argv(server.ip4, 1 << 20))
-    inside = "mkdir -p /sys/fs/cgroup/tenants/a/b; sleep 2.5; echo $$ >/sys/fs/cgroup/tenants/a/b/cgroup.procs; "
-    _, made, _ = smcd.expect_connections(client, server, 0, lambda: client.check(inside + send))
+    inside = ("mkdir -p /sys/fs/cgroup/tenants/a/b; sleep 2.5; "
+              f"echo $$ >/sys/fs/cgroup/tenants/a/b/cgroup.procs; {send}")
+    smcd.expect_connections(client, server, 0, lambda: client.check(inside))
     smcd.expect_smcd(client, server)
 
     # A command's sockets are not touched at all.
     rule(client, "deny", "--workload", "command:transfer")
-    expect_equal(smcd.expect_tcp(client, server)["protocol"], smcd.TCP, "SO_PROTOCOL of a command")
+    report = traffic.transfer(client, server.ip4, 1 << 20)
+    expect_equal(report["protocol"], smcd.TCP, "SO_PROTOCOL of a denied command")
 
 
 PROBE = paths.PROGRAMS / "policy_probe"
