@@ -86,7 +86,9 @@ Result<Policy> load_policy(const PolicyPaths& paths) {
             drop_ins.push_back(std::move(**file));
         }
     }
-    auto policy = merge(*main_file, drop_ins);
+    auto reserved = read_file(paths.reserved_ports);
+    auto ports = parse_kernel_ports(reserved ? reserved->value_or("") : "");
+    auto policy = merge(*main_file, drop_ins, builtin_policy(ports));
     if (!policy) {
         return policy;
     }

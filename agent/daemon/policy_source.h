@@ -16,6 +16,7 @@ struct PolicyPaths {
     std::string main_file;
     bool must_exist = false;  // somebody named it; the default path may be absent
     std::string drop_ins{};   // instead of policy.d beside the main file
+    std::string reserved_ports = "/proc/sys/net/ipv4/ip_local_reserved_ports";
 
     std::string drop_in_dir() const;  // policy.d beside the main file
     std::string own_file() const;     // policy.d/50-smc-policy.yaml, the CLI's rules

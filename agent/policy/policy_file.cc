@@ -258,8 +258,8 @@ std::string format_policy_file(const std::vector<Rule>& rules) {
 }
 
 Result<Policy> merge(const std::optional<NamedPolicyFile>& main_file,
-                     const std::vector<NamedPolicyFile>& drop_ins) {
-    Policy policy = builtin_policy();
+                     const std::vector<NamedPolicyFile>& drop_ins, const Policy& otherwise) {
+    Policy policy = otherwise;
     if (main_file) {
         policy.default_action = main_file->file.default_action.value_or(policy.default_action);
         policy.default_origin = {main_file->name, main_file->file.default_line};

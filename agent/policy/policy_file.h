@@ -26,14 +26,15 @@ Result<PolicyFile> parse_policy_file(std::string_view text, const std::string& n
 // A file that parse_policy_file() reads back to the same rules (lines apart).
 std::string format_policy_file(const std::vector<Rule>& rules);
 
-// The main file (none: the built-in policy) and the drop-ins, which hold rules only: a
+// The main file (none: `otherwise`) and the drop-ins, which hold rules only: a
 // default in a drop-in is an error, because two files could contradict each other.
 struct NamedPolicyFile {
     std::string name;
     PolicyFile file;
 };
 Result<Policy> merge(const std::optional<NamedPolicyFile>& main_file,
-                     const std::vector<NamedPolicyFile>& drop_ins);
+                     const std::vector<NamedPolicyFile>& drop_ins,
+                     const Policy& otherwise = builtin_policy());
 
 }  // namespace smc_steer
 

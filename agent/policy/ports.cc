@@ -44,6 +44,18 @@ Result<PortRange> parse_port_range(std::string_view text) {
     return PortRange{*first, *last};
 }
 
+std::vector<PortRange> parse_kernel_ports(std::string_view text) {
+    std::vector<PortRange> ports;
+    while (!text.empty()) {
+        auto end = text.find_first_of(",\n");
+        if (auto range = parse_port_range(text.substr(0, end))) {
+            ports.push_back(*range);
+        }
+        text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
+    }
+    return ports;
+}
+
 std::string to_string(PortRange range) {
     if (range.first == range.last) {
         return fmt::format("{}", range.first);

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "agent/base/result.h"
 
@@ -22,6 +23,9 @@ struct PortRange {
 
 // Reads PORT or PORT-PORT in decimal. The error says what is wrong with `text` and shows it.
 Result<PortRange> parse_port_range(std::string_view text);
+
+// As the kernel lists ports, "8080,9148-9150"; what is no port in it is left out.
+std::vector<PortRange> parse_kernel_ports(std::string_view text);
 
 // The shortest form parse_port_range() accepts.
 std::string to_string(PortRange range);

@@ -106,11 +106,15 @@ std::string to_string(const Rule& rule) {
     return text;
 }
 
-Policy builtin_policy() {
+Policy builtin_policy(const std::vector<PortRange>& reserved) {
     Policy policy;
     policy.default_action = Action::allow;
     policy.default_origin = {"built-in", 0};
     policy.rules.push_back({Action::deny, {{22, 22}}, "ssh", {"built-in", 0}});
+    if (!reserved.empty()) {
+        policy.rules.push_back(
+            {Action::deny, reserved, "net.ipv4.ip_local_reserved_ports", {"built-in", 0}});
+    }
     return policy;
 }
 

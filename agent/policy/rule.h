@@ -73,8 +73,8 @@ struct Policy {
 };
 
 // What holds when there is no policy file: everything but SSH, so that the way in to
-// repair things never depends on SMC.
-Policy builtin_policy();
+// repair things never depends on SMC, and the ports that the kernel was told to reserve.
+Policy builtin_policy(const std::vector<PortRange>& reserved = {});
 
 }  // namespace smc_steer
 

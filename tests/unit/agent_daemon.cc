@@ -28,6 +28,7 @@ protected:
         ASSERT_NE(mkdtemp(name.data()), nullptr);
         dir_ = name;
         paths_.main_file = dir_ / "policy.yaml";
+        paths_.reserved_ports = dir_ / "reserved";
     }
     void TearDown() override { fs::remove_all(dir_); }
     void write(const fs::path& path, const std::string& text) {
@@ -74,6 +75,15 @@ TEST_F(Daemon, PolicyIsMainFileAndSortedDropIns) {
     }
     write(dir_ / "policy.d" / "20.yaml", "version: 1\nrules:\n- {action: deny, ports: x}\n");
     EXPECT_FALSE(load_policy(paths_));
+}
+
+TEST_F(Daemon, PortsTheKernelReservesAreDeniedUnlessAFileSaysWhatHolds) {
+    write(paths_.reserved_ports, "8080,9148-9150\n");
+    auto policy = load_policy(paths_);
+    ASSERT_EQ(policy->rules.size(), 2U);
+    EXPECT_EQ(to_string(policy->rules[1]), "deny 8080, 9148-9150");
+    write(paths_.main_file, "version: 1\n");
+    EXPECT_TRUE(load_policy(paths_)->rules.empty());
 }
 
 TEST_F(Daemon, ANamedPolicyMustExist) {
