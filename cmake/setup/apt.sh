@@ -18,7 +18,7 @@ packages=(
     bc bison bpftool cpio dpkg-dev flex kmod libssl-dev pahole perl python3 xz-utils
     debian-archive-keyring
     # tests of policy files and completions
-    python3-jsonschema python3-yaml zsh
+    man-db python3-jsonschema python3-yaml zsh
     # guests
     iperf3 iproute2 mount nftables procps qemu-system-x86 socat sockperf systemd tcpdump
     util-linux
