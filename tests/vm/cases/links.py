@@ -3,10 +3,8 @@
 
 import time
 
-from harness import smcd, traffic
+from harness import driver, smcd, stress, traffic
 from harness.case import case, expect, expect_equal
-
-from .fabric import load_driver, stress, stress_server
 
 LINK_PORT = 7254
 BLOCK = f"""nft add table inet block
@@ -25,18 +23,10 @@ def first_connections(lab):
     """
     server, client = lab.guests
     for _ in range(20 if lab.long else 3):
-        for agent in lab.agents:
-            if agent.process:
-                agent.stop()
-        for guest in lab.guests:
-            load_driver(guest)
-        for agent in lab.agents:
-            agent.launch_ready()
-        for agent in lab.agents:
-            agent.wait_state("active", 2)
-        listener = stress_server(server)
+        driver.reload_all(lab)
+        listener = stress.serve(server)
         before = traffic.counters(client)
-        stress(client, server, 32, 1, limit_ms=20000)
+        stress.run(client, server, 32, 1, 20000, listener)
         expect_equal((traffic.counters(client) - before).client, 32, "SMC-D connections")
         listener.kill()
         listener.wait(10)

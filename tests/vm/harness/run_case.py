@@ -13,7 +13,7 @@ import traceback
 from pathlib import Path
 
 from . import case as cases
-from . import splat
+from . import kmemleak, splat
 from .lab import Lab
 
 BOOT_SECONDS = 180  # for guests and agents, before the case's own time counts
@@ -72,6 +72,9 @@ def run(one: cases.Case, lab: Lab) -> None:
     # The parent's watch starts when it sees this.
     (lab.logs / "up").touch()
     one.function(lab)
+    if kmemleak.enabled():
+        leaks = kmemleak.find(lab.guests)
+        cases.expect(not leaks, "\n".join(leaks))
 
 
 def main() -> int:

@@ -4,9 +4,9 @@
 //
 //   scribble RESOURCE2 SLOTS SECONDS TARGETS
 //
-// TARGETS: any of h (header), o (own area), a (all areas), r (rings), d (descriptors), c (claims),
-// b (bulletins), x (chunks). "Targeted" words are likely lies: heads far away, tokens of others,
-// offsets outside, lengths of 0 and of everything.
+// TARGETS: any of h (header), i (of the header what never changes), o (own area), a (all areas), r
+// (rings), d (descriptors), c (claims), b (bulletins), x (chunks). "Targeted" words are likely
+// lies: heads far away, tokens of others, offsets outside, lengths of 0 and of everything.
 #include <fcntl.h>
 #include <ivpci/shm_abi.h>
 #include <sys/mman.h>
@@ -15,6 +15,7 @@
 
 #include <cerrno>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -39,6 +40,9 @@ std::vector<Range> ranges_of(const ivpci_layout& l, std::string_view targets) {
         switch (target) {
             case 'h':
                 add(&ranges, 0, l.area_off);
+                break;
+            case 'i':
+                add(&ranges, 0, offsetof(ivpci_header, fabric_id));
                 break;
             case 'x':
                 add(&ranges, l.chunk_off, l.size - l.chunk_off);

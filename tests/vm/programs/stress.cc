@@ -6,9 +6,10 @@
 //   stress run ADDRESS PORT CONNECTIONS SECONDS [LIMIT_MS]
 //
 // Every connection takes, message by message, a random size (1 byte to 256 KiB), a random way to
-// wait (blocking, select, epoll level, epoll edge) and its own socket buffers (16 KiB to 1 MiB).
-// The echo is compared. A connection that moves no byte for LIMIT_MS (2000) while it wants to has
-// lost a wakeup, or might as well: its state is printed and the exit code is 1.
+// wait (blocking, select, epoll level, epoll edge; reader and writer each) and its own socket
+// buffers (16 KiB to 1 MiB). The echo is compared. A connection that moves no byte for LIMIT_MS
+// (2000) while it wants to has lost a wakeup, or might as well: its state is printed and the exit
+// code is 1.
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -51,6 +52,7 @@ struct Progress {
     std::atomic<int64_t> moved_at{0};
     std::atomic<uint64_t> bytes{0};
     std::atomic<int> way{0};
+    std::atomic<int> writers_way{0};
     std::atomic<bool> writing{false};
     std::atomic<bool> done{false};
 };
@@ -76,18 +78,13 @@ void wait_for(int fd, bool to_write, Way way) {
     close(epoll);
 }
 
-void set_blocking(int fd, bool blocking) {
-    const int flags = fcntl(fd, F_GETFL);
-    fcntl(fd, F_SETFL, blocking ? flags & ~O_NONBLOCK : flags | O_NONBLOCK);
-}
-
 // Moves all of `size` bytes in the given way. False: the connection ended (errno, or 0 for EOF).
 bool move_all(int fd, uint8_t* data, size_t size, bool to_write, Way way, Progress* progress) {
-    set_blocking(fd, way == Way::kBlocking);
+    // Per call: the other direction has a way of its own.
+    const int flags = MSG_NOSIGNAL | (way == Way::kBlocking ? 0 : MSG_DONTWAIT);
     while (size > 0) {
         errno = 0;
-        const ssize_t moved =
-            to_write ? send(fd, data, size, MSG_NOSIGNAL) : recv(fd, data, size, 0);
+        const ssize_t moved = to_write ? send(fd, data, size, flags) : recv(fd, data, size, flags);
         if (moved > 0) {
             data += moved;
             size -= moved;
@@ -178,38 +175,27 @@ bool talk(sockaddr_in address, unsigned seed, int64_t end_ms, Progress* progress
         // mostly small ones, some large
         uint32_t size = 1 + random() % (random() % 4 ? 2000 : kLargest);
         const auto way = static_cast<Way>(random() % 4);
+        const auto writers_way = static_cast<Way>(random() % 4);
         progress->way = static_cast<int>(way);
+        progress->writers_way = static_cast<int>(writers_way);
         auto* header = reinterpret_cast<uint8_t*>(&size);
         // Writer and reader at once, or two full directions would wait for each other.
         progress->writing = true;
         bool wrote = false;
         std::thread writer([&] {
-            wrote = move_all(fd, header, sizeof(size), true, Way::kBlocking, progress) &&
-                    move_all(fd, sent.data(), size, true, Way::kBlocking, progress);
+            wrote = move_all(fd, header, sizeof(size), true, writers_way, progress) &&
+                    move_all(fd, sent.data(), size, true, writers_way, progress);
             progress->writing = false;
         });
-        const bool read = [&] {
-            size_t at = 0;
-            while (at < size) {
-                errno = 0;
-                const ssize_t got = recv(fd, received.data() + at, size - at,
-                                         way == Way::kBlocking ? 0 : MSG_DONTWAIT);
-                if (got > 0) {
-                    at += got;
-                    progress->moved_at = now_ms();
-                    progress->bytes += got;
-                } else if (got < 0 && errno == EAGAIN) {
-                    wait_for(fd, false, way);
-                } else {
-                    return false;
-                }
-            }
-            return true;
-        }();
+        const bool read = move_all(fd, received.data(), size, false, way, progress);
         writer.join();
         right = wrote && read;
         if (!right) {
-            std::fprintf(stderr, "connection %u ended: %s\n", seed, std::strerror(errno));
+            std::fprintf(stderr, "connection %u ended after %llu bytes, %s of %u bytes %s: %s\n",
+                         seed, static_cast<unsigned long long>(progress->bytes.load()),
+                         wrote ? "reading" : "writing", size,
+                         kWayNames[static_cast<int>(wrote ? way : writers_way)],
+                         std::strerror(errno));
         } else if (std::memcmp(sent.data(), received.data(), size) != 0) {
             std::fprintf(stderr, "connection %u: a byte came back wrong\n", seed);
             right = false;
@@ -253,10 +239,10 @@ int run(const char* host, uint16_t port, unsigned connections, int seconds, int 
             const int64_t idle = now_ms() - p.moved_at;
             if (idle > limit_ms) {
                 std::fprintf(stderr,
-                             "connection %u is stuck: nothing moved for %lld ms, %s, %s, after "
-                             "%llu bytes\n",
+                             "connection %u is stuck: nothing moved for %lld ms, reader %s, "
+                             "writer %s, after %llu bytes\n",
                              i + 1, static_cast<long long>(idle), kWayNames[p.way.load()],
-                             p.writing ? "writing and reading" : "reading",
+                             p.writing ? kWayNames[p.writers_way.load()] : "done",
                              static_cast<unsigned long long>(p.bytes.load()));
                 stuck++;
             }

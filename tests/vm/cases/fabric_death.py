@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Members that stand still and go on, modules and devices taken away under traffic."""
+
+import time
+
+from harness import driver, smcd, stress, traffic
+from harness.case import case, expect, expect_equal
+
+
+@case("fabric", "stopped-guest", timeout=90, long_timeout=240)
+def stopped_guest(lab):
+    """QEMU stopped (SIGSTOP) under traffic and continued, a minute in the long form: the
+    connections go on where they were.
+    """
+    server, client = lab.guests
+    stress.serve(server)
+    pause = 60 if lab.long else 6
+    running = stress.start(client, server, 4, pause + 12, (pause + 8) * 1000)
+    time.sleep(4)
+    server.freeze()
+    time.sleep(pause)
+    server.thaw()
+    stress.finish(running, pause + 60)
+
+
+@case("fabric", "unload-under-traffic", timeout=90)
+def unload_under_traffic(lab):
+    """modprobe -r under traffic: the sockets at both ends fail with an ordinary error, and the
+    next connections are TCP, then SMC-D again.
+    """
+    server, client = lab.guests
+    stress.serve(server)
+    traffic.transfer_server(server)
+    running = stress.start(client, server, 4, 40, 20000)
+    time.sleep(3)
+    lab.agents[1].stop()
+    client.check("modprobe -r ivpci", 60)
+    expect_equal(running.wait(20), 1, "exit code of stress after the module went")
+    expect(b"ended" in running.err, f"stress said {running.err!r}")
+    smcd.expect_tcp(client, server)
+    lab.agents[1].start(addresses=2)
+    lab.agents[0].wait_state("active", 2)
+    smcd.expect_smcd(client, server)
+
+
+@case("fabric", "device-removed", timeout=90)
+def device_removed(lab):
+    """The device is taken from the guest's PCI bus under traffic: the sockets fail, new
+    connections are TCP, and what the peer held is free again.
+    """
+    server, client = lab.guests
+    stress.serve(server)
+    traffic.transfer_server(server)
+    running = stress.start(client, server, 4, 40, 20000)
+    time.sleep(3)
+    client.check(f"echo 1 >{driver.DEVICE}/device/remove", 60)
+    expect_equal(running.wait(30), 1, "exit code of stress after the device went")
+    expect(client.run(f"test -e {driver.DEVICE}").code != 0, "the device is still there")
+    before = traffic.raw_counters(client)["smc"]["client"]
+    traffic.transfer(client, server.ip4, 1 << 20)
+    made = traffic.raw_counters(client)["smc"]["client"] - before
+    expect_equal(made, 0, "SMC-D connections without a device")
+    driver.wait_stats(server, attachments=0)

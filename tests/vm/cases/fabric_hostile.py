@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Members that write where they must not."""
+
+import time
+
+from harness import driver, paths, smcd, stress, traffic
+from harness.case import case, expect, expect_equal
+
+SCRIBBLE = paths.PROGRAMS / "scribble"
+
+
+def scribble_argv(targets: str, seconds: int) -> list[str]:
+    """Garbage over what the letters say (scribble.cc), for so long."""
+    resource = f"{driver.DEVICE}/device/resource2"
+    return [str(paths.built(SCRIBBLE)), resource, "16", str(seconds), targets]
+
+
+def scribble(guest, targets: str, seconds: int) -> None:
+    run = guest.run(scribble_argv(targets, seconds), seconds + 30)
+    expect_equal(run.code, 0, f"exit code of scribble ({run.out + run.err})")
+    expect("0 writes" != run.out.strip(), "nothing was written")
+
+
+@case("fabric", "hostile-member", guests=3, timeout=120, long_timeout=400)
+def hostile_member(lab):
+    """A member that writes garbage over all it can reach of the other areas' words, under load:
+    no kernel complains, and TCP and loopback go on. Then over everything.
+    """
+    server, client, hostile = lab.guests
+    traffic.transfer_server(server)
+    stress.serve(server)
+    load = stress.start(client, server, 4, 1000, 1000000)
+    seconds = 30 if lab.long else 4
+    for targets in ("o", "r", "b", "c", "d", "a", "h", "hax"):
+        scribble(hostile, targets, seconds)
+    load.kill()
+    for guest in (server, client):
+        expect_equal(guest.run("true").code, 0, f"{guest.name} answers")
+    # The memory is spoilt; TCP has nothing to do with it.
+    for agent in lab.agents[:2]:
+        agent.stop()
+    plain_server = traffic.transfer_server(server, port=9500)
+    report = traffic.transfer(client, server.ip4, 4 << 20, port=9500)
+    expect_equal(report["protocol"], smcd.TCP, "SO_PROTOCOL without agents")
+    traffic.transfer(server, "127.0.0.1", 4 << 20, port=9500)
+    plain_server.kill()
+
+
+def wait_trusted(guest, trusted: int) -> None:
+    """Until the driver believes the region's header, or does not."""
+    guest.check(f"""for ((i = 0; i < 150; i++)); do
+                        [ "$(<{driver.DEVICE}/header_trusted)" = {trusted} ] && exit 0
+                        sleep 0.2
+                    done
+                    exit 1""")
+
+
+@case("fabric", "header-tampered", guests=3, timeout=120)
+def header_tampered(lab):
+    """A member writes into the header, which is the broker's: the others notice, say which word,
+    count it and make new connections TCP; the broker puts it right; what was under way goes on.
+    """
+    server, client, hostile = lab.guests
+    stress.serve(server)
+    traffic.transfer_server(server)
+    smcd.expect_smcd(client, server, size=1 << 20)
+    before = traffic.counters(client).client
+    held = stress.start(client, server, 4, 15, 20000)
+    while traffic.counters(client).client < before + 4:
+        time.sleep(0.2)
+    scribbling = hostile.spawn(scribble_argv("i", 600))
+    for guest in (server, client):
+        wait_trusted(guest, 0)
+    smcd.expect_tcp(client, server)
+    scribbling.kill()
+    for guest in (server, client):
+        counted = driver.stats(guest)
+        expect(counted["header_tampered"] > 0, f"{guest.name} did not notice")
+        expect("wrote into the region's header (" in guest.console(), f"{guest.name} is silent")
+    refused = sum(driver.stats(guest)["refused_header"] for guest in (server, client))
+    expect(refused > 0, "nothing was refused for the header")
+    expect("event=header-repaired" in lab.brokers[0].log.read_text(), "the broker is silent")
+    for guest in (server, client):
+        wait_trusted(guest, 1)
+    smcd.expect_smcd(client, server, size=1 << 20)
+    stress.finish(held, 60)

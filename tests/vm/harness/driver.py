@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ivpci.ko in a guest: its parameters and its counters."""
+
+import time
+
+from . import traffic
+from .guest import Guest
+
+DEVICE = "/sys/class/misc/ivpci0"
+
+
+def stats(guest: Guest) -> dict:
+    """Of ivpci0, by the names of struct ivpci_stats."""
+    return traffic.raw_counters(guest)["ivpci"]["ivpci0"]
+
+
+def wait_stats(guest: Guest, seconds: float = 20, **wanted: int) -> dict:
+    """Until the driver's counters are as wanted."""
+    deadline = time.monotonic() + seconds
+    while True:
+        now = stats(guest)
+        if all(now[name] == value for name, value in wanted.items()):
+            return now
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{guest.name}: wanted {wanted}, has {now}")
+        time.sleep(0.5)
+
+
+def load(guest: Guest, *parameters: str) -> None:
+    """Loads the driver anew."""
+    guest.check(f"modprobe -r ivpci; modprobe ivpci {' '.join(parameters)}")
+
+
+def reload_all(lab, *parameters: str) -> None:
+    """Agents stopped, the driver loaded anew in every guest, agents active again."""
+    for agent in lab.agents:
+        if agent.process:
+            agent.stop()
+    for guest in lab.guests:
+        load(guest, *parameters)
+    for agent in lab.agents:
+        agent.launch()
+    for agent in lab.agents:
+        agent.wait_state("active", 2 * (len(lab.guests) - 1))

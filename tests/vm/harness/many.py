@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""tests/vm/programs/many: connections by the thousand, all open at the same time."""
+
+import json
+
+from . import paths
+from .case import expect, expect_equal
+from .channel import Process
+from .guest import Guest
+
+PROGRAM = paths.PROGRAMS / "many"
+PORT = 9600
+BYTES = 4096  # there and back on each connection, twice
+
+
+def serve(guest: Guest) -> Process:
+    server = guest.spawn([str(paths.built(PROGRAM)), "serve", str(PORT)])
+    server.wait_output("listening", 20)
+    return server
+
+
+def start(client: Guest, server: Guest, count: int) -> Process:
+    """That many connections, about to be made, checked, and held until it is killed."""
+    return client.spawn([str(paths.built(PROGRAM)), "run", server.ip4, str(PORT), str(count),
+                         str(BYTES)])
+
+
+def expect_checked(process: Process, count: int, timeout: float = 600) -> None:
+    """Every byte on each of the connections came back right; they are still open."""
+    process.wait_output("bytes", timeout)
+    expect(process.poll() is None, "the connections are not held")
+    report = json.loads(process.out.decode().splitlines()[-1])
+    expect_equal(report, {"connections": count, "bytes": 2 * count * BYTES}, "the report of many")
