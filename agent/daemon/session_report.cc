@@ -134,6 +134,9 @@ json Session::explain_peer(const Address& peer) {
         add("peer", true,
             fmt::format("slot {}, {}", entry->second.slot,
                         known == peers_.end() ? "" : known->second.bulletin.name));
+        add("link", entry->second.linked,
+            entry->second.linked ? "an SMC-D connection with its agent proves that it works"
+                                 : "no SMC-D connection with its agent yet");
     }
     add("EID", true, eid_ + "; the peer needs the same, or the connection falls back to TCP");
     if (auto stats = device_.stats()) {
