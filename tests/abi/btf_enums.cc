@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cstddef>
 #include <memory>
 #include <string>
 #include <utility>
@@ -114,7 +115,8 @@ TEST_F(BpfEnums, EachCounterHasItsNameInTheAgent) {
 }
 
 TEST_F(BpfEnums, Verdicts) {
-    const Values expected = {VALUE(STEER_DENY), VALUE(STEER_ALLOW)};
+    const Values expected = {VALUE(STEER_OUT_DENY), VALUE(STEER_OUT_ALLOW), VALUE(STEER_IN_DENY),
+                             VALUE(STEER_IN_ALLOW)};
     EXPECT_EQ(values_of("steer_verdict"), expected);
 }
 
@@ -123,9 +125,10 @@ TEST_F(BpfEnums, PolicyTable) {
     ASSERT_GT(id, 0);
     const btf_type* type = btf__type_by_id(btf_, static_cast<unsigned>(id));
     EXPECT_EQ(type->size, sizeof(steer_policy));
-    ASSERT_EQ(btf_vlen(type), 1);
-    const btf_member& port = btf_members(type)[0];
+    ASSERT_EQ(btf_vlen(type), 3);
+    const btf_member& port = btf_members(type)[2];
     EXPECT_STREQ(btf__name_by_offset(btf_, port.name_off), "port");
+    EXPECT_EQ(btf_member_bit_offset(type, 2) / 8, offsetof(steer_policy, port));
     EXPECT_EQ(btf__resolve_size(btf_, port.type), static_cast<long>(sizeof(steer_policy::port)));
 }
 
