@@ -55,7 +55,7 @@ std::vector<Range> ranges_of(const ivpci_layout& l, std::string_view targets) {
             if (target == 'a') {
                 add(&ranges, area, l.area_size);
             } else if (target == 'b') {
-                add(&ranges, area + l.bulletin_off, IVPCI_BULLETIN_SIZE);
+                add(&ranges, area + l.bulletin_off, uint64_t{IVPCI_BULLETIN_SIZE});
             } else if (target == 'r') {
                 add(&ranges, area + l.pair_off, l.desc_off - l.pair_off);
             } else if (target == 'd') {
