@@ -30,8 +30,10 @@ struct Machine {
     bool operator==(const Machine&) const = default;
 };
 
+// All bytes, as the map's keys are compared: what a kind does not use is zero.
 struct SubjectLess {
     bool operator()(const steer_subject& a, const steer_subject& b) const {
+        // NOLINTNEXTLINE(bugprone-suspicious-memory-comparison)
         return std::memcmp(&a, &b, sizeof(a)) < 0;
     }
 };

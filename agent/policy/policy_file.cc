@@ -62,6 +62,7 @@ Result<std::vector<T>> read_entries(const YAML::Node& rule, const std::string& n
 
 Result<Workload> read_workload(const YAML::Node& node, const std::string& name) {
     std::vector<std::string_view> kinds;
+    kinds.reserve(std::size(kWorkloadKinds));
     for (const auto& [kind_name, kind] : kWorkloadKinds) {
         kinds.push_back(kind_name);
     }

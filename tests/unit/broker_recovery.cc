@@ -29,7 +29,7 @@ TEST_F(Recovery, AScribbledHeaderIsMadeAgain) {
     ASSERT_EQ(request(a, IVPCI_OP_LEASE, 2), IVPCI_ACK_OK);
     uint64_t gid = shown(a).gid;
     std::memset(view.header().slot, 0xff, sizeof(ivpci_slot) * 5);
-    std::memset(view.leases(), 0x55, view.layout.chunks * 4);
+    std::memset(view.leases(), 0x55, size_t{view.layout.chunks} * 4);
     restart();
     EXPECT_EQ(shown(a).gid, gid);
     EXPECT_EQ(shown(a).state, IVPCI_SLOT_LIVE);
