@@ -13,11 +13,14 @@ void Leases::set(uint32_t chunk, uint32_t to, uint32_t generation) {
     store_relaxed(words_[chunk], to == 0 ? 0U : ivpci_lease(to & ~kCondemned, generation));
 }
 
-void Leases::show_all(const std::function<uint32_t(uint32_t)>& generation) {
+uint32_t Leases::show_all(const std::function<uint32_t(uint32_t)>& generation) {
+    uint32_t wrong = 0;
     for (uint32_t c = 0; c < chunks_.size(); ++c) {
-        bool condemned = (chunks_[c] & kCondemned) != 0;
-        set(c, chunks_[c], condemned ? 0 : generation(chunks_[c]));
+        uint32_t slot = chunks_[c] & ~kCondemned;
+        uint32_t of = chunks_[c] == slot ? generation(slot) : 0;
+        wrong += put_right(words_[c], __u32{slot == 0 ? 0U : ivpci_lease(slot, of)});
     }
+    return wrong;
 }
 
 uint32_t Leases::take(uint32_t slot, uint32_t generation, uint32_t wanted) {

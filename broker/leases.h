@@ -19,8 +19,9 @@ public:
     // `words`: the header's leases[], as many as `truth`, the ledger's. Both must outlive this.
     Leases(__u32* words, std::span<uint32_t> truth) : words_(words), chunks_(truth) {}
 
-    // After a change of brokers: shows the leases again, `generation` by slot.
-    void show_all(const std::function<uint32_t(uint32_t slot)>& generation);
+    // After a change of brokers, or of the words by a member: shows the leases again, `generation`
+    // by slot. Returns how many were shown wrong.
+    uint32_t show_all(const std::function<uint32_t(uint32_t slot)>& generation);
 
     // Leases up to `wanted` free chunks, the lowest first. Returns how many.
     uint32_t take(uint32_t slot, uint32_t generation, uint32_t wanted);

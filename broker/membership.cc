@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "broker/identity.h"
+#include "broker/region.h"
 
 namespace smc_steer::broker {
 namespace {
@@ -26,11 +27,7 @@ Membership::Membership(const RegionView& view, Ledger& ledger, Ring ring)
 }
 
 void Membership::recover() {
-    store_relaxed(view_.header().era, __u32{ledger_.era});
-    for (uint32_t s = 1; s < slots_.size(); ++s) {
-        show(s);
-    }
-    leases_.show_all([this](uint32_t s) { return ledger_.slot[s].generation; });
+    show_all();
     for (uint32_t s = 1; s < slots_.size(); ++s) {
         // Not LIVE with leases: the former broker was killed while it ended a generation. And
         // whatever is condemned is watched again. Claims that came since then only delay it.
@@ -43,16 +40,32 @@ void Membership::recover() {
     reclaim();
 }
 
-void Membership::show(uint32_t slot) {
+uint32_t Membership::show(uint32_t slot) {
     const LedgerSlot& truth = ledger_.slot[slot];
     ivpci_slot& shown = view_.header().slot[slot];
     bool live = truth.state == IVPCI_SLOT_LIVE;
-    store_relaxed(shown.gid, live ? make_gid(hash_, slot, truth.generation) : __u64{0});
-    store_relaxed(shown.generation, __u32{truth.generation});
-    store_relaxed(shown.chunks, live ? __u32{leases_.held(slot)} : 0U);
-    store_relaxed(shown.ack_seq, __u32{truth.ack_seq});
-    store_relaxed(shown.era, __u32{truth.era});
-    store_release(shown.state, __u32{truth.state});
+    uint32_t wrong = 0;
+    wrong += put_right(shown.gid, live ? __u64{make_gid(hash_, slot, truth.generation)} : 0);
+    wrong += put_right(shown.generation, __u32{truth.generation});
+    wrong += put_right(shown.chunks, live ? __u32{leases_.held(slot)} : 0U);
+    wrong += put_right(shown.ack_seq, __u32{truth.ack_seq});
+    wrong += put_right(shown.era, __u32{truth.era});
+    wrong += put_right(shown.state, __u32{truth.state});
+    return wrong;
+}
+
+uint32_t Membership::show_all() {
+    uint32_t wrong = put_right(view_.header().era, __u32{ledger_.era});
+    for (uint32_t s = 1; s < slots_.size(); ++s) {
+        wrong += show(s);
+    }
+    return wrong + leases_.show_all([this](uint32_t s) { return ledger_.slot[s].generation; });
+}
+
+uint32_t Membership::repair() {
+    uint32_t wrong = restore_identity(view_, ledger_.uuid) + show_all();
+    counts_.header_repaired += wrong;
+    return wrong;
 }
 
 uint32_t Membership::claiming_generation(uint32_t slot) const {

@@ -26,7 +26,7 @@ constexpr std::chrono::seconds kRelearnedSilence{10};
 // What happened since the broker started, for people and graphs.
 struct MemberCounts {
     uint64_t connects = 0, disconnects = 0, joins = 0, leaves = 0, leases = 0, returns = 0;
-    uint64_t refused_requests = 0, chunks_freed = 0;
+    uint64_t refused_requests = 0, chunks_freed = 0, header_repaired = 0;
 };
 
 class Membership {
@@ -71,6 +71,9 @@ public:
 
     [[nodiscard]] bool reclaim_pending() const { return condemned_slots_ != 0; }
 
+    // Puts right what a member wrote into the header. Returns how many words that were.
+    uint32_t repair();
+
     // Once a second: counts the broker's heartbeat up and looks at the guests'.
     void heartbeat(Clock::time_point now);
     // Since the guest's heartbeat moved, as far as this broker saw; none: not LIVE.
@@ -105,7 +108,8 @@ private:
     void show_chunks(uint32_t slot);
     void ring_all();
     void recover();
-    void show(uint32_t slot);
+    uint32_t show(uint32_t slot);
+    uint32_t show_all();
     void condemn(uint32_t slot);
     void watch_condemned(uint32_t slot);
     // Generation whose claims count: of a LIVE slot, or of a held one's last guest.

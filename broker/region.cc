@@ -27,21 +27,30 @@ uint64_t round_up(uint64_t size, uint64_t unit) { return (size + unit - 1) / uni
 
 }  // namespace
 
-void restore_header(const RegionView& view, const Uuid& uuid, uint32_t pid) {
+uint32_t restore_identity(const RegionView& view, const Uuid& uuid) {
     ivpci_header& header = view.header();
     const ivpci_layout& layout = view.layout;
-    header.version = IVPCI_SHM_VERSION;
-    header.slots = layout.slots;
-    std::copy(uuid.begin(), uuid.end(), header.uuid);
-    header.size = layout.size;
-    header.area_off = layout.area_off;
-    header.area_size = layout.area_size;
-    header.chunk_off = layout.chunk_off;
-    header.chunks = layout.chunks;
-    header.lease_off = layout.lease_off;
-    header.fabric_id = make_fabric_id(region_hash(uuid));
-    header.broker_pid = pid;
+    uint32_t wrong = 0;
+    wrong += put_right(header.version, __u32{IVPCI_SHM_VERSION});
+    wrong += put_right(header.slots, layout.slots);
+    for (size_t i = 0; i < uuid.size(); ++i) {
+        wrong += put_right(header.uuid[i], __u8{uuid[i]});
+    }
+    wrong += put_right(header.size, layout.size);
+    wrong += put_right(header.area_off, layout.area_off);
+    wrong += put_right(header.area_size, layout.area_size);
+    wrong += put_right(header.chunk_off, layout.chunk_off);
+    wrong += put_right(header.chunks, layout.chunks);
+    wrong += put_right(header.lease_off, layout.lease_off);
+    wrong += put_right(header.fabric_id, __u16{make_fabric_id(region_hash(uuid))});
+    wrong += load_relaxed(header.magic) != IVPCI_SHM_MAGIC ? 1 : 0;
     store_release(header.magic, __u64{IVPCI_SHM_MAGIC});
+    return wrong;
+}
+
+void restore_header(const RegionView& view, const Uuid& uuid, uint32_t pid) {
+    store_relaxed(view.header().broker_pid, __u32{pid});
+    restore_identity(view, uuid);
 }
 
 void init_header(const RegionView& view, const Uuid& uuid, uint32_t pid) {

@@ -20,6 +20,9 @@ void init_header(const RegionView& view, const Uuid& uuid, uint32_t pid);
 // The same over whatever was scribbled into an old one's first 256 bytes.
 void restore_header(const RegionView& view, const Uuid& uuid, uint32_t pid);
 
+// The part of it that never changes. Returns how many words were wrong.
+uint32_t restore_identity(const RegionView& view, const Uuid& uuid);
+
 class Region {
 public:
     // A former broker's region of that name, out of the service manager's store or `state_dir`; if

@@ -358,6 +358,10 @@ void Server::on_doorbell() {
 
 void Server::on_tick() {
     auto now = Clock::now();
+    if (uint32_t words = membership_.repair(); words != 0 && repair_log_.allow(now)) {
+        spdlog::warn("region={} event=header-repaired words={} unlogged={}", config_.name, words,
+                     repair_log_.suppressed());
+    }
     membership_.heartbeat(now);
     // A doorbell can be lost (a QEMU that stops between write and eventfd); a request must not be.
     membership_.serve_requests();

@@ -104,6 +104,7 @@ private:
     Membership membership_;
     Counts counts_;
     LogLimit log_limit_{64, std::chrono::milliseconds(200)};
+    LogLimit repair_log_{4, std::chrono::seconds(10)};
     std::set<uint32_t> quiet_;  // LIVE slots whose silence was logged
     bool changed_ = false;      // clients have something to be told
     EventSource listen_source_;

@@ -36,6 +36,16 @@ void store_release(T& word, T value) {
     std::atomic_ref<T>(word).store(value, std::memory_order_release);
 }
 
+// Makes a word what it should be; 1 if it was not.
+template <class T>
+unsigned put_right(T& word, T value) {
+    if (load_relaxed(word) == value) {
+        return 0;
+    }
+    store_release(word, value);
+    return 1;
+}
+
 // A mapped region with its layout; owns neither. Slots and offsets must be in range already.
 struct RegionView {
     std::byte* base = nullptr;

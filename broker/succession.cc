@@ -181,6 +181,7 @@ RegionStatus Server::status() const {
                        {"chunks_returned", m.returns},
                        {"chunks_reclaimed", m.chunks_freed},
                        {"requests_refused", m.refused_requests},
+                       {"header_repaired", m.header_repaired},
                        {"turned_away_uid", counts_.refused_uid},
                        {"turned_away_full", counts_.refused_full},
                        {"turned_away_held", counts_.refused_held},

@@ -111,6 +111,8 @@ void members(const uint8_t* data, size_t size) {
             case 6:  // the header, which guests should not write and can
                 reinterpret_cast<__u32*>(arena.view.base)[word % (arena.view.layout.area_off / 4)] =
                     word;
+                membership->repair();
+                require(membership->repair() == 0);
                 break;
             case 7:  // a request that looks right
                 arena.view.ctl(slot).version = IVPCI_SHM_VERSION;
