@@ -34,6 +34,9 @@
 
 struct ivpci;
 
+/* of ivpci_slot.generation */
+#define IVPCI_GENERATION_MASK 0xffffff
+
 /* A DMB of ours, by index; dmb_lock, but for `writer`, which the interrupt side reads. */
 struct ivpci_dmb {
 	u64 token;
@@ -97,6 +100,10 @@ enum ivpci_counter {
 	IVPCI_POLLS,
 	IVPCI_POLL_HITS,
 	IVPCI_POLL_NS,
+	IVPCI_REFUSED_BROKER,
+	IVPCI_REFUSED_MEMORY,
+	IVPCI_REFUSED_HEADER,
+	IVPCI_HEADER_TAMPERED,
 	IVPCI_COUNTERS,
 };
 
@@ -146,6 +153,10 @@ struct ivpci {
 	u32 nr_unreachable;	  /* of the live ones */
 	struct hrtimer look_timer;
 
+	/* a member wrote into the header; peer_lock, but `distrusted` is read without */
+	bool distrusted;
+	unsigned long trust_after; /* jiffies */
+
 	/* requests to the broker */
 	struct mutex request_lock;
 	wait_queue_head_t request_wait;
@@ -168,6 +179,8 @@ struct ivpci {
 
 	struct ivpci_chardev *chardev;
 	struct dibs_dev *dibs; /* NULL until joined */
+
+	struct ivpci_header identity; /* as found when bound; up to broker_pid, no slots */
 };
 
 extern bool ivpci_nocopy;
@@ -230,6 +243,13 @@ void ivpci_area_reset(struct ivpci *ivpci);
 bool ivpci_may_ask(struct ivpci *ivpci);
 /* 0, -ENOSPC (FULL), -EINVAL (refused) or -ETIMEDOUT (the broker is away). Sleeps. */
 int ivpci_request(struct ivpci *ivpci, enum ivpci_op op, u32 arg);
+
+/* ivpci_guard.c: whether the header can be believed */
+void ivpci_guard_look(struct ivpci *ivpci);
+static inline bool ivpci_header_trusted(struct ivpci *ivpci)
+{
+	return !READ_ONCE(ivpci->distrusted);
+}
 
 /* ivpci_dmb.c: our DMBs */
 int ivpci_dmb_init(struct ivpci *ivpci);

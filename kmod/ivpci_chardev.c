@@ -125,17 +125,15 @@ static __poll_t ivpci_poll(struct file *file, poll_table *wait)
 
 static void ivpci_info_get(struct ivpci *ivpci, struct ivpci_info *info)
 {
-	struct ivpci_header *h = ivpci_header(ivpci);
-
 	info->version = IVPCI_SHM_VERSION;
 	info->slot = ivpci->slot;
 	info->slots = ivpci->layout.slots;
 	info->generation = READ_ONCE(ivpci->generation);
 	info->gid = info->generation ? ivpci->gid : 0;
 	info->size = ivpci->layout.size;
-	memcpy(info->uuid, h->uuid, sizeof(info->uuid));
+	memcpy(info->uuid, ivpci->identity.uuid, sizeof(info->uuid));
 	info->vectors = ivpci->nr_vectors;
-	info->fabric_id = READ_ONCE(h->fabric_id);
+	info->fabric_id = ivpci->identity.fabric_id;
 }
 
 static void ivpci_stats_get(struct ivpci *ivpci, struct ivpci_stats *s)
@@ -165,6 +163,10 @@ static void ivpci_stats_get(struct ivpci *ivpci, struct ivpci_stats *s)
 	s->polls = ivpci_counter(ivpci, IVPCI_POLLS);
 	s->poll_hits = ivpci_counter(ivpci, IVPCI_POLL_HITS);
 	s->poll_ns = ivpci_counter(ivpci, IVPCI_POLL_NS);
+	s->refused_broker = ivpci_counter(ivpci, IVPCI_REFUSED_BROKER);
+	s->refused_memory = ivpci_counter(ivpci, IVPCI_REFUSED_MEMORY);
+	s->refused_header = ivpci_counter(ivpci, IVPCI_REFUSED_HEADER);
+	s->header_tampered = ivpci_counter(ivpci, IVPCI_HEADER_TAMPERED);
 }
 
 /* The caller's structure may be older and shorter, or newer and longer than ours. */

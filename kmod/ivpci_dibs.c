@@ -31,13 +31,21 @@ static u16 ivpci_get_fabric_id(struct dibs_dev *dibs)
 {
 	struct ivpci *ivpci = dibs->drv_priv;
 
-	return READ_ONCE(ivpci_header(ivpci)->fabric_id);
+	return ivpci->identity.fabric_id;
 }
 
 /* Our own GID is not reachable: within one guest SMC has its loopback device. */
 static int ivpci_query_remote_gid(struct dibs_dev *dibs, const uuid_t *rgid, u32 vid_valid, u32 vid)
 {
-	return ivpci_peer_by_gid(dibs->drv_priv, ivpci_gid_from_uuid(rgid)) ? 0 : -ENETUNREACH;
+	struct ivpci *ivpci = dibs->drv_priv;
+
+	if (!ivpci_peer_by_gid(ivpci, ivpci_gid_from_uuid(rgid)))
+		return -ENETUNREACH;
+	if (!ivpci_header_trusted(ivpci)) {
+		ivpci_inc(ivpci, IVPCI_REFUSED_HEADER);
+		return -ENETUNREACH;
+	}
+	return 0;
 }
 
 static int ivpci_max_dmbs(void)
@@ -56,8 +64,14 @@ static int ivpci_register_dmb(struct dibs_dev *dibs, struct dibs_dmb *dmb,
 	int rc;
 
 	writer = ivpci_peer_by_gid(ivpci, ivpci_gid_from_uuid(&dmb->rgid));
-	if (!writer)
+	if (!writer) {
+		ivpci_inc(ivpci, IVPCI_REFUSED_PEER);
 		return -ENETUNREACH;
+	}
+	if (!ivpci_header_trusted(ivpci)) {
+		ivpci_inc(ivpci, IVPCI_REFUSED_HEADER);
+		return -EACCES;
+	}
 	rc = ivpci_dmb_register(ivpci, writer, dmb->dmb_len, &own, &addr);
 	if (rc)
 		return rc;
@@ -125,6 +139,8 @@ static int ivpci_attach_dmb(struct dibs_dev *dibs, struct dibs_dmb *dmb)
 	int rc;
 
 	rc = ivpci_attach(ivpci, dmb->dmb_tok, &addr, &len);
+	if (rc == -ENOMEM)
+		ivpci_inc(ivpci, IVPCI_REFUSED_MEMORY);
 	if (rc)
 		return rc;
 	dmb->idx = ivpci_token_index(dmb->dmb_tok);

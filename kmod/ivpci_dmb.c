@@ -38,8 +38,8 @@ static struct ivpci_chunk *ivpci_chunk_find(struct ivpci *ivpci, u32 number)
 	return NULL;
 }
 
-/* Makes our list of chunks what the broker's lease table says. */
-static void ivpci_chunks_refresh(struct ivpci *ivpci)
+/* Makes our list of chunks what the broker's lease table says. -ENOMEM: not quite. */
+static int ivpci_chunks_refresh(struct ivpci *ivpci)
 {
 	struct ivpci_chunk *chunk, *next;
 	u32 number;
@@ -59,11 +59,12 @@ static void ivpci_chunks_refresh(struct ivpci *ivpci)
 			continue;
 		chunk = kzalloc(sizeof(*chunk), GFP_KERNEL);
 		if (!chunk)
-			return; /* stays leased, is seen again next time */
+			return -ENOMEM; /* stays leased, is seen again next time */
 		chunk->number = number;
 		list_add_tail(&chunk->list, &ivpci->chunks);
 		ivpci->nr_chunks++;
 	}
+	return 0;
 }
 
 static bool ivpci_run_alloc(struct ivpci *ivpci, int order, u64 *offset)
@@ -144,14 +145,21 @@ static void ivpci_parked_reclaim(struct ivpci *ivpci)
 
 static int ivpci_memory_get(struct ivpci *ivpci, int order, u64 *offset)
 {
+	int asked, seen;
+
 	if (ivpci_run_alloc(ivpci, order, offset))
 		return 0;
 	ivpci_parked_reclaim(ivpci);
 	if (ivpci_run_alloc(ivpci, order, offset))
 		return 0;
-	ivpci_request(ivpci, IVPCI_OP_LEASE, 1);
-	ivpci_chunks_refresh(ivpci);
-	return ivpci_run_alloc(ivpci, order, offset) ? 0 : -ENOSPC;
+	asked = ivpci_request(ivpci, IVPCI_OP_LEASE, 1);
+	seen = ivpci_chunks_refresh(ivpci);
+	if (ivpci_run_alloc(ivpci, order, offset))
+		return 0;
+	ivpci_inc(ivpci, seen		       ? IVPCI_REFUSED_MEMORY
+			 : asked == -ETIMEDOUT ? IVPCI_REFUSED_BROKER
+					       : IVPCI_REFUSED_FULL);
+	return -ENOSPC;
 }
 
 static u32 ivpci_next_serial(struct ivpci *ivpci)
@@ -197,10 +205,8 @@ int ivpci_dmb_register(struct ivpci *ivpci, u32 writer, u32 len, struct ivpci_dm
 		goto unlock;
 	}
 	rc = ivpci_memory_get(ivpci, order, &offset);
-	if (rc) {
-		ivpci_inc(ivpci, IVPCI_REFUSED_FULL);
+	if (rc)
 		goto unlock;
-	}
 
 	*addr = ivpci_dmb_addr(ivpci, offset);
 	memset(*addr, 0, len);

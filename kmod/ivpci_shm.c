@@ -6,6 +6,7 @@
 #include <linux/random.h>
 
 #include "ivpci.h"
+#include "ivpci_identity.h"
 
 /* A broker that is there answers in well under this, even under TCG. */
 #define IVPCI_REQUEST_TIMEOUT (HZ / 2)
@@ -13,29 +14,29 @@
 static int ivpci_layout_check(struct ivpci *ivpci)
 {
 	struct device *dev = &ivpci->pdev->dev;
-	struct ivpci_header *h = ivpci->shm;
+	const struct ivpci_header *h = &ivpci->identity;
 	struct ivpci_layout *l = &ivpci->layout;
 	u64 size = pci_resource_len(ivpci->pdev, 2);
-	u32 slots;
 
-	if (smp_load_acquire(&h->magic) != IVPCI_SHM_MAGIC)
+	/* the broker writes the magic last */
+	smp_load_acquire(&ivpci_header(ivpci)->magic);
+	ivpci_identity_copy(&ivpci->identity, ivpci_header(ivpci));
+	if (h->magic != IVPCI_SHM_MAGIC)
 		return dev_err_probe(dev, -ENODEV,
 				     "not made by ivpci-broker (no magic), left alone\n");
-	if (READ_ONCE(h->version) != IVPCI_SHM_VERSION)
+	if (h->version != IVPCI_SHM_VERSION)
 		return dev_err_probe(dev, -EPROTO, "region has ABI version %u, driver has %u\n",
-				     READ_ONCE(h->version), IVPCI_SHM_VERSION);
-	slots = READ_ONCE(h->slots);
-	if (ivpci_layout_init(l, size, slots))
+				     h->version, IVPCI_SHM_VERSION);
+	if (ivpci_layout_init(l, size, h->slots))
 		return dev_err_probe(dev, -EPROTO, "%llu bytes cannot serve %u slots\n", size,
-				     slots);
-	if (READ_ONCE(h->size) != l->size || READ_ONCE(h->area_off) != l->area_off ||
-	    READ_ONCE(h->area_size) != l->area_size || READ_ONCE(h->chunk_off) != l->chunk_off ||
-	    READ_ONCE(h->chunks) != l->chunks || READ_ONCE(h->lease_off) != l->lease_off)
+				     h->slots);
+	if (h->size != l->size || h->area_off != l->area_off || h->area_size != l->area_size ||
+	    h->chunk_off != l->chunk_off || h->chunks != l->chunks || h->lease_off != l->lease_off)
 		return dev_err_probe(dev, -EPROTO, "header contradicts the layout of %llu bytes\n",
 				     size);
-	if (!ivpci->slot || ivpci->slot > slots)
+	if (!ivpci->slot || ivpci->slot > h->slots)
 		return dev_err_probe(dev, -EPROTO, "IVPosition %u is no slot of 1..%u\n",
-				     ivpci->slot, slots);
+				     ivpci->slot, h->slots);
 	return 0;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * /sys/class/misc/ivpciN: slot, generation, gid, region_uuid, region_size, fabric_id,
+ * broker_away, header_trusted (0: see ivpci_guard.c),
  * members (slot, generation and GID of each live peer, a line each), and stats/, one
  * counter a file, named as in struct ivpci_stats.
  */
@@ -35,10 +36,11 @@ static struct ivpci *to_ivpci(struct device *dev)
 IVPCI_ATTR(slot, "%u", ivpci->slot);
 IVPCI_ATTR(generation, "%u", READ_ONCE(ivpci->generation));
 IVPCI_ATTR(gid, "%016llx", READ_ONCE(ivpci->generation) ? ivpci->gid : 0);
-IVPCI_ATTR(region_uuid, "%pUb", ivpci_header(ivpci)->uuid);
+IVPCI_ATTR(region_uuid, "%pUb", ivpci->identity.uuid);
 IVPCI_ATTR(region_size, "%llu", ivpci->layout.size);
-IVPCI_ATTR(fabric_id, "0x%04x", READ_ONCE(ivpci_header(ivpci)->fabric_id));
+IVPCI_ATTR(fabric_id, "0x%04x", ivpci->identity.fabric_id);
 IVPCI_ATTR(broker_away, "%d", READ_ONCE(ivpci->broker_away));
+IVPCI_ATTR(header_trusted, "%d", ivpci_header_trusted(ivpci));
 
 static ssize_t members_show(struct device *dev, struct device_attribute *attr, char *buf)
 {
@@ -57,9 +59,11 @@ static ssize_t members_show(struct device *dev, struct device_attribute *attr, c
 static DEVICE_ATTR_RO(members);
 
 static struct attribute *ivpci_attrs[] = {
-	&dev_attr_slot.attr,	    &dev_attr_generation.attr,	&dev_attr_gid.attr,
-	&dev_attr_region_uuid.attr, &dev_attr_region_size.attr, &dev_attr_fabric_id.attr,
-	&dev_attr_broker_away.attr, &dev_attr_members.attr,	NULL,
+	&dev_attr_slot.attr,	    &dev_attr_generation.attr,
+	&dev_attr_gid.attr,	    &dev_attr_region_uuid.attr,
+	&dev_attr_region_size.attr, &dev_attr_fabric_id.attr,
+	&dev_attr_broker_away.attr, &dev_attr_header_trusted.attr,
+	&dev_attr_members.attr,	    NULL,
 };
 
 static const struct attribute_group ivpci_group = {.attrs = ivpci_attrs};
@@ -87,6 +91,10 @@ IVPCI_ATTR(peers_lost, "%llu", ivpci_counter(ivpci, IVPCI_PEERS_LOST));
 IVPCI_ATTR(polls, "%llu", ivpci_counter(ivpci, IVPCI_POLLS));
 IVPCI_ATTR(poll_hits, "%llu", ivpci_counter(ivpci, IVPCI_POLL_HITS));
 IVPCI_ATTR(poll_ns, "%llu", ivpci_counter(ivpci, IVPCI_POLL_NS));
+IVPCI_ATTR(refused_broker, "%llu", ivpci_counter(ivpci, IVPCI_REFUSED_BROKER));
+IVPCI_ATTR(refused_memory, "%llu", ivpci_counter(ivpci, IVPCI_REFUSED_MEMORY));
+IVPCI_ATTR(refused_header, "%llu", ivpci_counter(ivpci, IVPCI_REFUSED_HEADER));
+IVPCI_ATTR(header_tampered, "%llu", ivpci_counter(ivpci, IVPCI_HEADER_TAMPERED));
 
 static struct attribute *ivpci_stats_attrs[] = {
 	&dev_attr_dmbs.attr,
@@ -112,6 +120,10 @@ static struct attribute *ivpci_stats_attrs[] = {
 	&dev_attr_polls.attr,
 	&dev_attr_poll_hits.attr,
 	&dev_attr_poll_ns.attr,
+	&dev_attr_refused_broker.attr,
+	&dev_attr_refused_memory.attr,
+	&dev_attr_refused_header.attr,
+	&dev_attr_header_tampered.attr,
 	NULL,
 };
 

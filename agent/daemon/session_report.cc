@@ -46,6 +46,10 @@ json stats_json(const ivpci_stats& s) {
         {"events_sent", s.events_sent},
         {"events_received", s.events_received},
         {"peers_lost", s.peers_lost},
+        {"refused_broker", s.refused_broker},
+        {"refused_memory", s.refused_memory},
+        {"refused_header", s.refused_header},
+        {"header_tampered", s.header_tampered},
     };
 }
 

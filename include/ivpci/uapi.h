@@ -44,7 +44,7 @@ struct ivpci_stats {
 	__u64 chunks;	   /* now: leased */
 	__u64 attachments; /* now: peers' DMBs mapped as send buffers */
 	__u64 registered;
-	__u64 refused_full;  /* register_dmb: no chunk left in the region */
+	__u64 refused_full;  /* register_dmb: no chunk left in the region, says the broker */
 	__u64 refused_index; /* register_dmb: all IVPCI_DMBS descriptors taken */
 	__u64 refused_peer;  /* register_dmb, move_data, attach_dmb: no such live peer or DMB */
 	__u64 bytes_sent;    /* payload, both copy modes */
@@ -58,9 +58,13 @@ struct ivpci_stats {
 	__u64 events_sent;
 	__u64 events_received;
 	__u64 peers_lost;
-	__u64 polls;	 /* looks without an interrupt */
-	__u64 poll_hits; /* of these, found something: a doorbell saved */
-	__u64 poll_ns;	 /* time spent looking */
+	__u64 polls;	       /* looks without an interrupt */
+	__u64 poll_hits;       /* of these, found something: a doorbell saved */
+	__u64 poll_ns;	       /* time spent looking */
+	__u64 refused_broker;  /* register_dmb: no chunk left, and the broker does not answer */
+	__u64 refused_memory;  /* register_dmb, attach_dmb: this kernel has no memory for it */
+	__u64 refused_header;  /* register_dmb, query: the header cannot be believed */
+	__u64 header_tampered; /* times a member was found to have written into the header */
 };
 
 #define IVPCI_IOC_MAGIC 0xB5
