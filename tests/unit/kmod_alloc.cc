@@ -6,7 +6,7 @@
 #include <map>
 #include <random>
 
-#include "../../kmod/ivpci_alloc.h"
+#include "kmod/ivpci_alloc.h"
 
 namespace {
 

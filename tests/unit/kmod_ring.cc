@@ -6,11 +6,9 @@
 #include <thread>
 #include <vector>
 
-#define READ_ONCE(x) __atomic_load_n(&(x), __ATOMIC_RELAXED)
-#define WRITE_ONCE(x, v) __atomic_store_n(&(x), (v), __ATOMIC_RELAXED)
-#define smp_store_release(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
-#define smp_load_acquire(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
-#include "../../kmod/ivpci_ring.h"
+#include "tests/unit/kmod_accessors.h"
+//
+#include "kmod/ivpci_ring.h"
 
 namespace {
 
