@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Members that write where they must not."""
 
+import time
+
 from harness import driver, paths, smcd, stress, traffic
 from harness.case import case, expect, expect_equal
 
@@ -42,3 +44,43 @@ def hostile_member(lab):
     expect_equal(report["protocol"], smcd.TCP, "SO_PROTOCOL without agents")
     traffic.transfer(server, "127.0.0.1", 4 << 20, port=9500)
     plain_server.kill()
+
+
+def wait_trusted(guest, trusted: int) -> None:
+    """Until the driver believes the region's header, or does not."""
+    guest.check(f"""for ((i = 0; i < 150; i++)); do
+                        [ "$(<{driver.DEVICE}/header_trusted)" = {trusted} ] && exit 0
+                        sleep 0.2
+                    done
+                    exit 1""")
+
+
+@case("fabric", "header-tampered", guests=3, timeout=120)
+def header_tampered(lab):
+    """A member writes into the header, which is the broker's: the others notice, say which word,
+    count it and make new connections TCP; the broker puts it right; what was under way goes on.
+    """
+    server, client, hostile = lab.guests
+    stress.serve(server)
+    traffic.transfer_server(server)
+    smcd.expect_smcd(client, server, size=1 << 20)
+    before = traffic.counters(client).client
+    held = stress.start(client, server, 4, 15, 20000)
+    while traffic.counters(client).client < before + 4:
+        time.sleep(0.2)
+    scribbling = hostile.spawn(scribble_argv("i", 600))
+    for guest in (server, client):
+        wait_trusted(guest, 0)
+    smcd.expect_tcp(client, server)
+    scribbling.kill()
+    for guest in (server, client):
+        counted = driver.stats(guest)
+        expect(counted["header_tampered"] > 0, f"{guest.name} did not notice")
+        expect("wrote into the region's header (" in guest.console(), f"{guest.name} is silent")
+    refused = sum(driver.stats(guest)["refused_header"] for guest in (server, client))
+    expect(refused > 0, "nothing was refused for the header")
+    expect("event=header-repaired" in lab.brokers[0].log.read_text(), "the broker is silent")
+    for guest in (server, client):
+        wait_trusted(guest, 1)
+    smcd.expect_smcd(client, server, size=1 << 20)
+    stress.finish(held, 60)
