@@ -40,7 +40,7 @@ def no_lost_wakeup_one_cpu(lab):
 @case("fabric", "copy-modes", agent=False, timeout=90, long_timeout=400)
 def copy_modes(lab):
     """Own send buffers (nocopy=N) on both sides instead of mapped ones; in the long form on
-    either side, too, which is not reliable yet (docs/STATUS.md).
+    either side, too.
     """
     server, client = lab.guests
     mixed = [("Y", "N"), ("N", "Y")] if lab.long else []
