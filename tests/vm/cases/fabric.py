@@ -45,15 +45,7 @@ def copy_modes(lab):
     server, client = lab.guests
     mixed = [("Y", "N"), ("N", "Y")] if lab.long else []
     for at_server, at_client in [("N", "N"), *mixed]:
-        for agent in lab.agents:
-            if agent.process:
-                agent.stop()
-        driver.load(server, f"nocopy={at_server}")
-        driver.load(client, f"nocopy={at_client}")
-        for agent in lab.agents:
-            agent.start()
-        for agent in lab.agents:
-            agent.wait_state("active", 2)
+        driver.reload_each(lab, [f"nocopy={at_server}", f"nocopy={at_client}"])
         listener = stress.serve(server)
         before = traffic.counters(client)
         stress.run(client, server, 4, 60 if lab.long else 4)

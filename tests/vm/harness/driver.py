@@ -31,14 +31,18 @@ def load(guest: Guest, *parameters: str) -> None:
     guest.check(f"modprobe -r ivpci; modprobe ivpci {' '.join(parameters)}")
 
 
-def reload_all(lab, *parameters: str) -> None:
-    """Agents stopped, the driver loaded anew in every guest, agents active again."""
+def reload_each(lab, parameters: list[str]) -> None:
+    """Agents stopped, the driver loaded anew, with a parameter for each guest, agents active."""
     for agent in lab.agents:
         if agent.process:
             agent.stop()
-    for guest in lab.guests:
-        load(guest, *parameters)
+    for guest, parameter in zip(lab.guests, parameters):
+        load(guest, parameter)
     for agent in lab.agents:
         agent.launch()
     for agent in lab.agents:
         agent.wait_state("active", 2 * (len(lab.guests) - 1))
+
+
+def reload_all(lab, parameter: str = "") -> None:
+    reload_each(lab, [parameter] * len(lab.guests))
