@@ -337,6 +337,11 @@ static int ivpci_poller(void *data)
 	return 0;
 }
 
+static bool ivpci_vector_carries_data(struct ivpci_vector *vector)
+{
+	return vector->number != IVPCI_VECTOR_CONTROL || vector->ivpci->nr_vectors == 1;
+}
+
 static irqreturn_t ivpci_interrupt(int irq, void *data)
 {
 	struct ivpci_vector *vector = data;
@@ -347,7 +352,7 @@ static irqreturn_t ivpci_interrupt(int irq, void *data)
 		wake_up(&ivpci->request_wait);
 		mod_delayed_work(ivpci->wq, &ivpci->member_work, 0);
 	}
-	if (vector->number != IVPCI_VECTOR_CONTROL || ivpci->nr_vectors == 1)
+	if (ivpci_vector_carries_data(vector))
 		tasklet_schedule(&vector->tasklet);
 	return IRQ_HANDLED;
 }
@@ -356,8 +361,9 @@ void ivpci_look(struct ivpci *ivpci)
 {
 	unsigned int v;
 
-	for (v = ivpci->nr_vectors > 1 ? IVPCI_VECTOR_CONTROL + 1 : 0; v < ivpci->nr_vectors; v++)
-		tasklet_schedule(&ivpci->vectors[v].tasklet);
+	for (v = 0; v < ivpci->nr_vectors; v++)
+		if (ivpci_vector_carries_data(&ivpci->vectors[v]))
+			tasklet_schedule(&ivpci->vectors[v].tasklet);
 }
 
 /* What is rung after the last look belongs to nobody: the device is being taken away. */
@@ -382,12 +388,11 @@ static int ivpci_vector_init(struct ivpci *ivpci, unsigned int number)
 	vector->credit = IVPCI_POLL_CREDIT;
 	spin_lock_init(&vector->lock);
 	tasklet_setup(&vector->tasklet, ivpci_vector_tasklet);
-	vector->poller = kthread_create(ivpci_poller, vector, "ivpci%d/%u", ivpci->number, number);
+	/* runs to its first sleep: a thread that was never woken is a hung task */
+	vector->poller = kthread_run(ivpci_poller, vector, "ivpci%d/%u", ivpci->number, number);
 	if (IS_ERR(vector->poller))
 		return PTR_ERR(vector->poller);
 	set_user_nice(vector->poller, MAX_NICE);
-	/* to its first sleep: a thread that was never woken is a hung task */
-	wake_up_process(vector->poller);
 	rc = request_irq(irq, ivpci_interrupt, 0, pci_name(ivpci->pdev), vector);
 	if (rc) {
 		kthread_stop(vector->poller);
