@@ -133,10 +133,6 @@ void Links::on_timer(std::uint32_t slot) {
 }
 
 void Links::dial(std::uint32_t slot, Link& link) {
-    if (link.peer.addresses.empty()) {
-        arm(slot, kWaitToBeCalled);
-        return;
-    }
     auto fd = smc_connect(link.peer.addresses[link.next_address % link.peer.addresses.size()],
                           link.peer.port);
     if (!fd) {

@@ -29,7 +29,7 @@ namespace smc_steer {
 struct LinkPeer {
     std::uint32_t generation = 0;
     std::uint16_t port = 0;
-    std::vector<Address> addresses;  // tried in this order
+    std::vector<Address> addresses;  // at least one; tried in this order
 
     bool operator==(const LinkPeer&) const = default;
 };
