@@ -13,8 +13,8 @@
 #include <iterator>
 #include <list>
 
+#include "agent/base/http.h"
 #include "broker/control.h"
-#include "broker/metrics.h"
 #include "broker/pid_file.h"
 #include "broker/server.h"
 
@@ -79,9 +79,12 @@ public:
         }
         if (!options_.metrics.empty()) {
             auto metrics =
-                Metrics::serve(loop_, options_.metrics, [this] { return to_prometheus(status()); });
+                HttpServer::serve(loop_, options_.metrics, [this](std::string_view path) {
+                    return path == "/metrics" ? HttpAnswer{200, to_prometheus(status())}
+                                              : HttpAnswer{404, "see /metrics\n"};
+                });
             if (!metrics) {
-                return forward_error(std::move(metrics));
+                return forward_error(std::move(metrics), "--metrics");
             }
             metrics_ = std::move(*metrics);
         }
@@ -189,7 +192,7 @@ private:
     FdStore& store_;
     std::list<Tenant> tenants_;
     std::optional<Listener> control_listener_;
-    std::unique_ptr<Metrics> metrics_;
+    std::unique_ptr<HttpServer> metrics_;
     std::string shown_;
 };
 

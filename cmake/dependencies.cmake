@@ -10,6 +10,7 @@ find_package(nlohmann_json REQUIRED)
 find_package(yaml-cpp REQUIRED)
 find_package(GTest REQUIRED)
 pkg_check_modules(SYSTEMD REQUIRED IMPORTED_TARGET libsystemd)
+pkg_check_modules(MICROHTTPD REQUIRED IMPORTED_TARGET libmicrohttpd)
 pkg_check_modules(LIBMNL REQUIRED IMPORTED_TARGET libmnl)
 
 # libbpf, static, from a prefix of our own: Debian 12's cannot load struct_ops of a module.
