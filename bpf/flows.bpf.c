@@ -14,13 +14,12 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
-/* How a connection was counted when established, to be counted alike when closed. */
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, int);
-	__type(value, __u32);
-} counted_as SEC(".maps");
+	__type(value, struct steer_connection);
+} connections SEC(".maps");
 
 static __always_inline bool remote_is_same_host(struct bpf_sock_ops *ops)
 {
@@ -50,18 +49,17 @@ static __always_inline bool smc_agreed(struct bpf_sock *sk)
 
 static __always_inline void established(struct bpf_sock_ops *ops)
 {
+	struct steer_connection c = {.counted_as = STEER_ESTABLISHED_OTHER};
 	struct bpf_sock *sk = ops->sk;
-	__u32 as = STEER_ESTABLISHED_OTHER;
-	__u32 *stored;
 
 	if (!sk)
 		return;
 	if (remote_is_same_host(ops))
-		as = smc_agreed(sk) ? STEER_ESTABLISHED_SMC : STEER_ESTABLISHED_TCP;
-	count(as);
+		c.counted_as = smc_agreed(sk) ? STEER_ESTABLISHED_SMC : STEER_ESTABLISHED_TCP;
+	count(c.counted_as);
 
-	stored = bpf_sk_storage_get(&counted_as, sk, &as, BPF_SK_STORAGE_GET_F_CREATE);
-	if (stored)
+	c.established_ns = bpf_ktime_get_ns();
+	if (bpf_sk_storage_get(&connections, sk, &c, BPF_SK_STORAGE_GET_F_CREATE))
 		bpf_sock_ops_cb_flags_set(ops,
 					  ops->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
 }
@@ -69,14 +67,14 @@ static __always_inline void established(struct bpf_sock_ops *ops)
 static __always_inline void closed(struct bpf_sock_ops *ops)
 {
 	struct bpf_sock *sk = ops->sk;
-	__u32 *stored;
+	struct steer_connection *c;
 
 	if (!sk)
 		return;
-	stored = bpf_sk_storage_get(&counted_as, sk, NULL, 0);
-	if (!stored)
+	c = bpf_sk_storage_get(&connections, sk, NULL, 0);
+	if (!c)
 		return;
-	switch (*stored) {
+	switch (c->counted_as) {
 	case STEER_ESTABLISHED_SMC:
 		count(STEER_CLOSED_SMC);
 		break;
@@ -86,7 +84,7 @@ static __always_inline void closed(struct bpf_sock_ops *ops)
 	default:
 		count(STEER_CLOSED_OTHER);
 	}
-	bpf_sk_storage_delete(&counted_as, sk);
+	bpf_sk_storage_delete(&connections, sk);
 }
 
 SEC("sockops")

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/base/log.h"
 
+#include <spdlog/fmt/chrono.h>
 #include <spdlog/pattern_formatter.h>
+#include <spdlog/sinks/base_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -9,6 +11,7 @@
 #include <array>
 #include <cstdlib>
 #include <memory>
+#include <mutex>
 #include <utility>
 
 namespace smc_steer {
@@ -28,6 +31,29 @@ public:
         return std::make_unique<PriorityPrefix>();
     }
 };
+
+class LastComplaint : public spdlog::sinks::base_sink<std::mutex> {
+public:
+    std::string text() {
+        std::lock_guard lock(mutex_);
+        return text_;
+    }
+
+private:
+    void sink_it_(const spdlog::details::log_msg& msg) override {
+        if (msg.level >= spdlog::level::warn && msg.level < spdlog::level::off) {
+            auto seconds = std::chrono::time_point_cast<std::chrono::seconds>(msg.time);
+            std::tm local{};
+            std::time_t time = std::chrono::system_clock::to_time_t(seconds);
+            localtime_r(&time, &local);
+            text_ = fmt::format("{:%Y-%m-%d %H:%M:%S} {}", local, msg.payload);
+        }
+    }
+    void flush_() override {}
+    std::string text_;
+};
+
+std::shared_ptr<LastComplaint> complaints;
 
 // JOURNAL_STREAM is inherited by children whose stderr went elsewhere: systemd.exec(5) asks to
 // compare device and inode before believing it.
@@ -52,8 +78,10 @@ Result<spdlog::level::level_enum> parse_log_level(const std::string& name) {
 }
 
 void log_init(const std::string& program, spdlog::level::level_enum level) {
+    complaints = std::make_shared<LastComplaint>();
     auto logger = std::make_shared<spdlog::logger>(
-        program, std::make_shared<spdlog::sinks::stderr_sink_mt>());
+        program,
+        spdlog::sinks_init_list{std::make_shared<spdlog::sinks::stderr_sink_mt>(), complaints});
     auto formatter = std::make_unique<spdlog::pattern_formatter>();
     formatter->add_flag<PriorityPrefix>('*');
     formatter->set_pattern(stderr_is_journal() ? "%*%v" : "%Y-%m-%d %H:%M:%S.%e %n: %l: %v");
@@ -62,5 +90,7 @@ void log_init(const std::string& program, spdlog::level::level_enum level) {
     logger->flush_on(spdlog::level::trace);
     spdlog::set_default_logger(std::move(logger));
 }
+
+std::string last_complaint() { return complaints ? complaints->text() : ""; }
 
 }  // namespace smc_steer

@@ -18,6 +18,10 @@ Result<spdlog::level::level_enum> parse_log_level(const std::string& name);
 // priority prefix "<N>" instead of a time and a name, which the journal adds itself.
 void log_init(const std::string& program, spdlog::level::level_enum level);
 
+// The last warning or error that was logged, with its time ("2026-01-31 23:59:59 no such
+// device"); empty: none since log_init().
+std::string last_complaint();
+
 }  // namespace smc_steer
 
 #endif  // SMC_STEER_AGENT_BASE_LOG_H

@@ -15,6 +15,7 @@ namespace smc_steer {
 
 inline constexpr int kExitFailure = 1;
 inline constexpr int kExitBadUsage = 2;
+inline constexpr int kExitIdle = 3;  // of status --brief
 
 // "smc-policy: MESSAGE" on stderr; value: `code`.
 int complain(const std::string& message, int code);
@@ -50,7 +51,7 @@ private:
     std::vector<Command> commands_;
 };
 
-// report_commands.cc: status, peers, flows
+// report_commands.cc: status, peers, flows, reasons, top
 void add_report_commands(Commands& commands);
 // policy_commands.cc: rules, allow, deny, remove, explain
 void add_policy_commands(Commands& commands);

@@ -21,7 +21,7 @@ The names in --json are stable. In status, "connections" counts since the agent 
           (denied port, peer without an agent, program not steered), and those in "failed"
   failed  agreed on SMC in the TCP handshake and fell back to TCP all the same
 
-Exit codes: 0 done, 1 failed or no agent, 2 wrong command line.
+Exit codes: 0 done, 1 failed or no agent, 2 wrong command line; 'status --brief': 3 idle.
 
 Examples:
   smc-policy status
@@ -30,7 +30,8 @@ Examples:
   smc-policy check new.yaml && smc-policy diff new.yaml && smc-policy apply new.yaml
   smc-policy explain 10.0.0.1 10.0.0.2:5432
   smc-policy rules --json
-  smc-policy flows)";
+  smc-policy flows --watch
+  smc-policy reasons)";
 
 int run(int argc, char** argv) {
     CLI::App app{"smc-policy: what smc-agent does, and what it is to do", "smc-policy"};

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 
 namespace smc_steer {
 namespace {
@@ -41,6 +42,11 @@ const json& section(const json& object, const char* name) {
     return entry != object.end() && entry->is_structured() ? *entry : empty;
 }
 
+std::uint64_t number(const json& object, const char* name) {
+    auto entry = object.find(name);
+    return entry != object.end() && entry->is_number() ? entry->get<std::uint64_t>() : 0;
+}
+
 }  // namespace
 
 std::string render_table(const std::vector<std::vector<std::string>>& rows) {
@@ -65,6 +71,31 @@ std::string render_table(const std::vector<std::vector<std::string>>& rows) {
     return text;
 }
 
+std::string human_bytes(std::uint64_t bytes) {
+    static constexpr std::array<const char*, 5> kUnits{"KiB", "MiB", "GiB", "TiB", "PiB"};
+    if (bytes < 1024) {
+        return fmt::format("{} B", bytes);
+    }
+    auto value = static_cast<double>(bytes) / 1024;
+    std::size_t unit = 0;
+    while (value >= 1024 && unit + 1 < kUnits.size()) {
+        value /= 1024;
+        unit++;
+    }
+    return fmt::format("{:.1f} {}", value, kUnits.at(unit));
+}
+
+std::string human_time(double seconds) {
+    if (seconds < 60) {
+        return fmt::format("{:.1f}s", seconds);
+    }
+    auto whole = static_cast<std::uint64_t>(seconds);
+    if (whole < 3600) {
+        return fmt::format("{}m{:02}s", whole / 60, whole % 60);
+    }
+    return fmt::format("{}h{:02}m", whole / 3600, whole / 60 % 60);
+}
+
 std::string render_status(const json& answer) {
     Rows rows;
     auto add = [&](const char* name, std::string value) {
@@ -76,34 +107,68 @@ std::string render_status(const json& answer) {
     }
     add("state", state);
     add("agent", member(answer, "agent"));
-    add("kernel", member(answer, "kernel"));
+    std::string missing;
+    for (const auto& [name, there] : section(answer, "features").items()) {
+        if (there == false) {
+            missing += (missing.empty() ? ", without " : " ") + name;
+        }
+    }
+    add("kernel", member(answer, "kernel") + missing);
+    const auto& ivpci = section(answer, "ivpci");
     if (const auto& device = section(answer, "device"); !device.empty()) {
         const auto& region = section(device, "region");
         add("device",
             fmt::format("{}, slot {} of {}, GID {}", member(device, "path"), member(device, "slot"),
                         member(device, "slots"), member(device, "gid")));
-        add("region", fmt::format("{}, {} bytes", member(region, "uuid"), member(region, "size")));
+        add("region", fmt::format("{}, {}; {} in {} buffers of ours, {} refused",
+                                  member(region, "uuid"), human_bytes(number(region, "size")),
+                                  human_bytes(number(ivpci, "dmb_bytes")), member(ivpci, "dmbs"),
+                                  number(ivpci, "refused_full") + number(ivpci, "refused_index")));
         add("EID", member(answer, "eid"));
     }
     add("network namespaces", member(answer, "netns"));
     add("peers", fmt::format("{} with {} addresses", member(answer, "peers"),
                              member(answer, "same_host_addresses")));
+    add("rules", fmt::format("{}, default {}", member(answer, "rules"), member(answer, "default")));
     const auto& connections = section(answer, "connections");
-    add("connections", fmt::format("{} SMC-D, {} TCP with guests of this host ({} of them fell "
-                                   "back after both ends agreed)",
-                                   member(connections, "smcd"), member(connections, "tcp"),
-                                   member(connections, "failed")));
-    for (const auto& [name, value] : section(answer, "counters").items()) {
-        add(("  " + name).c_str(), plain(value));
-    }
-    if (const auto& ivpci = section(answer, "ivpci"); !ivpci.empty()) {
-        add("ivpci", "");
-        for (const auto& [name, value] : ivpci.items()) {
-            add(("  " + name).c_str(), plain(value));
-        }
-    }
+    const auto& counters = section(answer, "counters");
+    add("accelerated", fmt::format("{} connections over SMC-D", member(connections, "smcd")));
+    add("fell back", fmt::format("{} agreed on SMC and became TCP ('smc-policy reasons')",
+                                 member(connections, "failed")));
+    add("denied", fmt::format("{} by the rules",
+                              number(counters, "syn_denied") + number(counters, "synack_denied")));
+    add("TCP", fmt::format("{} connections with guests of this host", member(connections, "tcp")));
+    add("last complaint", member(answer, "last_complaint"));
     if (auto error = member(answer, "last_error"); !error.empty()) {
         add("last error", error);
+    }
+    return render_table(rows);
+}
+
+std::string render_status_brief(const json& answer) {
+    std::string state = member(answer, "state");
+    if (state != "active") {
+        return fmt::format("{}: {}\n", state, member(answer, "reason"));
+    }
+    const auto& connections = section(answer, "connections");
+    const auto& counters = section(answer, "counters");
+    return fmt::format("active: {} peers, {} accelerated, {} fell back, {} denied, {} TCP{}\n",
+                       member(answer, "peers"), member(connections, "smcd"),
+                       member(connections, "failed"),
+                       number(counters, "syn_denied") + number(counters, "synack_denied"),
+                       member(connections, "tcp"),
+                       member(answer, "last_error").empty() ? "" : "; rules are wrong");
+}
+
+std::string render_reasons(const json& answer) {
+    const auto& reasons = section(answer, "reasons");
+    if (reasons.empty()) {
+        return "no steered socket became TCP since the agent started\n";
+    }
+    Rows rows{{"COUNT", "SIDE", "CODE", "NAME", "WHY", "WHAT TO DO"}};
+    for (const auto& reason : reasons) {
+        rows.push_back({member(reason, "count"), member(reason, "side"), member(reason, "code"),
+                        member(reason, "name"), member(reason, "text"), member(reason, "remedy")});
     }
     return render_table(rows);
 }
@@ -148,14 +213,19 @@ std::string render_rules(const json& answer) {
 }
 
 std::string render_flows(const json& answer) {
-    Rows rows{{"MODE", "LOCAL", "PEER", "UID", "INODE", "NETNS", "WHY TCP"}};
+    Rows rows{{"MODE", "LOCAL", "PEER", "SENT", "RECEIVED", "AGE", "WORKLOAD", "WHY TCP"}};
     for (const auto& flow : section(answer, "flows")) {
-        std::string why = member(flow, "reason");
-        if (auto text = member(flow, "reason_text"); !text.empty()) {
-            why += " " + text;
+        std::string why = member(flow, "reason_text");
+        if (why.empty()) {
+            why = member(flow, "reason");
         }
-        rows.push_back({member(flow, "mode"), member(flow, "local"), member(flow, "peer"),
-                        member(flow, "uid"), member(flow, "inode"), member(flow, "netns"), why});
+        auto age = flow.find("age_seconds");
+        auto workload = member(flow, "workload");
+        rows.push_back(
+            {member(flow, "mode"), member(flow, "local"), member(flow, "peer"),
+             human_bytes(number(flow, "bytes_sent")), human_bytes(number(flow, "bytes_received")),
+             age != flow.end() && age->is_number() ? human_time(age->get<double>()) : "-",
+             workload.empty() ? "-" : workload, why});
     }
     const auto& totals = section(answer, "totals");
     return render_table(rows) +

@@ -3,17 +3,24 @@
 #ifndef SMC_STEER_AGENT_CLI_RENDER_H
 #define SMC_STEER_AGENT_CLI_RENDER_H
 
+#include <cstdint>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 namespace smc_steer {
 
+// "3.4 MiB"; below 1 KiB: "12 B". "2h05m", "3m07s", "4.2s".
+std::string human_bytes(std::uint64_t bytes);
+std::string human_time(double seconds);
+
 // Columns as wide as their widest cell, two blanks apart, no blanks at line ends.
 std::string render_table(const std::vector<std::vector<std::string>>& rows);
 
 // Each takes the answer to the command of its name.
 std::string render_status(const nlohmann::json& answer);
+std::string render_status_brief(const nlohmann::json& answer);
+std::string render_reasons(const nlohmann::json& answer);
 std::string render_peers(const nlohmann::json& answer);
 std::string render_rules(const nlohmann::json& answer);
 std::string render_flows(const nlohmann::json& answer);

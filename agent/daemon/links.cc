@@ -8,7 +8,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "agent/kernel/smc_netlink.h"
+#include "agent/kernel/smc_reasons.h"
 #include "agent/kernel/smc_socket.h"
 
 namespace smc_steer {

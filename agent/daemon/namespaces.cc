@@ -4,8 +4,12 @@
 #include <spdlog/spdlog.h>
 #include <sys/epoll.h>
 
+#include <algorithm>
+
 namespace smc_steer {
 namespace {
+
+constexpr std::size_t kSampledAtOnce = 64;
 
 template <typename T>
 Result<void> keep(Result<T> opened, std::unique_ptr<T>& place) {
@@ -59,7 +63,7 @@ Result<Namespaces::Covered> Namespaces::cover(const std::string& path, NetnsId i
     // has done nothing before.
     if (first_scan_) {
         if (auto stats = covered.smc->stats()) {
-            covered.baseline = std::move(*stats);
+            covered.seen = std::move(*stats);
         }
     }
     auto* addresses = covered.addresses.get();
@@ -82,7 +86,7 @@ bool Namespaces::scan() {
             ++it;
             continue;
         }
-        forget(it->second);
+        look(it->second);
         it = covered_.erase(it);
         changed = true;
     }
@@ -106,10 +110,30 @@ bool Namespaces::scan() {
     return changed;
 }
 
-void Namespaces::forget(Covered& covered) {
+void Namespaces::look(Covered& covered) {
     if (auto stats = covered.smc->stats()) {
-        departed_ += outcome_since(covered.baseline, *stats);
+        totals_.add_growth(covered.seen, *stats);
+        covered.seen = std::move(*stats);
     }
+}
+
+void Namespaces::sample() {
+    auto next = covered_.upper_bound(sampled_);
+    for (std::size_t i = 0; i < std::min(kSampledAtOnce, covered_.size()); i++) {
+        if (next == covered_.end()) {
+            next = covered_.begin();
+        }
+        look(next->second);
+        sampled_ = next->first;
+        ++next;
+    }
+}
+
+const SmcTotals& Namespaces::totals() {
+    for (auto& [id, covered] : covered_) {
+        look(covered);
+    }
+    return totals_;
 }
 
 void Namespaces::restore() {
@@ -121,7 +145,7 @@ void Namespaces::restore() {
             spdlog::warn("network namespace net:[{}] keeps some of our settings: {}",
                          entry.first.inode, done.error().message);
         }
-        forget(covered);
+        look(covered);
     }
     covered_.clear();
 }
@@ -139,25 +163,15 @@ std::set<Address> Namespaces::addresses() {
     return all;
 }
 
-SmcOutcome Namespaces::outcome() {
-    SmcOutcome sum = departed_;
-    for (auto& [id, covered] : covered_) {
-        if (auto stats = covered.smc->stats()) {
-            sum += outcome_since(covered.baseline, *stats);
-        }
-    }
-    return sum;
-}
-
 Result<std::vector<Namespaces::NamedFlow>> Namespaces::flows(
-    const std::function<bool(const Address&)>& same_host) {
+    const std::function<bool(const Address&)>& same_host, int connections) {
     std::vector<NamedFlow> all;
     for (auto& [id, covered] : covered_) {
         auto smc = covered.diag->smc();
         if (!smc) {
             return tl::unexpected(smc.error());
         }
-        auto tcp = covered.diag->tcp();
+        auto tcp = covered.diag->tcp(connections);
         if (!tcp) {
             return tl::unexpected(tcp.error());
         }

@@ -36,14 +36,20 @@ public:
     std::size_t size() const { return covered_.size(); }
     // Of all namespaces.
     std::set<Address> addresses();
-    // Since start (namespaces that were there) or birth, gone namespaces included.
-    SmcOutcome outcome();
+    // Looks at the statistics of a share of the namespaces, in turns: once a second is often
+    // enough for the kernel's short counters (smc_totals.h).
+    void sample();
+    // Since start (namespaces that were there) or birth, gone namespaces included. Looks at
+    // all of them first.
+    const SmcTotals& totals();
 
     struct NamedFlow {
         ino_t netns;  // the number in "net:[N]"
         Flow flow;
     };
-    Result<std::vector<NamedFlow>> flows(const std::function<bool(const Address&)>& same_host);
+    // `connections`: descriptor of the BPF map of that name, or -1.
+    Result<std::vector<NamedFlow>> flows(const std::function<bool(const Address&)>& same_host,
+                                         int connections);
 
 private:
     struct Covered {
@@ -52,11 +58,11 @@ private:
         std::unique_ptr<SmcNetlink> smc;
         std::unique_ptr<DiagSocket> diag;
         std::unique_ptr<OwnAddresses> addresses;
-        SmcStats baseline;
+        SmcStats seen;
         EventSource news;
     };
     Result<Covered> cover(const std::string& path, NetnsId id);
-    void forget(Covered& covered);
+    void look(Covered& covered);
 
     EventLoop& loop_;
     SmcSysctls sysctls_;
@@ -65,7 +71,8 @@ private:
     bool first_scan_ = true;
     std::map<NetnsId, Covered> covered_;
     std::set<NetnsId> given_up_;
-    SmcOutcome departed_;
+    NetnsId sampled_;  // the last one sample() looked at
+    SmcTotals totals_;
 };
 
 }  // namespace smc_steer

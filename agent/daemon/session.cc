@@ -8,8 +8,8 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <ctime>
 
+#include "agent/base/clock.h"
 #include "agent/base/version.h"
 #include "agent/kernel/eid.h"
 #include "agent/policy/tables.h"
@@ -19,13 +19,6 @@ namespace smc_steer {
 namespace {
 
 constexpr std::uint64_t kLeaseNs = 3'000'000'000;
-
-std::uint64_t monotonic_ns() {
-    timespec now{};
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000 +
-           static_cast<std::uint64_t>(now.tv_nsec);
-}
 
 std::string host_name() {
     char name[256] = "";
@@ -66,6 +59,11 @@ Result<void> Session::bring_up(const Policy& policy) {
         return tl::unexpected(datapath.error());
     }
     datapath_ = std::move(*datapath);
+    if (config_.bpf_stats) {
+        if (auto done = datapath_->count_costs(); !done) {
+            spdlog::warn("{}", done.error().message);
+        }
+    }
 
     if (auto done = set_policy(policy); !done) {
         return done;
@@ -327,6 +325,7 @@ void Session::tick() {
     if (auto info = device_.info()) {
         info_ = *info;
     }
+    namespaces_->sample();
     bool changed = namespaces_->scan();
     if (changed || !published_) {
         update_addresses();

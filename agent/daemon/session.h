@@ -45,6 +45,8 @@ public:
     // For the control socket; names are stable, smc-policy --help documents them.
     void report_status(nlohmann::json& out);
     nlohmann::json report_peers() const;
+    nlohmann::json report_reasons();
+    nlohmann::json report_programs() const;
     Result<nlohmann::json> report_flows();
 
     // One that this guest has published, or would if there were room.

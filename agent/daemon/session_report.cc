@@ -4,7 +4,10 @@
 
 #include <algorithm>
 
+#include "agent/base/clock.h"
 #include "agent/daemon/session.h"
+#include "agent/kernel/cgroup_path.h"
+#include "agent/kernel/smc_reasons.h"
 
 namespace smc_steer {
 namespace {
@@ -88,14 +91,44 @@ void Session::report_status(json& out) {
         same_host_tcp = (*values)[STEER_ESTABLISHED_TCP];
     }
     out["counters"] = std::move(counters);
-    auto outcome = namespaces_->outcome();
+    const auto& totals = namespaces_->totals();
     out["connections"] = {
-        {"smcd", outcome.smcd - std::min<std::uint64_t>(outcome.smcd, links_->made())},
-        {"tcp", same_host_tcp + outcome.failed},
-        {"failed", outcome.failed},
+        {"smcd", totals.smcd() - std::min<std::uint64_t>(totals.smcd(), links_->made())},
+        {"tcp", same_host_tcp + totals.failed()},
+        {"failed", totals.failed()},
     };
     auto stats = device_.stats();
     out["ivpci"] = stats ? stats_json(*stats) : json::object();
+}
+
+json Session::report_reasons() {
+    const auto& totals = namespaces_->totals();
+    json list = json::array();
+    auto add = [&](const char* side, const std::map<std::uint32_t, std::uint64_t>& fallbacks) {
+        for (const auto& [code, count] : fallbacks) {
+            const auto* reason = find_reason(code);
+            list.push_back({
+                {"code", reason_code(code)},
+                {"name", reason_name(code)},
+                {"side", side},
+                {"count", count},
+                {"text", reason_text(code)},
+                {"remedy", reason ? reason->remedy : ""},
+            });
+        }
+    };
+    add("client", totals.fallbacks_client);
+    add("server", totals.fallbacks_server);
+    return list;
+}
+
+json Session::report_programs() const {
+    json list = json::array();
+    for (const auto& cost : datapath_->costs()) {
+        list.push_back(
+            {{"name", cost.name}, {"runs", cost.runs}, {"nanoseconds", cost.nanoseconds}});
+    }
+    return list;
 }
 
 json Session::report_peers() const {
@@ -155,16 +188,23 @@ json Session::explain_peer(const Address& peer) {
 
 Result<json> Session::report_flows() {
     auto flows = namespaces_->flows(
-        [this](const Address& address) { return same_host_.addresses.contains(address); });
+        [this](const Address& address) { return same_host_.addresses.contains(address); },
+        datapath_->stores().connections());
     if (!flows) {
         return tl::unexpected(flows.error());
     }
     json list = json::array();
+    CgroupPaths cgroups;
+    auto now = monotonic_ns();
     std::uint64_t smcd = 0, tcp = 0;
     auto links = links_->inodes();
     for (const auto& [netns, flow] : *flows) {
         if (links.contains(flow.inode)) {
             continue;
+        }
+        json age;
+        if (flow.established_ns && *flow.established_ns <= now) {
+            age = static_cast<double>((now - *flow.established_ns) / 1'000'000) / 1000;
         }
         smcd += flow.mode == FlowMode::smcd;
         tcp += flow.mode == FlowMode::tcp || flow.mode == FlowMode::fallback;
@@ -173,7 +213,11 @@ Result<json> Session::report_flows() {
             {"local", to_string(flow.addresses.local, flow.addresses.local_port)},
             {"peer", to_string(flow.addresses.peer, flow.addresses.peer_port)},
             {"mode", to_string(flow.mode)},
-            {"reason", flow.reason ? fmt::format("{:#010x}", flow.reason) : ""},
+            {"workload", cgroups.of(flow.cgroup)},
+            {"bytes_sent", flow.bytes.sent},
+            {"bytes_received", flow.bytes.received},
+            {"age_seconds", age},
+            {"reason", flow.reason ? reason_code(flow.reason) : ""},
             {"reason_text", reason_text(flow.reason)},
             {"uid", flow.uid},
             {"inode", flow.inode},

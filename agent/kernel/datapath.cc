@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/kernel/datapath.h"
 
+#include <bpf/bpf.h>
 #include <fcntl.h>
 #include <spdlog/spdlog.h>
 
@@ -133,6 +134,29 @@ Result<void> Datapath::attach_steer() {
             return fail_errno(errno, "BPF steer: cannot attach {}", bpf_program__name(program));
         }
         steer_links_.push_back(std::move(link));
+    }
+    return {};
+}
+
+std::vector<ProgramCost> Datapath::costs() const {
+    std::vector<ProgramCost> costs;
+    for (const BpfObject* object : {&steer_, &handshake_, &flows_}) {
+        for (bpf_program* program : object->programs()) {
+            bpf_prog_info info{};
+            std::uint32_t length = sizeof(info);
+            int fd = bpf_program__fd(program);
+            if (fd >= 0 && bpf_prog_get_info_by_fd(fd, &info, &length) == 0) {
+                costs.push_back({bpf_program__name(program), info.run_cnt, info.run_time_ns});
+            }
+        }
+    }
+    return costs;
+}
+
+Result<void> Datapath::count_costs() {
+    stats_ = UniqueFd(bpf_enable_stats(BPF_STATS_RUN_TIME));
+    if (!stats_) {
+        return fail_errno(errno, "cannot have the cost of BPF programs measured");
     }
     return {};
 }

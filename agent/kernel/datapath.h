@@ -3,15 +3,24 @@
 #ifndef SMC_STEER_AGENT_KERNEL_DATAPATH_H
 #define SMC_STEER_AGENT_KERNEL_DATAPATH_H
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "agent/base/unique_fd.h"
 #include "agent/kernel/bpf_object.h"
 #include "agent/kernel/stores.h"
 #include "agent/kernel/struct_ops.h"
 
 namespace smc_steer {
+
+// Since it was loaded; 0 where the kernel did not measure.
+struct ProgramCost {
+    std::string name;
+    std::uint64_t runs = 0;
+    std::uint64_t nanoseconds = 0;
+};
 
 // Nothing is attached by load(). Attach flows, handshake, steer in this order: steer makes
 // new sockets SMC sockets, and all else must be in place by then. The destructor undoes in
@@ -35,6 +44,12 @@ public:
     Result<int> drop_stale_handshakes();
     Result<void> attach_steer();
 
+    // Of all programs. The kernel counts while count_costs() is in force.
+    std::vector<ProgramCost> costs() const;
+    // Makes the kernel measure every BPF program of the machine, until destruction: two clock
+    // readings per run.
+    Result<void> count_costs();
+
     void detach_steer();
     void unregister_handshake();
 
@@ -52,6 +67,7 @@ private:
     std::vector<BpfLink> flows_links_;
     BpfLink handshake_link_;
     std::vector<BpfLink> steer_links_;
+    UniqueFd stats_;
 };
 
 }  // namespace smc_steer

@@ -5,9 +5,12 @@
 #include <linux/inet_diag.h>
 #include <linux/smc_diag.h>
 #include <linux/sock_diag.h>
-#include <netinet/tcp.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <smc_steer/events_abi.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -19,6 +22,10 @@ constexpr std::uint8_t kSmcInit = 2;
 constexpr std::uint8_t kSmcClosed = 7;
 constexpr std::uint8_t kSmcListen = 10;
 
+// include/net/tcp_states.h
+constexpr unsigned kConnected = 1U << 1 | 1U << 4 | 1U << 5 | 1U << 8;  // ESTABLISHED, FIN_WAIT*,
+                                                                        // CLOSE_WAIT
+
 SocketAddresses addresses_of(const inet_diag_sockid& id, std::uint8_t family) {
     SocketAddresses a;
     std::size_t length = family == AF_INET ? 4 : 16;
@@ -29,6 +36,47 @@ SocketAddresses addresses_of(const inet_diag_sockid& id, std::uint8_t family) {
     a.local_port = ntohs(id.idiag_sport);
     a.peer_port = ntohs(id.idiag_dport);
     return a;
+}
+
+// The beginning of a structure that the kernel may know more or less of than we.
+template <typename T>
+T read_struct(const nlattr& attribute) {
+    T value{};
+    std::memcpy(&value, mnl_attr_get_payload(&attribute),
+                std::min<std::size_t>(sizeof(T), mnl_attr_get_payload_len(&attribute)));
+    return value;
+}
+
+std::uint64_t position(const smc_diag_cursor& cursor, std::uint32_t size) {
+    return static_cast<std::uint64_t>(cursor.wrap) * size + cursor.count;
+}
+
+std::optional<std::uint64_t> established_at(const nlattr& storages) {
+    std::optional<std::uint64_t> at;
+    for_each_nested(storages, [&](int type, const nlattr& storage) {
+        if (type != SK_DIAG_BPF_STORAGE) {
+            return;
+        }
+        for_each_nested(storage, [&](int inner, const nlattr& attribute) {
+            if (inner == SK_DIAG_BPF_STORAGE_MAP_VALUE) {
+                at = read_struct<steer_connection>(attribute).established_ns;
+            }
+        });
+    });
+    return at;
+}
+
+void read_tcp_attribute(int type, const nlattr& attribute, TcpSocket& socket) {
+    if (type == INET_DIAG_INFO) {
+        auto info = read_struct<tcp_info>(attribute);
+        // The SYN counts as acknowledged.
+        socket.bytes = {info.tcpi_bytes_acked ? info.tcpi_bytes_acked - 1 : 0,
+                        info.tcpi_bytes_received};
+    } else if (type == INET_DIAG_CGROUP_ID) {
+        socket.cgroup = attribute_u64(attribute);
+    } else if (type == INET_DIAG_SK_BPF_STORAGES) {
+        socket.established_ns = established_at(attribute);
+    }
 }
 
 Result<void> check(const Result<int>& answer, std::string_view what) {
@@ -54,7 +102,9 @@ Result<DiagSocket> DiagSocket::open() {
 
 Result<std::vector<SmcSocket>> DiagSocket::smc() {
     NetlinkRequest request(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP);
-    request.extra<smc_diag_req>().diag_family = AF_SMC;
+    auto& wanted = request.extra<smc_diag_req>();
+    wanted.diag_family = AF_SMC;
+    wanted.diag_ext = 1U << (SMC_DIAG_CONNINFO - 1);
     std::vector<SmcSocket> sockets;
     auto answer = socket_.talk(*request.header, [&](const nlmsghdr& message) {
         smc_diag_msg diag;
@@ -77,6 +127,11 @@ Result<std::vector<SmcSocket>> DiagSocket::smc() {
             if (type == SMC_DIAG_FALLBACK) {
                 socket.reason = attribute_u32(attribute);
             }
+            if (type == SMC_DIAG_CONNINFO) {
+                auto info = read_struct<smc_diag_conninfo>(attribute);
+                socket.bytes = {position(info.tx_prod, info.peer_rmbe_size),
+                                position(info.rx_cons, info.rmbe_size)};
+            }
         });
         sockets.push_back(socket);
     });
@@ -86,29 +141,40 @@ Result<std::vector<SmcSocket>> DiagSocket::smc() {
     return sockets;
 }
 
-Result<void> DiagSocket::tcp_of(std::uint8_t family, std::vector<TcpSocket>& sockets) {
+Result<void> DiagSocket::tcp_of(std::uint8_t family, int connections,
+                                std::vector<TcpSocket>& sockets) {
     NetlinkRequest request(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP);
     auto& wanted = request.extra<inet_diag_req_v2>();
     wanted.sdiag_family = family;
     wanted.sdiag_protocol = IPPROTO_TCP;
-    wanted.idiag_states =
-        1u << TCP_ESTABLISHED | 1u << TCP_FIN_WAIT1 | 1u << TCP_FIN_WAIT2 | 1u << TCP_CLOSE_WAIT;
+    wanted.idiag_states = kConnected;
+    wanted.idiag_ext = 1U << (INET_DIAG_INFO - 1);
+    if (connections >= 0) {
+        auto* nest = mnl_attr_nest_start(request.header, INET_DIAG_REQ_SK_BPF_STORAGES);
+        mnl_attr_put_u32(request.header, SK_DIAG_BPF_STORAGE_REQ_MAP_FD,
+                         static_cast<std::uint32_t>(connections));
+        mnl_attr_nest_end(request.header, nest);
+    }
     auto answer = socket_.talk(*request.header, [&](const nlmsghdr& message) {
         inet_diag_msg diag;
         if (mnl_nlmsg_get_payload_len(&message) < sizeof(diag)) {
             return;
         }
         std::memcpy(&diag, mnl_nlmsg_get_payload(&message), sizeof(diag));
-        sockets.push_back(
-            {addresses_of(diag.id, diag.idiag_family), diag.idiag_uid, diag.idiag_inode});
+        TcpSocket socket{
+            addresses_of(diag.id, diag.idiag_family), diag.idiag_uid, diag.idiag_inode, {}, 0, {}};
+        for_each_attribute(message, sizeof(diag), [&](int type, const nlattr& attribute) {
+            read_tcp_attribute(type, attribute, socket);
+        });
+        sockets.push_back(socket);
     });
     return check(answer, "TCP");
 }
 
-Result<std::vector<TcpSocket>> DiagSocket::tcp() {
+Result<std::vector<TcpSocket>> DiagSocket::tcp(int connections) {
     std::vector<TcpSocket> sockets;
     for (std::uint8_t family : {AF_INET, AF_INET6}) {
-        if (auto good = tcp_of(family, sockets); !good) {
+        if (auto good = tcp_of(family, connections, sockets); !good) {
             return tl::unexpected(good.error());
         }
     }

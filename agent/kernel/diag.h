@@ -5,6 +5,7 @@
 #define SMC_STEER_AGENT_KERNEL_DIAG_H
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "agent/kernel/address.h"
@@ -21,6 +22,15 @@ struct SocketAddresses {
     bool operator==(const SocketAddresses&) const = default;
 };
 
+// Payload by the program's view. Of an SMC-D connection from its cursors, which wrap after
+// 65,536 times the buffer's size.
+struct Transferred {
+    std::uint64_t sent = 0;
+    std::uint64_t received = 0;
+
+    bool operator==(const Transferred&) const = default;
+};
+
 enum class SmcMode { smcr, fallback, smcd };
 
 // A connected SMC socket. Up to 7.x smc_diag fills in the addresses of AF_SMC sockets only:
@@ -31,6 +41,7 @@ struct SmcSocket {
     std::uint32_t reason = 0;  // of the fallback
     std::uint32_t uid = 0;
     std::uint64_t inode = 0;
+    Transferred bytes{};
 };
 
 // A connected TCP socket; the inner ones of SMC sockets are among them.
@@ -38,6 +49,10 @@ struct TcpSocket {
     SocketAddresses addresses;
     std::uint32_t uid = 0;
     std::uint64_t inode = 0;
+    Transferred bytes{};
+    std::uint64_t cgroup = 0;  // id of the control group it was made in; 0: unknown
+    // CLOCK_MONOTONIC, where flows.bpf.c saw it
+    std::optional<std::uint64_t> established_ns{};
 };
 
 class DiagSocket {
@@ -46,11 +61,12 @@ public:
     static Result<DiagSocket> open();
 
     Result<std::vector<SmcSocket>> smc();
-    Result<std::vector<TcpSocket>> tcp();
+    // `connections`: descriptor of the BPF map of that name, to know since when; -1: without.
+    Result<std::vector<TcpSocket>> tcp(int connections = -1);
 
 private:
     explicit DiagSocket(NetlinkSocket socket) : socket_(std::move(socket)) {}
-    Result<void> tcp_of(std::uint8_t family, std::vector<TcpSocket>& sockets);
+    Result<void> tcp_of(std::uint8_t family, int connections, std::vector<TcpSocket>& sockets);
 
     NetlinkSocket socket_;
 };

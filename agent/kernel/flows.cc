@@ -47,8 +47,14 @@ std::vector<Flow> join_flows(const std::vector<SmcSocket>& smc, const std::vecto
 
     std::vector<Flow> flows;
     for (const auto& socket : smc) {
-        Flow flow{socket.addresses, flow_mode(socket.mode), socket.reason, socket.uid,
-                  socket.inode};
+        Flow flow{socket.addresses,
+                  flow_mode(socket.mode),
+                  socket.reason,
+                  socket.uid,
+                  socket.inode,
+                  socket.bytes,
+                  0,
+                  {}};
         auto [first, last] =
             inner.equal_range({flow.addresses.local_port, flow.addresses.peer_port});
         // A fallback's inner socket is the user's one now and has that inode or its own;
@@ -61,6 +67,11 @@ std::vector<Flow> join_flows(const std::vector<SmcSocket>& smc, const std::vecto
         }
         if (twin != last) {
             flow.addresses = twin->second.addresses;
+            flow.cgroup = twin->second.cgroup;
+            flow.established_ns = twin->second.established_ns;
+            if (flow.mode == FlowMode::fallback) {
+                flow.bytes = twin->second.bytes;
+            }
             inner.erase(twin);
         } else if (flow.mode == FlowMode::fallback) {
             continue;  // its TCP connection is over, the program has not closed it yet
@@ -71,7 +82,8 @@ std::vector<Flow> join_flows(const std::vector<SmcSocket>& smc, const std::vecto
     }
     for (const auto& [ports, socket] : inner) {
         if (same_host(socket.addresses.peer)) {
-            flows.push_back({socket.addresses, FlowMode::tcp, 0, socket.uid, socket.inode});
+            flows.push_back({socket.addresses, FlowMode::tcp, 0, socket.uid, socket.inode,
+                             socket.bytes, socket.cgroup, socket.established_ns});
         }
     }
     return flows;

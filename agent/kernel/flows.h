@@ -28,6 +28,9 @@ struct Flow {
     std::uint32_t reason = 0;
     std::uint32_t uid = 0;
     std::uint64_t inode = 0;
+    Transferred bytes{};
+    std::uint64_t cgroup = 0;  // 0: unknown
+    std::optional<std::uint64_t> established_ns{};
 };
 
 // SMC-D and SMC-R connections, and TCP ones with a peer that `same_host` knows. An SMC socket

@@ -60,65 +60,7 @@ void read_fallback(const nlattr& nest, SmcStats& stats) {
     }
 }
 
-// The kernel's counters are 16 bits wide and wrap: so does the difference.
-void add_fallbacks(const std::map<std::uint32_t, std::uint16_t>& then,
-                   const std::map<std::uint32_t, std::uint16_t>& now, SmcOutcome& outcome) {
-    for (const auto& [reason, count] : now) {
-        auto before = then.find(reason);
-        std::uint16_t grown = count - (before == then.end() ? 0 : before->second);
-        (reason == kReasonPeerNoSmc ? outcome.not_agreed : outcome.failed) += grown;
-    }
-}
-
 }  // namespace
-
-SmcOutcome& SmcOutcome::operator+=(const SmcOutcome& other) {
-    smcd += other.smcd;
-    not_agreed += other.not_agreed;
-    failed += other.failed;
-    return *this;
-}
-
-SmcOutcome outcome_since(const SmcStats& then, const SmcStats& now) {
-    SmcOutcome outcome;
-    outcome.smcd = now.smcd_client + now.smcd_server - then.smcd_client - then.smcd_server;
-    add_fallbacks(then.fallbacks_client, now.fallbacks_client, outcome);
-    add_fallbacks(then.fallbacks_server, now.fallbacks_server, outcome);
-    return outcome;
-}
-
-// net/smc/smc_clc.h, SMC_CLC_DECL_*
-std::string reason_text(std::uint32_t reason) {
-    switch (reason) {
-        case 0:
-            return "";
-        case 0x01010000:
-            return "out of memory";
-        case kReasonPeerNoSmc:
-            return "not agreed in the TCP handshake";
-        case 0x03020000:
-            return "IPsec is in use";
-        case 0x03030000:
-        case 0x03030001:
-        case 0x03030007:
-            return "no SMC-D device";
-        case 0x03030006:
-        case 0x03030008:
-            return "no common EID";
-        case 0x03040000:
-            return "no common SMC mode";
-        case 0x03060000:
-            return "a socket option SMC does not have";
-        case 0x030d0000:
-            return "the device has no DMB left";
-        case 0x04000000:
-            return "the handshake went out of step";
-        case 0x05000000:
-            return "the peer declined";
-        default:
-            return "";
-    }
-}
 
 Result<SmcNetlink> SmcNetlink::open() {
     auto socket = NetlinkSocket::open(NETLINK_GENERIC);

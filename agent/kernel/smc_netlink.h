@@ -5,40 +5,12 @@
 #define SMC_STEER_AGENT_KERNEL_SMC_NETLINK_H
 
 #include <cstdint>
-#include <map>
 #include <string>
-#include <vector>
 
 #include "agent/kernel/netlink.h"
+#include "agent/kernel/smc_totals.h"
 
 namespace smc_steer {
-
-// SMC_CLC_DECL_PEERNOSMC in net/smc/smc_clc.h: the TCP handshake did not agree on SMC.
-// Every steered socket that speaks to somebody else ends here, so it is no failure.
-inline constexpr std::uint32_t kReasonPeerNoSmc = 0x03010000;
-
-// Of one network namespace, since it exists (or the module was loaded).
-struct SmcStats {
-    std::uint64_t smcd_client = 0;  // connections that became SMC-D
-    std::uint64_t smcd_server = 0;
-    std::uint64_t handshake_errors = 0;
-    // steered sockets that became TCP, by reason; the kernel counts each in 16 bits
-    std::map<std::uint32_t, std::uint16_t> fallbacks_client;
-    std::map<std::uint32_t, std::uint16_t> fallbacks_server;
-};
-
-// What SMC decided since `then`; `now` must be of the same namespace.
-struct SmcOutcome {
-    std::uint64_t smcd = 0;
-    std::uint64_t not_agreed = 0;  // became TCP because the handshake did not agree
-    std::uint64_t failed = 0;      // became TCP although it did
-
-    SmcOutcome& operator+=(const SmcOutcome& other);
-};
-SmcOutcome outcome_since(const SmcStats& then, const SmcStats& now);
-
-// "the peer sent no common EID" for reason codes that people meet; else empty.
-std::string reason_text(std::uint32_t reason);
 
 class SmcNetlink {
 public:

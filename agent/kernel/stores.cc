@@ -148,6 +148,7 @@ Result<Stores> Stores::open(const SharedMaps& maps) {
         {&stores.same_host_, "same_host", sizeof(steer_address), sizeof(steer_peer)},
         {&stores.workloads_, "workloads", 8, 1},
         {&stores.counters_, "counters", 4, 8},
+        {&stores.connections_, "connections", 4, sizeof(steer_connection)},
     };
     for (const auto& w : wanted) {
         auto fd = find(maps, w.name, w.key_size, w.value_size);

@@ -46,6 +46,9 @@ public:
     // Summed over the CPUs.
     Result<Counters> counters() const;
 
+    // The map's descriptor, for DiagSocket::tcp().
+    int connections() const { return connections_; }
+
 private:
     Stores() = default;
     Result<void> write_control();
@@ -64,6 +67,7 @@ private:
     int same_host_ = -1;
     int workloads_ = -1;
     int counters_ = -1;
+    int connections_ = -1;
 };
 
 }  // namespace smc_steer

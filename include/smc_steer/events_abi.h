@@ -3,6 +3,8 @@
  * BPF <-> agent: what the datapath counts. BPF writes, the agent reads.
  *
  *   counters      percpu_array[STEER_COUNTERS] of __u64, by enum steer_counter
+ *   connections   sk_storage of struct steer_connection: of TCP sockets (inner ones of SMC
+ *                 sockets too) since they were established
  */
 #ifndef SMC_STEER_EVENTS_ABI_H
 #define SMC_STEER_EVENTS_ABI_H
@@ -33,6 +35,12 @@ enum steer_counter {
 	STEER_ESTABLISHED_OTHER,
 	STEER_CLOSED_OTHER,
 	STEER_COUNTERS,
+};
+
+struct steer_connection {
+	__u64 established_ns; /* CLOCK_MONOTONIC */
+	__u32 counted_as;     /* enum steer_counter, to be counted alike when closed */
+	__u32 reserved;
 };
 
 #endif /* SMC_STEER_EVENTS_ABI_H */

@@ -98,6 +98,9 @@ TEST(PolicyAbi, Maps) {
     EXPECT_EQ(sizeof(steer_span), 8U);
     EXPECT_EQ(offsetof(steer_span, bits), 4U);
     EXPECT_EQ(sizeof(steer_address), 16U);
+    EXPECT_EQ(sizeof(steer_connection), 16U);
+    EXPECT_EQ(offsetof(steer_connection, established_ns), 0U);
+    EXPECT_EQ(offsetof(steer_connection, counted_as), 8U);
     EXPECT_EQ(sizeof(steer_peer), 16U);
     EXPECT_EQ(offsetof(steer_peer, slot), 0U);
     EXPECT_EQ(offsetof(steer_peer, generation), 4U);

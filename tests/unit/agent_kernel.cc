@@ -4,7 +4,8 @@
 
 #include "agent/kernel/features.h"
 #include "agent/kernel/flows.h"
-#include "agent/kernel/smc_netlink.h"
+#include "agent/kernel/smc_reasons.h"
+#include "agent/kernel/smc_totals.h"
 #include "agent/kernel/struct_ops.h"
 
 namespace smc_steer {
@@ -90,27 +91,58 @@ TEST(AgentFlows, SmcdWithoutItsTcpSocketStillCounts) {
     EXPECT_EQ(flows[0].mode, FlowMode::smcd);
 }
 
-TEST(AgentStats, OutcomeIsTheDifference) {
+TEST(AgentFlows, AFallbacksBytesAreItsTcpSockets) {
+    SmcSocket smcd = steered(1, 80, SmcMode::smcd);
+    smcd.bytes = {100, 200};
+    TcpSocket inner{between("10.0.0.1", 1, "10.0.0.2", 80), 0, 1, {7, 8}, 42, 1000};
+    auto flow = join_flows({smcd}, {inner}, ten).at(0);
+    EXPECT_EQ(flow.bytes, (Transferred{100, 200}));
+    EXPECT_EQ(flow.cgroup, 42U);
+    EXPECT_EQ(flow.established_ns, 1000U);
+    EXPECT_EQ(join_flows({steered(1, 80, SmcMode::fallback)}, {inner}, ten).at(0).bytes,
+              (Transferred{7, 8}));
+    EXPECT_EQ(join_flows({}, {inner}, ten).at(0).bytes, (Transferred{7, 8}));
+}
+
+TEST(AgentStats, TotalsGrowByTheDifference) {
     SmcStats then, now;
     then.smcd_client = 10;
     then.smcd_server = 5;
     then.fallbacks_client[kReasonPeerNoSmc] = 7;
     now.smcd_client = 12;
     now.smcd_server = 6;
+    now.handshake_errors = 1;
     now.fallbacks_client[kReasonPeerNoSmc] = 9;
     now.fallbacks_server[kReasonPeerNoSmc] = 1;
     now.fallbacks_client[0x03030008] = 4;
-    auto outcome = outcome_since(then, now);
-    EXPECT_EQ(outcome.smcd, 3U);
-    EXPECT_EQ(outcome.not_agreed, 3U);
-    EXPECT_EQ(outcome.failed, 4U);
+    SmcTotals totals;
+    totals.add_growth(then, now);
+    EXPECT_EQ(totals.smcd(), 3U);
+    EXPECT_EQ(totals.handshake_errors, 1U);
+    EXPECT_EQ(totals.not_agreed(), 3U);
+    EXPECT_EQ(totals.failed(), 4U);
+    totals.add_growth(now, now);
+    EXPECT_EQ(totals.failed(), 4U);
 }
 
-TEST(AgentStats, SixteenBitCountersWrap) {
+TEST(AgentStats, SixteenBitCountersWrapAndTotalsDoNot) {
+    SmcTotals totals;
     SmcStats then, now;
-    then.fallbacks_client[0x05000000] = 65530;
-    now.fallbacks_client[0x05000000] = 4;
-    EXPECT_EQ(outcome_since(then, now).failed, 10U);
+    for (int round = 0; round < 5; round++) {
+        now.fallbacks_client[0x05000000] = static_cast<std::uint16_t>((round + 1) * 40000);
+        totals.add_growth(then, now);
+        then = now;
+    }
+    EXPECT_EQ(totals.fallbacks_client[0x05000000], 200000U);
+}
+
+TEST(AgentReasons, AreSpelledOut) {
+    EXPECT_EQ(reason_name(0x03030008), "NOUEID");
+    EXPECT_EQ(reason_text(0x03030008), "no common EID");
+    EXPECT_EQ(reason_code(0x03030008), "0x03030008");
+    EXPECT_EQ(reason_name(0x12345678), "UNKNOWN");
+    EXPECT_EQ(reason_text(0x12345678), "");
+    EXPECT_EQ(find_reason(0), nullptr);
 }
 
 TEST(AgentHandshakeName, TakesTheFreeOne) {

@@ -3,6 +3,8 @@
 
 #include "agent/cli/render.h"
 #include "agent/cli/render_policy.h"
+#include "agent/cli/top.h"
+#include "agent/cli/watch.h"
 
 namespace smc_steer {
 namespace {
@@ -75,7 +77,7 @@ TEST(AgentRender, FlowsSayWhyTcp) {
                       {"reason_text", "not agreed in the TCP handshake"}}}},
                    {"totals", {{"smcd", 0}, {"tcp", 1}}}};
     auto text = render_flows(answer);
-    EXPECT_NE(text.find("0x03010000 not agreed in the TCP handshake\n"), std::string::npos) << text;
+    EXPECT_NE(text.find("not agreed in the TCP handshake\n"), std::string::npos) << text;
     EXPECT_NE(text.find("0 SMC-D, 1 TCP\n"), std::string::npos) << text;
 }
 
@@ -89,6 +91,69 @@ TEST(AgentRender, IdleStatusSaysWhy) {
     EXPECT_EQ(text.find("GID"), std::string::npos) << text;
 }
 
+TEST(AgentRender, BriefIsOneLine) {
+    json answer = {{"state", "active"},
+                   {"peers", 2},
+                   {"connections", {{"smcd", 7}, {"tcp", 3}, {"failed", 1}}},
+                   {"counters", {{"syn_denied", 2}, {"synack_denied", 2}}},
+                   {"last_error", "p.yaml:3: nonsense"}};
+    EXPECT_EQ(render_status_brief(answer),
+              "active: 2 peers, 7 accelerated, 1 fell back, 4 denied, 3 TCP; rules are wrong\n");
+    EXPECT_EQ(render_status_brief({{"state", "idle"}, {"reason", "no device"}}),
+              "idle: no device\n");
+}
+
+TEST(AgentRender, ReasonsSayWhatToDo) {
+    json answer = {{"reasons",
+                    {{{"count", 3},
+                      {"side", "client"},
+                      {"code", "0x03030008"},
+                      {"name", "NOUEID"},
+                      {"text", "no common EID"},
+                      {"remedy", "set it"}}}}};
+    EXPECT_EQ(render_reasons(answer),
+              "COUNT  SIDE    CODE        NAME    WHY            WHAT TO DO\n"
+              "3      client  0x03030008  NOUEID  no common EID  set it\n");
+    EXPECT_NE(render_reasons({{"reasons", json::array()}}).find("no steered socket"),
+              std::string::npos);
+}
+
+TEST(AgentRender, NumbersForPeople) {
+    EXPECT_EQ(human_bytes(12), "12 B");
+    EXPECT_EQ(human_bytes(1536), "1.5 KiB");
+    EXPECT_EQ(human_bytes(3ULL << 30), "3.0 GiB");
+    EXPECT_EQ(human_time(4.24), "4.2s");
+    EXPECT_EQ(human_time(187), "3m07s");
+    EXPECT_EQ(human_time(7500), "2h05m");
+}
+
+TEST(AgentTop, RatesAndOrder) {
+    auto flow = [](const char* peer, const char* mode, std::uint64_t sent) {
+        return json{{"local", "10.0.0.1:5"},
+                    {"peer", peer},
+                    {"mode", mode},
+                    {"inode", 1},
+                    {"netns", 2},
+                    {"bytes_sent", sent},
+                    {"bytes_received", 0}};
+    };
+    json status = {{"state", "active"}};
+    Top top;
+    top.render(status, {{"flows", {flow("a:1", "SMC-D", 0), flow("b:1", "TCP", 0)}}}, 1, 9);
+    auto text = top.render(
+        status, {{"flows", {flow("a:1", "SMC-D", 1 << 20), flow("b:1", "TCP", 8 << 20)}}}, 2, 1);
+    EXPECT_NE(text.find("512.0 KiB/s over SMC-D, 4.0 MiB/s over TCP"), std::string::npos) << text;
+    EXPECT_NE(text.find("b:1"), std::string::npos) << text;
+    EXPECT_EQ(text.find("a:1"), std::string::npos) << text;
+}
+
+TEST(AgentWatch, Periods) {
+    EXPECT_EQ(*parse_seconds("0.5"), 0.5);
+    for (const char* text : {"", "0", "x", "1s", "-1", "nan", "inf", "1e9"}) {
+        EXPECT_FALSE(parse_seconds(text)) << text;
+    }
+}
+
 TEST(AgentRender, AnswersOfAnotherVersionDoNotCrash) {
     for (const auto& answer :
          {json::object(),
@@ -97,6 +162,9 @@ TEST(AgentRender, AnswersOfAnotherVersionDoNotCrash) {
         EXPECT_NO_THROW(render_peers(answer));
         EXPECT_NO_THROW(render_rules(answer));
         EXPECT_NO_THROW(render_flows(answer));
+        EXPECT_NO_THROW(render_reasons(answer));
+        EXPECT_NO_THROW(render_status_brief(answer));
+        EXPECT_NO_THROW(Top().render(answer, answer, 1, 5));
         EXPECT_NO_THROW(render_edit(answer));
         EXPECT_NO_THROW(render_explain(answer));
         EXPECT_NO_THROW(render_changes(rule_changes(answer, answer)));
