@@ -35,8 +35,15 @@ std::optional<int> Agent::start() {
     }
     policy_ = std::move(*policy);
 
-    auto control = ControlServer::listen(loop_, socket_path_,
-                                         [this](std::string_view line) { return handle(line); });
+    auto access = resolve_access(config_.control_read, config_.control_write);
+    if (!access) {
+        spdlog::error("{}", access.error().message);
+        return kExitUsage;
+    }
+    access_ = *access;
+    auto control = ControlServer::listen(
+        loop_, socket_path_, access_,
+        [this](std::string_view line, const Caller& caller) { return handle(line, caller); });
     if (!control) {
         spdlog::error("{}", control.error().message);
         return kExitFailed;
@@ -55,6 +62,7 @@ std::optional<int> Agent::start() {
         spdlog::warn("idle: {}; TCP is untouched", obstacle->reason);
         reason_ = obstacle->reason;
     }
+    serve_http();
     watch_ = std::make_unique<PolicyWatch>(loop_, policy_paths_, [this] { reload_policy(); });
     watch_->refresh();
     auto ticking = loop_.every(kTick, [this] { tick(); });
@@ -66,6 +74,19 @@ std::optional<int> Agent::start() {
     sd_notify(0, "READY=1");
     say_status();
     return std::nullopt;
+}
+
+void Agent::serve_http() {
+    if (config_.metrics_listen.empty()) {
+        return;
+    }
+    auto http = HttpServer::serve(loop_, config_.metrics_listen,
+                                  [this](std::string_view path) { return this->http(path); });
+    if (!http) {
+        spdlog::warn("no metrics: {}", http.error().message);
+        return;
+    }
+    http_ = std::move(*http);
 }
 
 std::optional<Agent::Obstacle> Agent::try_session() {

@@ -3,12 +3,16 @@
 #ifndef SMC_STEER_AGENT_DAEMON_AGENT_H
 #define SMC_STEER_AGENT_DAEMON_AGENT_H
 
+#include <cstdint>
+#include <ctime>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 
 #include "agent/base/event_loop.h"
+#include "agent/base/http.h"
+#include "agent/daemon/access.h"
 #include "agent/daemon/config.h"
 #include "agent/daemon/control_protocol.h"
 #include "agent/daemon/control_server.h"
@@ -48,9 +52,14 @@ private:
     void tick();
     void say_status() const;
 
-    ControlServer::Answer handle(std::string_view line);
+    // Serving metrics is a convenience: what goes wrong with it is logged.
+    void serve_http();
+    HttpAnswer http(std::string_view path);
+
+    ControlServer::Answer handle(std::string_view line, const Caller& caller);
     nlohmann::json answer(const Request& request);
     nlohmann::json status();
+    nlohmann::json report_process() const;
     nlohmann::json rules() const;
     nlohmann::json edit(const Request& request);
     nlohmann::json remove(int number);
@@ -67,7 +76,11 @@ private:
     std::string policy_error_;
     std::string reason_;  // of being idle
     int seconds_idle_ = 0;
+    std::int64_t start_time_ = time(nullptr);
+    int upgrades_ = 0;
+    Access access_;
     std::unique_ptr<ControlServer> control_;
+    std::unique_ptr<HttpServer> http_;
     std::unique_ptr<PolicyWatch> watch_;
     std::unique_ptr<Session> session_;
     EventSource ticking_;

@@ -1,9 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // The agent's answers on the control socket.
 #include <fmt/format.h>
+#include <unistd.h>
 
+#include <filesystem>
+#include <fstream>
+
+#include "agent/base/log.h"
 #include "agent/base/version.h"
 #include "agent/daemon/agent.h"
+#include "agent/daemon/metrics.h"
 #include "agent/daemon/rule_json.h"
 #include "agent/policy/edit.h"
 #include "agent/policy/verdicts.h"
@@ -12,10 +18,14 @@ namespace smc_steer {
 
 using nlohmann::json;
 
-ControlServer::Answer Agent::handle(std::string_view line) {
+ControlServer::Answer Agent::handle(std::string_view line, const Caller& caller) {
     auto request = parse_request(line);
     if (!request) {
         return {to_line(error_answer(request.error().message)), true};
+    }
+    if (is_write(request->command) && !access_.may_write(caller)) {
+        return {to_line(error_answer("you may read, not change: see 'control' in agent.yaml")),
+                false};
     }
     return {to_line(answer(*request)), false};
 }
@@ -28,6 +38,9 @@ json Agent::answer(const Request& request) {
             return rules();
         case Command::peers:
             return {{"ok", true}, {"peers", session_ ? session_->report_peers() : json::array()}};
+        case Command::reasons:
+            return {{"ok", true},
+                    {"reasons", session_ ? session_->report_reasons() : json::array()}};
         case Command::flows: {
             json out = {{"flows", json::array()}, {"totals", {{"smcd", 0}, {"tcp", 0}}}};
             if (session_) {
@@ -53,6 +66,38 @@ json Agent::answer(const Request& request) {
     return error_answer("request: not handled");
 }
 
+json Agent::report_process() const {
+    std::error_code ignored;
+    std::ptrdiff_t descriptors = 0;
+    for (std::filesystem::directory_iterator it("/proc/self/fd", ignored), end; it != end;
+         it.increment(ignored)) {
+        descriptors++;
+    }
+    std::uint64_t pages = 0;
+    std::ifstream("/proc/self/statm") >> pages >> pages;
+    return {
+        {"start_time", start_time_},
+        {"descriptors", descriptors},
+        {"resident_bytes", pages * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE))},
+        {"upgrades", upgrades_},
+    };
+}
+
+HttpAnswer Agent::http(std::string_view path) {
+    if (path == "/metrics") {
+        return {200, render_metrics(status(),
+                                    {{"reasons", session_ ? session_->report_reasons() : json()}},
+                                    session_ ? session_->report_programs() : json::array())};
+    }
+    if (path == "/healthz") {
+        return {200, "ok\n"};
+    }
+    if (path == "/readyz") {
+        return session_ ? HttpAnswer{200, "active\n"} : HttpAnswer{503, "idle: " + reason_ + "\n"};
+    }
+    return {404, "see /metrics, /healthz, /readyz\n"};
+}
+
 json Agent::status() {
     json out = {
         {"ok", true},
@@ -75,7 +120,11 @@ json Agent::status() {
         {"counters", json::object()},
         {"connections", {{"smcd", 0}, {"tcp", 0}, {"failed", 0}}},
         {"ivpci", json::object()},
+        {"rules", policy_.rules.size()},
+        {"default", to_string(policy_.default_action)},
         {"last_error", policy_error_},
+        {"last_complaint", last_complaint()},
+        {"process", report_process()},
     };
     if (session_) {
         session_->report_status(out);

@@ -6,6 +6,7 @@
 #include <charconv>
 #include <cstdint>
 
+#include "agent/base/http.h"
 #include "agent/kernel/eid.h"
 #include "agent/policy/ports.h"
 #include "agent/policy/yaml.h"
@@ -148,6 +149,81 @@ Result<void> read_words(const YAML::Node& root, const std::string& name, Config&
     return {};
 }
 
+// A map with no other keys than these; null: the file does not have it.
+Result<YAML::Node> read_section(const YAML::Node& root, const std::string& name,
+                                const char* section, std::initializer_list<std::string_view> keys) {
+    auto node = root[section];
+    if (!node) {
+        return YAML::Node();
+    }
+    if (!node.IsMap()) {
+        return yaml_error(node, name, fmt::format("{}: must be a map", section));
+    }
+    if (auto known = yaml_known_keys(node, name, keys); !known) {
+        return tl::unexpected(known.error());
+    }
+    return node;
+}
+
+// Leaves `out` alone where the section has no such key.
+Result<void> read_word(const YAML::Node& section, const std::string& name, const char* key,
+                       std::string& out) {
+    if (!section.IsMap() || !section[key]) {
+        return {};
+    }
+    auto text = yaml_string(section[key], name, key);
+    if (!text) {
+        return tl::unexpected(text.error());
+    }
+    if (text->empty()) {
+        return yaml_error(section[key], name, fmt::format("{}: is empty", key));
+    }
+    out = *text;
+    return {};
+}
+
+Result<void> read_metrics(const YAML::Node& root, const std::string& name, Config& config) {
+    auto section = read_section(root, name, "metrics", {"listen", "bpf_stats"});
+    if (!section) {
+        return tl::unexpected(section.error());
+    }
+    std::string stats = "on";
+    for (auto done : {read_word(*section, name, "listen", config.metrics_listen),
+                      read_word(*section, name, "bpf_stats", stats)}) {
+        if (!done) {
+            return done;
+        }
+    }
+    if (stats != "on" && stats != "off") {
+        return yaml_error((*section)["bpf_stats"], name,
+                          fmt::format("bpf_stats: must be on or off, not '{}'", stats));
+    }
+    config.bpf_stats = stats == "on";
+    if (config.metrics_listen == "off") {
+        config.metrics_listen.clear();
+    } else if (auto good = parse_listen_address(config.metrics_listen); !good) {
+        return yaml_error((*section)["listen"], name, "listen: " + good.error().message);
+    }
+    return {};
+}
+
+Result<void> read_control(const YAML::Node& root, const std::string& name, Config& config) {
+    auto section = read_section(root, name, "control", {"read", "write"});
+    if (!section) {
+        return tl::unexpected(section.error());
+    }
+    for (auto done : {read_word(*section, name, "read", config.control_read),
+                      read_word(*section, name, "write", config.control_write)}) {
+        if (!done) {
+            return done;
+        }
+    }
+    if (config.control_write == "all") {
+        return yaml_error((*section)["write"], name, "write: must be root or a group, not all");
+    }
+    return {};
+}
+
 }  // namespace
 
 Result<int> parse_size(std::string_view text) {
@@ -181,9 +257,9 @@ Result<Config> parse_config(std::string_view text, const std::string& name) {
     if (!root->IsMap()) {
         return yaml_error(*root, name, "the configuration is a map of keys");
     }
-    auto known = yaml_known_keys(
-        *root, name,
-        {"device", "wmem", "rmem", "workloads", "publish", "eid", "link_port", "when_unsupported"});
+    auto known = yaml_known_keys(*root, name,
+                                 {"device", "wmem", "rmem", "workloads", "publish", "eid",
+                                  "link_port", "when_unsupported", "metrics", "control"});
     if (!known) {
         return tl::unexpected(known.error());
     }
@@ -192,7 +268,8 @@ Result<Config> parse_config(std::string_view text, const std::string& name) {
     for (auto done :
          {read_device(*root, name, config), read_size(*root, name, "wmem", config.wmem),
           read_size(*root, name, "rmem", config.rmem), read_workloads(*root, name, config),
-          read_link_port(*root, name, config), read_words(*root, name, config)}) {
+          read_link_port(*root, name, config), read_words(*root, name, config),
+          read_metrics(*root, name, config), read_control(*root, name, config)}) {
         if (!done) {
             return tl::unexpected(done.error());
         }

@@ -25,6 +25,10 @@ struct Config {
     std::string eid = "auto";        // or an EID
     std::uint16_t link_port = 7254;  // TCP, where agents of other guests connect to
     WhenUnsupported when_unsupported = WhenUnsupported::exit;
+    std::string metrics_listen = "127.0.0.1:9470";  // empty: no metrics
+    bool bpf_stats = true;
+    std::string control_read = "root";   // or "all", or a group
+    std::string control_write = "root";  // or a group
 };
 
 // `name` is what errors call the file: "name:line: key: what". An empty text is the defaults.

@@ -12,11 +12,12 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::array<std::pair<std::string_view, Command>, 9> kCommands{{
+constexpr std::array<std::pair<std::string_view, Command>, 10> kCommands{{
     {"status", Command::status},
     {"peers", Command::peers},
     {"rules", Command::rules},
     {"flows", Command::flows},
+    {"reasons", Command::reasons},
     {"allow", Command::allow},
     {"deny", Command::deny},
     {"remove", Command::remove},
@@ -162,6 +163,11 @@ Result<Request> parse_explain(const json& object, Request request) {
 }
 
 }  // namespace
+
+bool is_write(Command command) {
+    return command == Command::allow || command == Command::deny || command == Command::remove ||
+           command == Command::apply;
+}
 
 Result<Request> parse_request(std::string_view line) {
     json object = json::parse(line, nullptr, false);

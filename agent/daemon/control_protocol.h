@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What smc-policy and smc-agent say to each other: one JSON object per line, each way. Pure.
 //
-//   {"cmd":"status"}  likewise peers, rules, flows
+//   {"cmd":"status"}  likewise peers, rules, flows, reasons
 //   {"cmd":"allow","ports":"80,8000-8100","direction":"out","peers":"10.0.0.0/8,fd00::/8",
 //    "workload":"uid:1000","comment":"why"}  likewise deny; each may be absent, not all
 //   {"cmd":"remove","number":3}  a rule's number as "rules" shows it
@@ -25,7 +25,10 @@ namespace smc_steer {
 inline constexpr std::size_t kRequestMost = 64 << 10;  // bytes, newline included
 inline constexpr const char* kDefaultSocket = "/run/smc-steer/agent.sock";
 
-enum class Command { status, peers, rules, flows, allow, deny, remove, explain, apply };
+enum class Command { status, peers, rules, flows, reasons, allow, deny, remove, explain, apply };
+
+// Does it change anything.
+bool is_write(Command command);
 
 struct Request {
     Command command = Command::status;

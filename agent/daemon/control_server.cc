@@ -49,17 +49,11 @@ Result<UniqueFd> take_lock(const std::string& path) {
     return fail_errno(errno, "{}: cannot lock", name);
 }
 
-bool from_root(int fd) {
-    ucred peer{};
-    socklen_t length = sizeof(peer);
-    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 &&
-           (peer.uid == 0 || peer.uid == geteuid());
-}
-
 }  // namespace
 
 Result<std::unique_ptr<ControlServer>> ControlServer::listen(EventLoop& loop,
                                                              const std::string& path,
+                                                             const Access& access,
                                                              Handler handler) {
     auto address = address_of(path);
     if (!address) {
@@ -74,7 +68,7 @@ Result<std::unique_ptr<ControlServer>> ControlServer::listen(EventLoop& loop,
         return fail_errno(error.value(), "{}: cannot make", directory.string());
     }
 
-    std::unique_ptr<ControlServer> self(new ControlServer(loop, path, std::move(handler)));
+    std::unique_ptr<ControlServer> self(new ControlServer(loop, path, access, std::move(handler)));
     auto lock = take_lock(path);
     if (!lock) {
         return tl::unexpected(lock.error());
@@ -88,9 +82,10 @@ Result<std::unique_ptr<ControlServer>> ControlServer::listen(EventLoop& loop,
     }
     unlink(path.c_str());
     // The mode is there from the first moment: fchmod() before bind() is what bind() uses.
-    if (fchmod(fd, 0600) != 0 ||
+    mode_t mode = access.open_to_others() ? 0666 : 0600;
+    if (fchmod(fd, mode) != 0 ||
         bind(fd, reinterpret_cast<const sockaddr*>(&*address), sizeof(*address)) != 0 ||
-        chmod(path.c_str(), 0600) != 0 || ::listen(fd, 16) != 0) {
+        chmod(path.c_str(), mode) != 0 || ::listen(fd, 16) != 0) {
         return fail_errno(errno, "{}: cannot listen", path);
     }
     auto source = loop.on_io(fd, EPOLLIN, [raw = self.get()](std::uint32_t) { raw->accept_one(); });
@@ -121,12 +116,15 @@ void ControlServer::accept_one() {
     clients_.emplace_back();
     auto client = std::prev(clients_.end());
     client->fd = std::move(fd);
-    if (!from_root(client->fd.get())) {
-        client->out = to_line(error_answer("only root may talk to smc-agent"));
+    auto caller = caller_of(client->fd.get());
+    if (!caller || !access_.may_read(*caller)) {
+        client->out =
+            to_line(error_answer("you may not talk to smc-agent: see 'control' in agent.yaml"));
         write_some(*client);
         clients_.erase(client);
         return;
     }
+    client->caller = std::move(*caller);
     auto io = loop_.on_io(client->fd.get(), EPOLLIN,
                           [this, client](std::uint32_t events) { serve(client, events); });
     auto patience = loop_.after(kPatience, [this, client] { clients_.erase(client); });
@@ -187,7 +185,7 @@ void ControlServer::answer_lines(Client& client) {
         if (end == std::string::npos) {
             return;
         }
-        auto answer = handler_(std::string_view(client.in).substr(0, end));
+        auto answer = handler_(std::string_view(client.in).substr(0, end), client.caller);
         client.out += answer.line;
         client.closing = answer.close;
         client.in.erase(0, end + 1);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The control socket: AF_UNIX stream, root only.
+// The control socket: AF_UNIX stream. Who may connect, and what each may ask, is access.h's.
 #ifndef SMC_STEER_AGENT_DAEMON_CONTROL_SERVER_H
 #define SMC_STEER_AGENT_DAEMON_CONTROL_SERVER_H
 
@@ -11,6 +11,7 @@
 
 #include "agent/base/event_loop.h"
 #include "agent/base/unique_fd.h"
+#include "agent/daemon/access.h"
 
 namespace smc_steer {
 
@@ -24,12 +25,12 @@ public:
         std::string line;
         bool close = false;
     };
-    using Handler = std::function<Answer(std::string_view)>;
+    using Handler = std::function<Answer(std::string_view, const Caller&)>;
 
     // EADDRINUSE in the error: another agent serves `path`. A socket that a dead agent left
     // is replaced. The directory is made with mode 0755 if it is missing.
     static Result<std::unique_ptr<ControlServer>> listen(EventLoop& loop, const std::string& path,
-                                                         Handler handler);
+                                                         const Access& access, Handler handler);
     ~ControlServer();
     ControlServer(const ControlServer&) = delete;
     ControlServer& operator=(const ControlServer&) = delete;
@@ -37,6 +38,7 @@ public:
 private:
     struct Client {
         UniqueFd fd;
+        Caller caller;
         std::string in;
         std::string out;
         bool closing = false;
@@ -45,8 +47,8 @@ private:
     };
     using ClientRef = std::list<Client>::iterator;
 
-    ControlServer(EventLoop& loop, std::string path, Handler handler)
-        : loop_(loop), path_(std::move(path)), handler_(std::move(handler)) {}
+    ControlServer(EventLoop& loop, std::string path, const Access& access, Handler handler)
+        : loop_(loop), path_(std::move(path)), access_(access), handler_(std::move(handler)) {}
     void accept_one();
     void serve(ClientRef client, std::uint32_t events);
     bool read_some(Client& client);  // false: nothing more will come
@@ -55,6 +57,7 @@ private:
 
     EventLoop& loop_;
     std::string path_;
+    Access access_;
     Handler handler_;
     UniqueFd lock_;
     UniqueFd listener_;

@@ -2,6 +2,7 @@
 // smc-agent: flags, signals, exit codes.
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
+#include <sys/resource.h>
 #include <systemd/sd-daemon.h>
 
 #include <CLI/CLI.hpp>
@@ -99,6 +100,15 @@ int check(const PolicyPaths& paths) {
     return 0;
 }
 
+// A handful per network namespace, and there can be thousands of them.
+void raise_descriptor_limit() {
+    rlimit limit{};
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
 int serve(const Flags& flags, const Config& config, const PolicyPaths& paths) {
     auto loop = EventLoop::create();
     if (!loop) {
@@ -147,6 +157,7 @@ int run(int argc, char** argv) {
         return check(paths);
     }
     log_init("smc-agent", *level);
+    raise_descriptor_limit();
     return serve(*flags, *config, paths);
 }
 

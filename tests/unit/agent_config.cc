@@ -31,6 +31,8 @@ publish:
   exclude_interfaces: [docker0]
 eid: MY.EID-1
 when_unsupported: idle
+metrics: {listen: "[::1]:9999", bpf_stats: off}
+control: {read: all, write: netadmin}
 )",
                                "a.yaml");
     ASSERT_TRUE(config) << config.error().message;
@@ -42,6 +44,11 @@ when_unsupported: idle
     EXPECT_TRUE(config->exclude_interfaces.contains("docker0"));
     EXPECT_EQ(config->eid, "MY.EID-1");
     EXPECT_EQ(config->when_unsupported, WhenUnsupported::idle);
+    EXPECT_EQ(config->metrics_listen, "[::1]:9999");
+    EXPECT_FALSE(config->bpf_stats);
+    EXPECT_EQ(config->control_read, "all");
+    EXPECT_EQ(config->control_write, "netadmin");
+    EXPECT_EQ(parse_config("metrics: {listen: off}\n", "a.yaml")->metrics_listen, "");
 }
 
 TEST(AgentConfig, WorkloadsByName) {
@@ -53,7 +60,7 @@ TEST(AgentConfig, ErrorsNameTheLine) {
     EXPECT_EQ(
         error_of("\nwmen: 1MiB\n"),
         "a.yaml:2: wmen: unknown key; known here: device, wmem, rmem, workloads, publish, eid, "
-        "link_port, when_unsupported");
+        "link_port, when_unsupported, metrics, control");
     EXPECT_EQ(error_of("wmem: lots\n"),
               "a.yaml:1: wmem: 'lots' is not a size: write bytes, KiB or MiB, such as 1MiB");
     EXPECT_EQ(error_of("device: auto\nrmem: 1\n"),
@@ -76,6 +83,15 @@ TEST(AgentConfig, ErrorsNameTheLine) {
               "first");
     EXPECT_EQ(error_of("when_unsupported: panic\n"),
               "a.yaml:1: when_unsupported: must be exit or idle, not 'panic'");
+    EXPECT_EQ(error_of("metrics: {listen: everywhere}\n"),
+              "a.yaml:1: listen: 'everywhere': give an address and a port, as 127.0.0.1:9469 or "
+              "[::1]:9469");
+    EXPECT_EQ(error_of("metrics: {bpf_stats: 7}\n"),
+              "a.yaml:1: bpf_stats: must be on or off, not '7'");
+    EXPECT_EQ(error_of("control: {write: all}\n"),
+              "a.yaml:1: write: must be root or a group, not all");
+    EXPECT_EQ(error_of("control: {write: ''}\n"), "a.yaml:1: write: is empty");
+    EXPECT_EQ(error_of("control: open\n"), "a.yaml:1: control: must be a map");
     EXPECT_EQ(error_of("- a\n"), "a.yaml:1: the configuration is a map of keys");
 }
 

@@ -126,15 +126,17 @@ protected:
         Daemon::SetUp();
         path_ = dir_ / "run" / "agent.sock";
         loop_ = std::make_unique<EventLoop>(*EventLoop::create());
-        auto server = ControlServer::listen(*loop_, path_, [](std::string_view line) {
-            auto request = parse_request(line);
-            if (!request) {
-                return ControlServer::Answer{to_line(error_answer(request.error().message)), true};
-            }
-            // Larger than a socket's buffer, so that answers are sent in parts.
-            return ControlServer::Answer{
-                to_line({{"ok", true}, {"filler", std::string(2 << 20, 'x')}}), false};
-        });
+        auto server =
+            ControlServer::listen(*loop_, path_, {}, [](std::string_view line, const Caller&) {
+                auto request = parse_request(line);
+                if (!request) {
+                    return ControlServer::Answer{to_line(error_answer(request.error().message)),
+                                                 true};
+                }
+                // Larger than a socket's buffer, so that answers are sent in parts.
+                return ControlServer::Answer{
+                    to_line({{"ok", true}, {"filler", std::string(2 << 20, 'x')}}), false};
+            });
         ASSERT_TRUE(server) << server.error().message;
         server_ = std::move(*server);
     }
@@ -187,13 +189,13 @@ TEST_F(Control, IsForRootOnly) {
 }
 
 TEST_F(Control, ASecondServerIsRefusedAndADeadOnesSocketReplaced) {
-    auto second = ControlServer::listen(*loop_, path_, {});
+    auto second = ControlServer::listen(*loop_, path_, {}, {});
     ASSERT_FALSE(second);
     EXPECT_EQ(second.error().code, EADDRINUSE);
     server_.reset();
     EXPECT_FALSE(fs::exists(path_));
     std::ofstream(path_) << "left behind";
-    EXPECT_TRUE(ControlServer::listen(*loop_, path_, {}));
+    EXPECT_TRUE(ControlServer::listen(*loop_, path_, {}, {}));
 }
 
 TEST_F(Control, AnswersLargeAndOften) {

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/daemon/metrics.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <vector>
+
+namespace smc_steer {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::string_view kGauge = "gauge";
+constexpr std::string_view kCounter = "counter";
+
+constexpr std::array<MetricFamily, 36> kFamilies{{
+    {"smc_steer_agent_info", kGauge, "version, kernel", "Always 1; what runs here."},
+    {"smc_steer_active", kGauge, "", "1: new connections are accelerated; 0: idle."},
+    {"smc_steer_rules_rejected", kGauge, "",
+     "1: the rules on disk are wrong, older ones are in force."},
+    {"smc_steer_rules", kGauge, "", "Rules in force."},
+    {"smc_steer_network_namespaces", kGauge, "", "Network namespaces covered."},
+    {"smc_steer_peers", kGauge, "", "Other guests that are LIVE in the region."},
+    {"smc_steer_same_host_addresses", kGauge, "", "Addresses known to be on this host."},
+    {"smc_steer_sockets_steered_total", kCounter, "", "Sockets that were made SMC sockets."},
+    {"smc_steer_syn_total", kCounter, "decision", "SYNs of SMC sockets, by decision."},
+    {"smc_steer_synack_total", kCounter, "decision", "SYN-ACKs of SMC listeners, by decision."},
+    {"smc_steer_established_total", kCounter, "kind",
+     "TCP handshakes done: same host agreed on SMC (smc) or not (tcp), and others (other)."},
+    {"smc_steer_closed_total", kCounter, "kind", "Connections closed, by the same kinds."},
+    {"smc_steer_smcd_connections_total", kCounter, "", "Connections that became SMC-D."},
+    {"smc_steer_fallbacks_total", kCounter, "side, code, name",
+     "Steered sockets that became TCP, by SMC's reason."},
+    {"smc_steer_ivpci_dmbs", kGauge, "", "DMBs registered."},
+    {"smc_steer_ivpci_dmbs_parked", kGauge, "", "DMBs withdrawn that a writer still claims."},
+    {"smc_steer_ivpci_dmb_bytes", kGauge, "", "Shared memory in DMBs."},
+    {"smc_steer_ivpci_chunks", kGauge, "", "Chunks (1 MiB) leased."},
+    {"smc_steer_ivpci_attachments", kGauge, "", "Peers' DMBs mapped as send buffers."},
+    {"smc_steer_ivpci_registered_total", kCounter, "", "DMBs registered so far."},
+    {"smc_steer_ivpci_refused_total", kCounter, "reason",
+     "Refused by the driver: region full, no descriptor (index), no such peer."},
+    {"smc_steer_ivpci_bytes_sent_total", kCounter, "", "Payload written to peers."},
+    {"smc_steer_ivpci_signals_sent_total", kCounter, "", "Notifications written."},
+    {"smc_steer_ivpci_signals_received_total", kCounter, "", "Notifications read."},
+    {"smc_steer_ivpci_doorbells_sent_total", kCounter, "", "Doorbells rung."},
+    {"smc_steer_ivpci_doorbells_skipped_total", kCounter, "",
+     "Doorbells not rung, the peer was looking."},
+    {"smc_steer_ivpci_ring_overflows_total", kCounter, "", "Notification rings that were full."},
+    {"smc_steer_ivpci_interrupts_total", kCounter, "", "Interrupts."},
+    {"smc_steer_ivpci_full_scans_total", kCounter, "", "Looks at all DMBs of a peer."},
+    {"smc_steer_ivpci_peers_lost_total", kCounter, "", "Peers that went away."},
+    {"smc_steer_bpf_runs_total", kCounter, "program", "Runs of our BPF programs."},
+    {"smc_steer_bpf_run_nanoseconds_total", kCounter, "program", "Time spent in them."},
+    {"smc_steer_upgrades_total", kCounter, "", "Upgrades since the machine's agent was started."},
+    {"smc_steer_start_time_seconds", kGauge, "", "When this agent process started, Unix time."},
+    {"smc_steer_open_descriptors", kGauge, "", "File descriptors the agent has open."},
+    {"smc_steer_resident_bytes", kGauge, "", "Memory of the agent."},
+}};
+
+using Label = std::pair<std::string_view, std::string>;
+
+std::string escaped(std::string_view text) {
+    std::string out;
+    for (char c : text) {
+        if (c == '\n') {
+            out += "\\n";
+            continue;
+        }
+        if (c == '\\' || c == '"') {
+            out += '\\';
+        }
+        out += c;
+    }
+    return out;
+}
+
+// Lines by family, so that each comes once under its own HELP and TYPE.
+class Text {
+public:
+    void add(std::string_view family, std::initializer_list<Label> labels, const json& value) {
+        if (!value.is_number() && !value.is_boolean()) {
+            return;
+        }
+        std::string list;
+        for (const auto& [name, text] : labels) {
+            list += fmt::format("{}{}=\"{}\"", list.empty() ? "" : ",", name, escaped(text));
+        }
+        std::string number = value.is_boolean() ? (value.get<bool>() ? "1" : "0") : value.dump();
+        lines_[family] += list.empty() ? fmt::format("{} {}\n", family, number)
+                                       : fmt::format("{}{{{}}} {}\n", family, list, number);
+    }
+
+    std::string str() const {
+        std::string all;
+        for (const auto& family : kFamilies) {
+            auto entry = lines_.find(family.name);
+            if (entry != lines_.end()) {
+                all += fmt::format("# HELP {} {}\n# TYPE {} {}\n{}", family.name, family.help,
+                                   family.name, family.type, entry->second);
+            }
+        }
+        return all;
+    }
+
+private:
+    std::map<std::string_view, std::string> lines_;
+};
+
+const json& member(const json& object, std::string_view name) {
+    static const json none;
+    auto entry = object.find(std::string(name));
+    return entry == object.end() ? none : *entry;
+}
+
+std::string text_of(const json& object, std::string_view name) {
+    const auto& value = member(object, name);
+    return value.is_string() ? value.get<std::string>() : "";
+}
+
+void add_counters(const json& counters, Text& text) {
+    struct Split {
+        std::string_view family;
+        std::string_view label;
+        std::string_view prefix;
+    };
+    static constexpr Split kSplits[] = {
+        {"smc_steer_syn_total", "decision", "syn_"},
+        {"smc_steer_synack_total", "decision", "synack_"},
+        {"smc_steer_established_total", "kind", "established_"},
+        {"smc_steer_closed_total", "kind", "closed_"},
+    };
+    text.add("smc_steer_sockets_steered_total", {}, member(counters, "sockets_steered"));
+    for (const auto& [name, value] : counters.items()) {
+        for (const auto& split : kSplits) {
+            if (name.starts_with(split.prefix)) {
+                text.add(split.family, {{split.label, name.substr(split.prefix.size())}}, value);
+            }
+        }
+    }
+}
+
+void add_ivpci(const json& stats, Text& text) {
+    constexpr std::string_view kPrefix = "smc_steer_ivpci_";
+    constexpr std::string_view kTotal = "_total";
+    for (const auto& family : kFamilies) {
+        if (!family.name.starts_with(kPrefix) || !family.labels.empty()) {
+            continue;
+        }
+        auto field = family.name.substr(kPrefix.size());
+        if (field.ends_with(kTotal)) {
+            field.remove_suffix(kTotal.size());
+        }
+        text.add(family.name, {}, member(stats, field));
+    }
+    for (const char* reason : {"full", "index", "peer"}) {
+        text.add("smc_steer_ivpci_refused_total", {{"reason", reason}},
+                 member(stats, std::string("refused_") + reason));
+    }
+}
+
+}  // namespace
+
+std::span<const MetricFamily> metric_families() { return kFamilies; }
+
+std::string render_metrics(const json& status, const json& reasons, const json& programs) {
+    Text text;
+    text.add("smc_steer_agent_info",
+             {{"version", text_of(status, "agent")}, {"kernel", text_of(status, "kernel")}}, 1);
+    text.add("smc_steer_active", {}, text_of(status, "state") == "active");
+    text.add("smc_steer_rules_rejected", {}, !text_of(status, "last_error").empty());
+    text.add("smc_steer_rules", {}, member(status, "rules"));
+    text.add("smc_steer_network_namespaces", {}, member(status, "netns"));
+    text.add("smc_steer_peers", {}, member(status, "peers"));
+    text.add("smc_steer_same_host_addresses", {}, member(status, "same_host_addresses"));
+    text.add("smc_steer_smcd_connections_total", {}, member(member(status, "connections"), "smcd"));
+    add_counters(member(status, "counters"), text);
+    for (const auto& reason : member(reasons, "reasons")) {
+        text.add("smc_steer_fallbacks_total",
+                 {{"side", text_of(reason, "side")},
+                  {"code", text_of(reason, "code")},
+                  {"name", text_of(reason, "name")}},
+                 member(reason, "count"));
+    }
+    add_ivpci(member(status, "ivpci"), text);
+    for (const auto& program : programs) {
+        auto name = text_of(program, "name");
+        text.add("smc_steer_bpf_runs_total", {{"program", name}}, member(program, "runs"));
+        text.add("smc_steer_bpf_run_nanoseconds_total", {{"program", name}},
+                 member(program, "nanoseconds"));
+    }
+    const auto& process = member(status, "process");
+    text.add("smc_steer_upgrades_total", {}, member(process, "upgrades"));
+    text.add("smc_steer_start_time_seconds", {}, member(process, "start_time"));
+    text.add("smc_steer_open_descriptors", {}, member(process, "descriptors"));
+    text.add("smc_steer_resident_bytes", {}, member(process, "resident_bytes"));
+    return text.str();
+}
+
+}  // namespace smc_steer
