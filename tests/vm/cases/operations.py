@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What operators see of an agent, and who may see it."""
+
+import json
+import time
+
+from harness import smcd, traffic
+from harness.case import case, expect, expect_equal
+
+METRICS = "http://127.0.0.1:9470"
+FETCH = ("import sys, urllib.request, urllib.error\n"
+         "try: a = urllib.request.urlopen(sys.argv[1], timeout=10)\n"
+         "except urllib.error.HTTPError as e: a = e\n"
+         "print(a.status); print(a.read().decode(), end='')\n")
+
+
+def fetch(guest, path: str) -> tuple[int, str]:
+    out = guest.check(["python3", "-c", FETCH, METRICS + path])
+    code, text = out.split("\n", 1)
+    return int(code), text
+
+
+def metrics(guest) -> dict[str, float]:
+    """Samples of /metrics by name with labels."""
+    code, text = fetch(guest, "/metrics")
+    expect_equal(code, 200, "HTTP status of /metrics")
+    lines = [line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#")]
+    return {name: float(value) for name, value in lines}
+
+
+def only_flow(agent, port: int) -> dict:
+    ends = (f":{port}",)
+    flows = [flow for flow in agent.ask("flows")["flows"]
+             if flow["peer"].endswith(ends) or flow["local"].endswith(ends)]
+    expect_equal(len(flows), 1, f"flows with port {port} ({flows})")
+    return flows[0]
+
+
+@case("policy", "status-and-flows")
+def status_and_flows(lab):
+    """status, flows and reasons tell what is so: a connection's ends, bytes, age and workload,
+    and why another one became TCP.
+    """
+    server, client = lab.guests
+    agents = lab.agents
+    traffic.transfer_server(server)
+    brief = client.run(["smc-policy", "status", "--brief"])
+    expect_equal((brief.code, len(brief.out.splitlines())), (0, 1), "status --brief")
+    expect(brief.out.startswith("active: 1 peers, 0 accelerated"), f"--brief said {brief.out}")
+
+    size = 3 << 20
+    smcd.expect_smcd(client, server, size=size)
+    client.check("mkdir -p /sys/fs/cgroup/shop.slice")
+    held = client.spawn("echo $$ >/sys/fs/cgroup/shop.slice/cgroup.procs; exec "
+                        + " ".join([str(traffic.TRANSFER), "hold", server.ip4,
+                                    str(traffic.TRANSFER_PORT), "1"]))
+    held.wait_output("connected", 20)
+    time.sleep(0.5)
+    flow = only_flow(agents[1], traffic.TRANSFER_PORT)
+    expect_equal(flow["mode"], "SMC-D", "mode")
+    expect_equal(flow["peer"], f"{server.ip4}:{traffic.TRANSFER_PORT}", "peer")
+    expect_equal(flow["workload"], "/shop.slice", "workload")
+    expect(flow["age_seconds"] is not None and 0.4 < flow["age_seconds"] < 30,
+           f"age {flow['age_seconds']}")
+    held.kill()
+    held.wait(10)
+
+    # Bytes while they move: both ends agree on what has passed.
+    sender = client.spawn(traffic.transfer_argv(server.ip4, 1 << 30))
+    time.sleep(2)
+    first = only_flow(agents[1], traffic.TRANSFER_PORT)
+    time.sleep(0.5)
+    second = only_flow(agents[1], traffic.TRANSFER_PORT)
+    expect(0 < first["bytes_sent"] < second["bytes_sent"] < 1 << 31,
+           f"bytes sent: {first['bytes_sent']}, then {second['bytes_sent']}")
+    sender.kill()
+    sender.wait(10)
+
+    watched = client.run("timeout -s INT 3 smc-policy flows --watch 0.5 --json | head -n 3")
+    looks = [json.loads(line) for line in watched.out.splitlines()]
+    expect_equal(len(looks), 3, "lines of flows --watch --json")
+
+    # A steered program meets a listener that was there before the agents: not agreed.
+    server.check(["smc-policy", "deny", "9100"])
+    traffic.transfer_server(server, port=9100)
+    smcd.expect_tcp(client, server, port=9100)
+    reasons = [each for each in agents[1].ask("reasons")["reasons"] if each["side"] == "client"]
+    expect_equal([each["name"] for each in reasons], ["PEERNOSMC"], "reasons of the client")
+    expect_equal(reasons[0]["text"], "not agreed in the TCP handshake", "the reason spelled out")
+    denied = agents[0].status()["counters"]["synack_denied"]
+    expect_equal(denied, 1, "SYN-ACKs denied by the server")
+    text = client.check(["smc-policy", "status"])
+    expect(len(text.splitlines()) <= 24, f"status is longer than a screen:\n{text}")
+    top = client.run("timeout -s INT 3 smc-policy top --period 0.5 | head -n 8")
+    expect("over SMC-D" in top.out, f"top said {top.out!r}")
+
+
+@case("policy", "no-common-eid", agent=False)
+def no_common_eid(lab):
+    """Guests with different EIDs: TCP, and reasons says so and what to do."""
+    server, client = lab.guests
+    client.put("/etc/smc-steer/agent.yaml", "eid: ANOTHER.ONE\n")
+    for agent in lab.agents:
+        agent.launch_ready()
+    for agent in lab.agents:
+        agent.wait_state("active", 2)
+    traffic.transfer_server(server)
+    for _ in range(3):
+        smcd.expect_tcp(client, server)
+    found = [{reason["name"]: reason["count"] for reason in agent.ask("reasons")["reasons"]}
+             for agent in lab.agents]
+    # The server finds no device that shares an EID with the client, which is told no more.
+    expect_equal(found, [{"NOSMCDDEV": 3}, {"PEERDECL": 3}], "reasons")
+    expect_equal(lab.agents[1].status()["connections"]["failed"], 3, "connections that fell back")
+    expect("EID" in server.check(["smc-policy", "reasons"]), "reasons does not name the EID")
+
+
+@case("policy", "metrics-and-health")
+def metrics_and_health(lab):
+    """/metrics counts what happens, BPF runs have a price, /healthz and /readyz answer."""
+    server, client = lab.guests
+    traffic.transfer_server(server)
+    before = metrics(client)
+    smcd.expect_smcd(client, server, size=1 << 20)
+    after = metrics(client)
+
+    def grown(name: str) -> float:
+        return after[name] - before.get(name, 0)
+    expect_equal(grown("smc_steer_smcd_connections_total"), 1, "SMC-D connections in /metrics")
+    expect_equal(grown('smc_steer_syn_total{decision="offered"}'), 1, "SYNs offered")
+    expect(grown("smc_steer_ivpci_bytes_sent_total") >= 1 << 20, "bytes in /metrics")
+    expect_equal(after["smc_steer_active"], 1, "smc_steer_active")
+    for program in ("syn_option", "steer", "flows"):
+        label = f'{{program="{program}"}}'
+        runs = grown("smc_steer_bpf_runs_total" + label)
+        cost = grown("smc_steer_bpf_run_nanoseconds_total" + label)
+        expect(runs >= 1, f"{program} ran {runs} times")
+        expect(0 < cost / runs < 5e6, f"a run of {program} took {cost / runs} ns")
+        print(f"{program}: {runs:g} runs, {cost / runs:.0f} ns each")
+    expect_equal(fetch(client, "/healthz"), (200, "ok\n"), "/healthz")
+    expect_equal(fetch(client, "/readyz"), (200, "active\n"), "/readyz")
+    expect_equal(fetch(client, "/else")[0], 404, "HTTP status of a wrong path")
+
+    # Without the device the agent is alive and not ready.
+    client.check("cd /sys/bus/pci/drivers/ivpci && basename 0000:* >unbind")
+    deadline = time.monotonic() + 10
+    while (ready := fetch(client, "/readyz"))[0] != 503:
+        expect(time.monotonic() < deadline, f"/readyz still says {ready}")
+    expect("idle: " in ready[1], f"/readyz said {ready}")
+    expect_equal(fetch(client, "/healthz")[0], 200, "/healthz of an idle agent")
+    brief = client.run(["smc-policy", "status", "--brief"])
+    expect_equal(brief.code, 3, "exit code of status --brief when idle")
+
+
+@case("policy", "who-may-ask", agent=False)
+def who_may_ask(lab):
+    """The control socket knows its callers: readers read, writers change, others nothing."""
+    guest = lab.guests[0]
+    agent = lab.agents[0]
+    guest.check("groupadd -r steer-w && groupadd -r steer-r && useradd -M -G steer-w wanda && "
+                "useradd -M -G steer-r rita && useradd -M oscar")
+    guest.put("/etc/smc-steer/agent.yaml",
+              "control: {read: steer-r, write: steer-w}\nmetrics: {listen: off}\n")
+    # The build directory may be where only root can go.
+    guest.check("install -m 755 $(command -v smc-policy) /usr/local/bin")
+    agent.launch_ready()
+    agent.wait_state("active")
+
+    def as_user(user: str, words: list[str]):
+        return guest.run(["setpriv", "--reuid", user, "--regid", user, "--init-groups",
+                          "/usr/local/bin/smc-policy", *words])
+    for user, words, code in (("rita", ["status"], 0), ("rita", ["deny", "7"], 1),
+                              ("wanda", ["status"], 0), ("wanda", ["deny", "7"], 0),
+                              ("oscar", ["status"], 1), ("oscar", ["deny", "8"], 1)):
+        run = as_user(user, words)
+        expect_equal(run.code, code, f"{user}: smc-policy {words} ({run.err})")
+        if code:
+            expect_equal(len(run.err.splitlines()), 1, f"lines for {user}: {run.err}")
+    rules = [rule["ports"] for rule in agent.ask("rules")["rules"]]
+    expect(["7"] in rules and ["8"] not in rules, f"rules: {rules}")
+    second = guest.run(["smc-agent"], 20)
+    expect_equal(second.code, 1, "exit code of a second agent")
+    expect("another smc-agent" in second.err, f"the second agent said {second.err}")
+    agent.wait_state("active")
