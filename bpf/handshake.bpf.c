@@ -9,6 +9,7 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 
+#include "lib/decisions.h"
 #include "lib/maps.h"
 #include "lib/match.h"
 #include "lib/same_host.h"
@@ -57,9 +58,11 @@ static __always_inline enum decision judge(const struct sock *sk, const struct s
 	return rules_allow(sk, a, server_port, way) ? AGREE : DENIED;
 }
 
-static __always_inline int conclude(enum decision d, enum steer_counter first)
+static __always_inline int conclude(const struct sock_common *skc, __u16 server_port,
+				    enum decision d, enum steer_counter first)
 {
 	count(first + d);
+	report_decision(skc, server_port, first + d);
 	return d == AGREE;
 }
 
@@ -68,14 +71,15 @@ int BPF_PROG(syn_option, struct tcp_sock *tp)
 {
 	struct sock *sk = &tp->inet_conn.icsk_inet.sk;
 	struct sock_common *skc = &sk->__sk_common;
+	__u16 port = bpf_ntohs(skc->skc_dport);
 	const struct steer_peer *peer;
 	struct steer_address a = {};
 
 	if (!living_agent())
-		return conclude(NO_AGENT, STEER_SYN_OFFERED);
+		return conclude(skc, port, NO_AGENT, STEER_SYN_OFFERED);
 	peer = peer_address(&a, skc) ? same_host_peer(&a) : NULL;
-	return conclude(judge(sk, &a, peer, bpf_ntohs(skc->skc_dport), STEER_OUT,
-			      peer ? peer->link_port : 0),
+	return conclude(skc, port,
+			judge(sk, &a, peer, port, STEER_OUT, peer ? peer->link_port : 0),
 			STEER_SYN_OFFERED);
 }
 
@@ -87,11 +91,12 @@ int BPF_PROG(synack_option, const struct tcp_sock *tp, struct inet_request_sock 
 	const struct steer_control *agent = living_agent();
 	const struct steer_peer *peer;
 	struct steer_address a = {};
+	__u16 port = skc->skc_num;
 
 	if (!agent)
-		return conclude(NO_AGENT, STEER_SYNACK_AGREED);
+		return conclude(skc, port, NO_AGENT, STEER_SYNACK_AGREED);
 	peer = peer_address(&a, skc) ? same_host_peer(&a) : NULL;
-	return conclude(judge(listener, &a, peer, skc->skc_num, STEER_IN, agent->link_port),
+	return conclude(skc, port, judge(listener, &a, peer, port, STEER_IN, agent->link_port),
 			STEER_SYNACK_AGREED);
 }
 

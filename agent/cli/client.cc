@@ -84,22 +84,13 @@ Result<std::string> read_line(int fd) {
     return fail("smc-agent's answer is too long");
 }
 
-}  // namespace
+Result<void> send_request(int fd, const nlohmann::json& request) {
+    return send_all(fd,
+                    request.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+}
 
-Result<nlohmann::json> ask(const std::string& socket_path, const nlohmann::json& request) {
-    auto fd = dial(socket_path);
-    if (!fd) {
-        return tl::unexpected(fd.error());
-    }
-    std::string line = request.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-    if (auto sent = send_all(fd->get(), line + "\n"); !sent) {
-        return tl::unexpected(sent.error());
-    }
-    auto text = read_line(fd->get());
-    if (!text) {
-        return tl::unexpected(text.error());
-    }
-    auto answer = nlohmann::json::parse(*text, nullptr, false);
+Result<nlohmann::json> judge(const std::string& text) {
+    auto answer = nlohmann::json::parse(text, nullptr, false);
     if (!answer.is_object() || !answer.contains("ok") || !answer["ok"].is_boolean()) {
         return fail("smc-agent's answer makes no sense: do the versions match?");
     }
@@ -107,6 +98,60 @@ Result<nlohmann::json> ask(const std::string& socket_path, const nlohmann::json&
         return fail("{}", answer.value("error", "refused"));
     }
     return answer;
+}
+
+}  // namespace
+
+Result<nlohmann::json> ask(const std::string& socket_path, const nlohmann::json& request) {
+    auto fd = dial(socket_path);
+    if (!fd) {
+        return tl::unexpected(fd.error());
+    }
+    if (auto sent = send_request(fd->get(), request); !sent) {
+        return tl::unexpected(sent.error());
+    }
+    auto text = read_line(fd->get());
+    if (!text) {
+        return tl::unexpected(text.error());
+    }
+    return judge(*text);
+}
+
+Error listen(const std::string& socket_path, const nlohmann::json& request,
+             const std::function<void(const nlohmann::json&)>& on_line) {
+    auto fd = dial(socket_path);
+    if (!fd) {
+        return fd.error();
+    }
+    if (auto sent = send_request(fd->get(), request); !sent) {
+        return sent.error();
+    }
+    bool answered = false;
+    std::string text;
+    char room[16384];
+    for (;;) {
+        ssize_t n = recv(fd->get(), room, sizeof(room), 0);
+        // Silence is no trouble once it has answered: nothing may happen for hours.
+        if (n < 0 && (errno == EINTR || (errno == EAGAIN && answered))) {
+            continue;
+        }
+        if (n <= 0) {
+            return {"smc-agent hung up", 0};
+        }
+        text.append(room, static_cast<std::size_t>(n));
+        std::size_t begin = 0;
+        for (auto end = text.find('\n'); end != std::string::npos; end = text.find('\n', begin)) {
+            auto line = text.substr(begin, end - begin);
+            begin = end + 1;
+            if (answered) {
+                on_line(nlohmann::json::parse(line, nullptr, false));
+            } else if (auto answer = judge(line); !answer) {
+                return answer.error();
+            }
+            answered = true;
+        }
+        text.erase(0, begin);
+    }
 }
 
 }  // namespace smc_steer

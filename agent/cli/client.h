@@ -3,6 +3,7 @@
 #ifndef SMC_STEER_AGENT_CLI_CLIENT_H
 #define SMC_STEER_AGENT_CLI_CLIENT_H
 
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -13,6 +14,11 @@ namespace smc_steer {
 // The answer, which is an object with "ok": true. Errors: no agent there, no right to ask, what
 // the agent said ("error"), or ten seconds of silence.
 Result<nlohmann::json> ask(const std::string& socket_path, const nlohmann::json& request);
+
+// Likewise, and then each line that follows, for as long as the agent keeps the connection.
+// Returns why it ended.
+Error listen(const std::string& socket_path, const nlohmann::json& request,
+             const std::function<void(const nlohmann::json&)>& on_line);
 
 }  // namespace smc_steer
 

@@ -53,6 +53,8 @@ private:
 
 // report_commands.cc: status, peers, flows, reasons, top
 void add_report_commands(Commands& commands);
+// admin_commands.cc: doctor, bugtool, upgrade, cleanup
+void add_admin_commands(Commands& commands);
 // policy_commands.cc: rules, allow, deny, remove, explain
 void add_policy_commands(Commands& commands);
 // file_commands.cc: check, diff, apply

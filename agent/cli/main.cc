@@ -41,6 +41,7 @@ int run(int argc, char** argv) {
     add_report_commands(commands);
     add_policy_commands(commands);
     add_file_commands(commands);
+    add_admin_commands(commands);
     try {
         app.parse(argc, argv);
     } catch (const CLI::Success& e) {

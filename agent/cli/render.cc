@@ -173,6 +173,13 @@ std::string render_reasons(const json& answer) {
     return render_table(rows);
 }
 
+std::string render_decision(const json& line) {
+    auto rule = member(line, "rule");
+    return fmt::format("{}  {:<13}  {} port {}{}{}\n", member(line, "side"),
+                       member(line, "decision"), member(line, "peer"), member(line, "port"),
+                       rule.empty() ? "" : "  by ", rule);
+}
+
 std::string render_peers(const json& answer) {
     const auto& peers = section(answer, "peers");
     if (peers.empty()) {

@@ -21,6 +21,8 @@ std::string render_table(const std::vector<std::vector<std::string>>& rows);
 std::string render_status(const nlohmann::json& answer);
 std::string render_status_brief(const nlohmann::json& answer);
 std::string render_reasons(const nlohmann::json& answer);
+// A line of monitor.
+std::string render_decision(const nlohmann::json& line);
 std::string render_peers(const nlohmann::json& answer);
 std::string render_rules(const nlohmann::json& answer);
 std::string render_flows(const nlohmann::json& answer);

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// smc-policy status, peers, flows, reasons, top: what is going on.
+// smc-policy status, peers, flows, reasons, monitor, top: what is going on.
 #include <fmt/format.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <chrono>
+#include <cstdio>
+#include <cstdlib>
 
 #include "agent/cli/client.h"
 #include "agent/cli/command.h"
@@ -18,7 +20,9 @@ namespace {
 using nlohmann::json;
 
 std::string json_line(json answer) {
-    answer.erase("ok");
+    if (answer.is_object()) {
+        answer.erase("ok");
+    }
     return answer.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
 }
 
@@ -101,6 +105,20 @@ Commands::Run define_top(Commands& commands, CLI::App& command) {
     };
 }
 
+Commands::Run define_monitor(Commands& commands, CLI::App& command) {
+    auto as_json = std::make_shared<bool>(false);
+    command.add_flag("--json", *as_json, "one object per line");
+    return [&commands, as_json] {
+        auto why = listen(commands.socket(), {{"cmd", "monitor"}}, [&](const json& line) {
+            fmt::print("{}", *as_json ? json_line(line) : render_decision(line));
+            if (std::fflush(stdout) != 0) {
+                std::exit(kExitFailure);  // nobody reads on
+            }
+        });
+        return complain(why.message, kExitFailure);
+    };
+}
+
 }  // namespace
 
 void add_report_commands(Commands& commands) {
@@ -111,6 +129,8 @@ void add_report_commands(Commands& commands) {
                  [&](CLI::App& command) { return define_flows(commands, command); });
     commands.add_reader("reasons", "why steered sockets became TCP, by SMC's own codes",
                         render_reasons);
+    commands.add("monitor", "decisions about SYNs as they are made, and the rules behind them",
+                 [&](CLI::App& command) { return define_monitor(commands, command); });
     commands.add("top", "the busiest connections, live",
                  [&](CLI::App& command) { return define_top(commands, command); });
 }

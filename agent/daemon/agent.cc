@@ -11,16 +11,20 @@
 namespace smc_steer {
 namespace {
 
-constexpr auto kTick = std::chrono::seconds(1);
-constexpr int kRetrySeconds = 3;
+constexpr auto kTick = std::chrono::milliseconds(500);
+constexpr int kRetryTicks = 6;
 
 }  // namespace
 
-Agent::Agent(EventLoop& loop, Config config, PolicyPaths policy_paths, std::string socket_path)
+Agent::Agent(EventLoop& loop, Config config, PolicyPaths policy_paths, std::string socket_path,
+             std::vector<std::string> argv, std::optional<Handover> handover)
     : loop_(loop),
       config_(std::move(config)),
       policy_paths_(std::move(policy_paths)),
-      socket_path_(std::move(socket_path)) {}
+      socket_path_(std::move(socket_path)),
+      argv_(std::move(argv)),
+      handover_(std::move(handover)),
+      upgrades_(handover_ ? handover_->upgrades + 1 : 0) {}
 
 Agent::~Agent() {
     ticking_.reset();
@@ -41,14 +45,10 @@ std::optional<int> Agent::start() {
         return kExitUsage;
     }
     access_ = *access;
-    auto control = ControlServer::listen(
-        loop_, socket_path_, access_,
-        [this](std::string_view line, const Caller& caller) { return handle(line, caller); });
-    if (!control) {
-        spdlog::error("{}", control.error().message);
+    if (auto done = listen(); !done) {
+        spdlog::error("{}", done.error().message);
         return kExitFailed;
     }
-    control_ = std::move(*control);
 
     if (auto obstacle = try_session()) {
         if (!obstacle->unsupported) {
@@ -76,6 +76,51 @@ std::optional<int> Agent::start() {
     return std::nullopt;
 }
 
+Result<void> Agent::listen() {
+    auto handler = [this](std::string_view line, const Caller& caller) {
+        return handle(line, caller);
+    };
+    auto control =
+        handover_
+            ? ControlServer::take_over(loop_, socket_path_, access_, std::move(handover_->lock),
+                                       std::move(handover_->listener), std::move(handler))
+            : ControlServer::listen(loop_, socket_path_, access_, std::move(handler));
+    if (!control) {
+        return tl::unexpected(control.error());
+    }
+    control_ = std::move(*control);
+    return {};
+}
+
+// Of the program we were, or of an agent that did not end by itself.
+Inheritance Agent::inheritance() {
+    Inheritance inherited;
+    if (handover_) {
+        inherited.device = std::move(handover_->device);
+        inherited.device_path = std::move(handover_->device_path);
+        inherited.links = {std::move(handover_->steer), std::move(handover_->flows)};
+        inherited.agents = std::move(handover_->links);
+        if (handover_->link_port != config_.link_port) {
+            inherited.agents.listener.reset();
+        }
+        if (handover_->state.is_object()) {
+            if (auto saved = saved_state_from(handover_->state)) {
+                inherited.saved = std::move(*saved);
+            }
+        }
+        handover_.reset();
+        return inherited;
+    }
+    auto saved = load_saved_state(saved_state_path(socket_path_));
+    if (!saved) {
+        spdlog::warn("what a former agent changed is not known: {}", saved.error().message);
+    } else if (*saved) {
+        inherited.saved = std::move(**saved);
+        inherited.saved.totals = {};  // as of some moment of its life, not its end
+    }
+    return inherited;
+}
+
 void Agent::serve_http() {
     if (config_.metrics_listen.empty()) {
         return;
@@ -97,7 +142,8 @@ std::optional<Agent::Obstacle> Agent::try_session() {
     if (auto device = find_device(config_.device); !device) {
         return Obstacle{device.error().message, true};
     }
-    auto session = Session::start(loop_, config_, policy_, [this] { on_device_lost(); });
+    auto session = Session::start(loop_, config_, policy_, saved_state_path(socket_path_),
+                                  inheritance(), [this] { on_device_lost(); });
     if (!session) {
         return Obstacle{session.error().message, false};
     }
@@ -112,7 +158,7 @@ void Agent::on_device_lost() {
         reason_ = "the ivpci device went away";
         spdlog::warn("idle: {}; new connections are TCP", reason_);
         session_.reset();
-        seconds_idle_ = 0;
+        ticks_idle_ = 0;
         say_status();
     });
     if (later) {
@@ -124,10 +170,13 @@ void Agent::tick() {
     sd_notify(0, "WATCHDOG=1");
     watch_->refresh();
     if (session_) {
+        if (control_->streams() == 0) {
+            session_->stop_listening();
+        }
         session_->tick();
         return;
     }
-    if (++seconds_idle_ % kRetrySeconds != 0) {
+    if (++ticks_idle_ % kRetryTicks != 0) {
         return;
     }
     auto obstacle = try_session();

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "agent/base/event_loop.h"
 #include "agent/base/http.h"
@@ -16,6 +17,7 @@
 #include "agent/daemon/config.h"
 #include "agent/daemon/control_protocol.h"
 #include "agent/daemon/control_server.h"
+#include "agent/daemon/handover.h"
 #include "agent/daemon/policy_source.h"
 #include "agent/daemon/session.h"
 #include "agent/kernel/features.h"
@@ -28,7 +30,10 @@ inline constexpr int kExitUnsupported = 3;
 
 class Agent {
 public:
-    Agent(EventLoop& loop, Config config, PolicyPaths policy_paths, std::string socket_path);
+    // `argv`: how to start this program again; argv[0] is its path. `handover`: what it was
+    // when it was another program.
+    Agent(EventLoop& loop, Config config, PolicyPaths policy_paths, std::string socket_path,
+          std::vector<std::string> argv, std::optional<Handover> handover);
     // Takes everything back, the session first.
     ~Agent();
     Agent(const Agent&) = delete;
@@ -48,6 +53,11 @@ private:
         bool unsupported = false;
     };
     std::optional<Obstacle> try_session();
+    Result<void> listen();
+    Inheritance inheritance();
+    // Becomes another program, if that one says that it can.
+    nlohmann::json upgrade(const std::string& binary);
+    void hand_over_now(const std::vector<std::string>& argv);
     void on_device_lost();
     void tick();
     void say_status() const;
@@ -60,6 +70,7 @@ private:
     nlohmann::json answer(const Request& request);
     nlohmann::json status();
     nlohmann::json report_process() const;
+    nlohmann::json monitor();
     nlohmann::json rules() const;
     nlohmann::json edit(const Request& request);
     nlohmann::json remove(int number);
@@ -71,11 +82,13 @@ private:
     Config config_;
     PolicyPaths policy_paths_;
     std::string socket_path_;
+    std::vector<std::string> argv_;
+    std::optional<Handover> handover_;
     Features features_;
     Policy policy_;
     std::string policy_error_;
     std::string reason_;  // of being idle
-    int seconds_idle_ = 0;
+    int ticks_idle_ = 0;
     std::int64_t start_time_ = time(nullptr);
     int upgrades_ = 0;
     Access access_;
@@ -85,6 +98,7 @@ private:
     std::unique_ptr<Session> session_;
     EventSource ticking_;
     EventSource lost_;
+    EventSource handing_over_;
 };
 
 }  // namespace smc_steer

@@ -9,6 +9,7 @@
 #include "agent/base/log.h"
 #include "agent/base/version.h"
 #include "agent/daemon/agent.h"
+#include "agent/daemon/decision_json.h"
 #include "agent/daemon/metrics.h"
 #include "agent/daemon/rule_json.h"
 #include "agent/policy/edit.h"
@@ -27,6 +28,14 @@ ControlServer::Answer Agent::handle(std::string_view line, const Caller& caller)
         return {to_line(error_answer("you may read, not change: see 'control' in agent.yaml")),
                 false};
     }
+    // A group may change rules; which program runs with root's rights is root's.
+    if (request->command == Command::upgrade && caller.uid != access_.owner && caller.uid != 0) {
+        return {to_line(error_answer("only root may upgrade smc-agent")), false};
+    }
+    if (request->command == Command::monitor) {
+        auto reply = monitor();
+        return {to_line(reply), false, reply["ok"] == true};
+    }
     return {to_line(answer(*request)), false};
 }
 
@@ -41,6 +50,8 @@ json Agent::answer(const Request& request) {
         case Command::reasons:
             return {{"ok", true},
                     {"reasons", session_ ? session_->report_reasons() : json::array()}};
+        case Command::monitor:  // handle() has answered
+            break;
         case Command::flows: {
             json out = {{"flows", json::array()}, {"totals", {{"smcd", 0}, {"tcp", 0}}}};
             if (session_) {
@@ -62,8 +73,20 @@ json Agent::answer(const Request& request) {
             return apply();
         case Command::explain:
             return explain(request);
+        case Command::upgrade:
+            return upgrade(request.binary);
     }
     return error_answer("request: not handled");
+}
+
+json Agent::monitor() {
+    if (!session_) {
+        return error_answer("idle: " + reason_);
+    }
+    auto listening = session_->listen([this](const steer_decision& decision) {
+        control_->broadcast(to_line(decision_json(decision, policy_)));
+    });
+    return listening ? json{{"ok", true}} : error_answer(listening.error().message);
 }
 
 json Agent::report_process() const {

@@ -12,17 +12,19 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::array<std::pair<std::string_view, Command>, 10> kCommands{{
+constexpr std::array<std::pair<std::string_view, Command>, 12> kCommands{{
     {"status", Command::status},
     {"peers", Command::peers},
     {"rules", Command::rules},
     {"flows", Command::flows},
     {"reasons", Command::reasons},
+    {"monitor", Command::monitor},
     {"allow", Command::allow},
     {"deny", Command::deny},
     {"remove", Command::remove},
     {"explain", Command::explain},
     {"apply", Command::apply},
+    {"upgrade", Command::upgrade},
 }};
 constexpr std::size_t kCommentMost = 256;
 
@@ -162,11 +164,26 @@ Result<Request> parse_explain(const json& object, Request request) {
     return request;
 }
 
+Result<Request> parse_upgrade(const json& object, Request request) {
+    if (auto known = known_members(object, {"cmd", "binary"}); !known) {
+        return tl::unexpected(known.error());
+    }
+    auto binary = object.find("binary");
+    if (binary == object.end()) {
+        return request;
+    }
+    if (!binary->is_string() || !binary->get_ref<const std::string&>().starts_with('/')) {
+        return fail("request: 'binary' must be an absolute path");
+    }
+    request.binary = binary->get<std::string>();
+    return request;
+}
+
 }  // namespace
 
 bool is_write(Command command) {
     return command == Command::allow || command == Command::deny || command == Command::remove ||
-           command == Command::apply;
+           command == Command::apply || command == Command::upgrade;
 }
 
 Result<Request> parse_request(std::string_view line) {
@@ -204,6 +221,9 @@ Result<Request> parse_request(std::string_view line) {
         }
         request.number = number->get<int>();
         return request;
+    }
+    if (request.command == Command::upgrade) {
+        return parse_upgrade(object, request);
     }
     if (auto known = known_members(object, {"cmd"}); !known) {
         return tl::unexpected(known.error());

@@ -8,6 +8,8 @@
 //   {"cmd":"explain","source":"10.0.0.1","destination":"10.0.0.2","port":80,
 //    "workload":"uid:1000"}  workload may be absent
 //   {"cmd":"apply"}  reads the policy files again, now
+//   {"cmd":"upgrade","binary":"/usr/sbin/smc-agent"}  root only; without: the same path again
+//   {"cmd":"monitor"}  after the answer, a line for every decision until the client hangs up
 //
 // Answers: {"ok":true, ...} or {"ok":false,"error":"one line"}.
 #ifndef SMC_STEER_AGENT_DAEMON_CONTROL_PROTOCOL_H
@@ -25,7 +27,20 @@ namespace smc_steer {
 inline constexpr std::size_t kRequestMost = 64 << 10;  // bytes, newline included
 inline constexpr const char* kDefaultSocket = "/run/smc-steer/agent.sock";
 
-enum class Command { status, peers, rules, flows, reasons, allow, deny, remove, explain, apply };
+enum class Command {
+    status,
+    peers,
+    rules,
+    flows,
+    reasons,
+    monitor,
+    allow,
+    deny,
+    remove,
+    explain,
+    apply,
+    upgrade
+};
 
 // Does it change anything.
 bool is_write(Command command);
@@ -38,6 +53,7 @@ struct Request {
     In6 destination{};
     std::uint16_t port = 0;
     std::optional<Workload> workload{};
+    std::string binary;  // upgrade
 };
 
 // `line` without the newline. Unknown commands and members are errors.

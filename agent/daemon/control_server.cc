@@ -10,6 +10,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
@@ -21,6 +22,7 @@ namespace smc_steer {
 namespace {
 
 constexpr std::size_t kClientsMost = 32;
+constexpr std::size_t kBacklogMost = 1 << 20;  // bytes a stream may be behind
 constexpr auto kPatience = std::chrono::seconds(10);
 
 Result<sockaddr_un> address_of(const std::string& path) {
@@ -88,12 +90,37 @@ Result<std::unique_ptr<ControlServer>> ControlServer::listen(EventLoop& loop,
         chmod(path.c_str(), mode) != 0 || ::listen(fd, 16) != 0) {
         return fail_errno(errno, "{}: cannot listen", path);
     }
-    auto source = loop.on_io(fd, EPOLLIN, [raw = self.get()](std::uint32_t) { raw->accept_one(); });
+    if (auto done = self->watch_listener(); !done) {
+        return tl::unexpected(done.error());
+    }
+    return self;
+}
+
+Result<std::unique_ptr<ControlServer>> ControlServer::take_over(EventLoop& loop,
+                                                                const std::string& path,
+                                                                const Access& access, UniqueFd lock,
+                                                                UniqueFd listener,
+                                                                Handler handler) {
+    std::unique_ptr<ControlServer> self(new ControlServer(loop, path, access, std::move(handler)));
+    self->lock_ = std::move(lock);
+    self->listener_ = std::move(listener);
+    // The configuration may have changed who can connect.
+    if (chmod(path.c_str(), access.open_to_others() ? 0666 : 0600) != 0) {
+        return fail_errno(errno, "{}: cannot set the mode", path);
+    }
+    if (auto done = self->watch_listener(); !done) {
+        return tl::unexpected(done.error());
+    }
+    return self;
+}
+
+Result<void> ControlServer::watch_listener() {
+    auto source = loop_.on_io(listener_.get(), EPOLLIN, [this](std::uint32_t) { accept_one(); });
     if (!source) {
         return tl::unexpected(source.error());
     }
-    self->listening_ = std::move(*source);
-    return self;
+    listening_ = std::move(*source);
+    return {};
 }
 
 ControlServer::~ControlServer() {
@@ -156,6 +183,22 @@ void ControlServer::serve(ClientRef client, std::uint32_t events) {
     }
 }
 
+void ControlServer::broadcast(const std::string& line) {
+    for (auto client = clients_.begin(); client != clients_.end();) {
+        auto next = std::next(client);
+        if (client->streaming && client->out.size() < kBacklogMost) {
+            client->out += line;
+            serve(client, 0);
+        }
+        client = next;
+    }
+}
+
+std::size_t ControlServer::streams() const {
+    return static_cast<std::size_t>(std::count_if(
+        clients_.begin(), clients_.end(), [](const Client& client) { return client.streaming; }));
+}
+
 bool ControlServer::read_some(Client& client) {
     char room[4096];
     while (client.in.size() <= kRequestMost) {
@@ -188,6 +231,10 @@ void ControlServer::answer_lines(Client& client) {
         auto answer = handler_(std::string_view(client.in).substr(0, end), client.caller);
         client.out += answer.line;
         client.closing = answer.close;
+        if (answer.stream && !client.streaming) {
+            client.streaming = true;
+            client.patience.reset();
+        }
         client.in.erase(0, end + 1);
     }
 }

@@ -24,6 +24,7 @@ public:
     struct Answer {
         std::string line;
         bool close = false;
+        bool stream = false;  // what is broadcast() follows, until the client hangs up
     };
     using Handler = std::function<Answer(std::string_view, const Caller&)>;
 
@@ -31,9 +32,22 @@ public:
     // is replaced. The directory is made with mode 0755 if it is missing.
     static Result<std::unique_ptr<ControlServer>> listen(EventLoop& loop, const std::string& path,
                                                          const Access& access, Handler handler);
+    // Goes on with a predecessor's lock and listening socket, which are at `path`.
+    static Result<std::unique_ptr<ControlServer>> take_over(EventLoop& loop,
+                                                            const std::string& path,
+                                                            const Access& access, UniqueFd lock,
+                                                            UniqueFd listener, Handler handler);
     ~ControlServer();
     ControlServer(const ControlServer&) = delete;
     ControlServer& operator=(const ControlServer&) = delete;
+
+    // To the clients that were answered with `stream`. One that does not keep up misses lines.
+    void broadcast(const std::string& line);
+    std::size_t streams() const;
+
+    // For a successor; they stay ours.
+    int lock() const { return lock_.get(); }
+    int listener() const { return listener_.get(); }
 
 private:
     struct Client {
@@ -42,6 +56,7 @@ private:
         std::string in;
         std::string out;
         bool closing = false;
+        bool streaming = false;
         EventSource io;
         EventSource patience;
     };
@@ -49,6 +64,7 @@ private:
 
     ControlServer(EventLoop& loop, std::string path, const Access& access, Handler handler)
         : loop_(loop), path_(std::move(path)), access_(access), handler_(std::move(handler)) {}
+    Result<void> watch_listener();
     void accept_one();
     void serve(ClientRef client, std::uint32_t events);
     bool read_some(Client& client);  // false: nothing more will come

@@ -27,12 +27,14 @@ constexpr auto kAfterAnEnd = 1s;
 }  // namespace
 
 Result<std::unique_ptr<Links>> Links::listen(EventLoop& loop, std::uint16_t port,
+                                             InheritedLinks inherited,
                                              std::function<void()> on_change) {
     auto diag = DiagSocket::open();
     if (!diag) {
         return tl::unexpected(diag.error());
     }
-    auto listener = smc_listen(port);
+    auto listener =
+        inherited.listener ? Result<UniqueFd>(std::move(inherited.listener)) : smc_listen(port);
     if (!listener) {
         return tl::unexpected(listener.error());
     }
@@ -42,6 +44,8 @@ Result<std::unique_ptr<Links>> Links::listen(EventLoop& loop, std::uint16_t port
     if (!events) {
         return tl::unexpected(events.error());
     }
+    self->inherited_ = std::move(inherited.held);
+    self->made_ = inherited.made;
     self->listener_.fd = std::move(*listener);
     self->listener_.events = std::move(*events);
     return self;
@@ -55,10 +59,37 @@ void Links::set_peers(std::uint32_t own_slot, std::map<std::uint32_t, LinkPeer> 
     for (auto& [slot, peer] : peers) {
         auto [entry, fresh] = links_.try_emplace(slot);
         entry->second.peer = std::move(peer);
-        if (fresh) {
+        if (!fresh) {
+            continue;
+        }
+        take_over(slot, entry->second.peer.generation);
+        if (!up(slot)) {
             arm(slot, own_slot > slot ? kSettle : kWaitToBeCalled);
         }
     }
+    inherited_.clear();
+}
+
+void Links::take_over(std::uint32_t slot, std::uint32_t generation) {
+    for (auto& held : inherited_) {
+        if (held.slot == slot && held.generation == generation &&
+            hold(slot, held.incoming ? &Link::incoming : &Link::outgoing, std::move(held.fd))) {
+            made_--;  // counted by who made it
+        }
+    }
+}
+
+std::vector<Links::Held> Links::held() const {
+    std::vector<Held> all;
+    for (const auto& [slot, link] : links_) {
+        for (bool incoming : {true, false}) {
+            const auto& connection = incoming ? link.incoming : link.outgoing;
+            if (connection) {
+                all.push_back({slot, link.peer.generation, incoming, connection.fd.get()});
+            }
+        }
+    }
+    return all;
 }
 
 bool Links::up(std::uint32_t slot) const {

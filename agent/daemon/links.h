@@ -34,11 +34,27 @@ struct LinkPeer {
     bool operator==(const LinkPeer&) const = default;
 };
 
+// A link as it is handed from an agent to its successor.
+struct HeldLink {
+    std::uint32_t slot = 0;
+    std::uint32_t generation = 0;
+    bool incoming = false;
+    UniqueFd fd;
+};
+
+// What a successor goes on with: peers take the end of a link for the end of the agent.
+struct InheritedLinks {
+    UniqueFd listener;
+    std::vector<HeldLink> held;
+    std::uint64_t made = 0;
+};
+
 class Links {
 public:
     // Listens in the calling thread's network namespace, where it also connects from.
     // `on_change`: some peer is linked, or is no longer.
     static Result<std::unique_ptr<Links>> listen(EventLoop& loop, std::uint16_t port,
+                                                 InheritedLinks inherited,
                                                  std::function<void()> on_change);
 
     // By slot. Links to who is not there, or has a new generation, end. The guest with the
@@ -51,6 +67,15 @@ public:
     std::uint64_t strangers() const { return strangers_; }
     // Links that ever were: connections over SMC-D that are no program's.
     std::uint64_t made() const { return made_; }
+    // For a successor; they stay ours.
+    int listener() const { return listener_.fd.get(); }
+    struct Held {
+        std::uint32_t slot;
+        std::uint32_t generation;
+        bool incoming;
+        int fd;
+    };
+    std::vector<Held> held() const;
     // The links' own sockets, as sock_diag numbers them.
     std::set<std::uint64_t> inodes() const;
 
@@ -85,6 +110,7 @@ private:
     void dial_failed(std::uint32_t slot, Link& link, const std::string& why);
     void arm(std::uint32_t slot, std::chrono::milliseconds delay);
     void on_timer(std::uint32_t slot);
+    void take_over(std::uint32_t slot, std::uint32_t generation);
     bool hold(std::uint32_t slot, Connection Link::*which, UniqueFd fd);
     void on_ended(std::uint32_t slot, Connection Link::*which);
     Result<void> runs_over_smcd(int fd);
@@ -93,6 +119,7 @@ private:
     DiagSocket diag_;
     std::function<void()> on_change_;
     Connection listener_;
+    std::vector<HeldLink> inherited_;  // until the first set_peers()
     std::map<std::uint32_t, Link> links_;
     std::uint64_t strangers_ = 0;
     std::uint64_t made_ = 0;

@@ -1,18 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 // smc-agent: flags, signals, exit codes.
 #include <fmt/format.h>
+#include <smc_steer/version.h>
 #include <spdlog/spdlog.h>
 #include <sys/resource.h>
 #include <systemd/sd-daemon.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
 
 #include "agent/base/log.h"
 #include "agent/base/version.h"
 #include "agent/daemon/agent.h"
 #include "agent/daemon/files.h"
+#include "agent/daemon/handover.h"
+#include "agent/kernel/features.h"
+#include "agent/kernel/pins.h"
 
 namespace smc_steer {
 namespace {
@@ -36,15 +45,19 @@ struct Flags {
     std::string policy = "/etc/smc-steer/policy.yaml";
     std::string socket = kDefaultSocket;
     std::string log_level = "info";
+    std::string resume;
     bool check = false;
+    bool check_upgrade = false;
     bool config_named = false;
     bool policy_named = false;
 };
 
-int usage_error(const std::string& message) {
+int complain(const std::string& message, int code) {
     fmt::print(stderr, "smc-agent: {}\n", message);
-    return kExitUsage;
+    return code;
 }
+
+int usage_error(const std::string& message) { return complain(message, kExitUsage); }
 
 // Value: go on; error: the exit code.
 tl::expected<Flags, int> parse_flags(int argc, char** argv) {
@@ -65,6 +78,10 @@ tl::expected<Flags, int> parse_flags(int argc, char** argv) {
         ->capture_default_str()
         ->type_name("LEVEL");
     app.add_flag("--check", flags.check, "check configuration and policy, then exit");
+    app.add_flag("--check-upgrade", flags.check_upgrade,
+                 "could this program take over from a running smc-agent? Then exit");
+    // Of an agent that becomes this program ('smc-policy upgrade'); not for people.
+    app.add_option("--resume", flags.resume)->group("");
     app.set_version_flag("--version", std::string("smc-agent ") + kVersion);
     app.footer(kExamples);
     try {
@@ -109,13 +126,52 @@ void raise_descriptor_limit() {
     }
 }
 
-int serve(const Flags& flags, const Config& config, const PolicyPaths& paths) {
+// Everything that can be known before the descriptors are handed over.
+int check_upgrade(const PolicyPaths& paths) {
+    if (auto policy = load_policy(paths); !policy) {
+        return usage_error(policy.error().message);
+    }
+    if (auto good = Pins().check_version(STEER_ABI_VERSION); !good) {
+        return complain(good.error().message, kExitFailed);
+    }
+    if (auto missing = missing_feature(probe_features())) {
+        return complain(*missing, kExitUnsupported);
+    }
+    fmt::print("smc-agent {} can take over, ABI {}\n", kVersion, STEER_ABI_VERSION);
+    return 0;
+}
+
+// How to start this program again: as it was started, by its file's present path.
+std::vector<std::string> own_command(int argc, char** argv) {
+    std::vector<std::string> words(argv, argv + argc);
+    if (auto at = std::find(words.begin(), words.end(), "--resume"); at != words.end()) {
+        words.erase(at, words.end());
+    }
+    std::error_code error;
+    auto path = std::filesystem::read_symlink("/proc/self/exe", error).string();
+    if (!error) {
+        words[0] = path;
+    }
+    return words;
+}
+
+int serve(const Flags& flags, const Config& config, const PolicyPaths& paths,
+          std::vector<std::string> command) {
+    std::optional<Handover> handover;
+    if (!flags.resume.empty()) {
+        auto received = receive_handover(flags.resume);
+        if (!received) {
+            spdlog::error("{}", received.error().message);
+            return kExitUsage;
+        }
+        handover = std::move(*received);
+    }
     auto loop = EventLoop::create();
     if (!loop) {
         spdlog::error("{}", loop.error().message);
         return kExitFailed;
     }
-    Agent agent(*loop, config, paths, flags.socket);
+    Agent agent(*loop, config, paths, flags.socket, std::move(command), std::move(handover));
     // Before anything is changed: a signal from now on means an orderly end.
     auto stop = [&] { loop->exit(0); };
     auto term = loop->on_signal(SIGTERM, stop);
@@ -156,9 +212,12 @@ int run(int argc, char** argv) {
     if (flags->check) {
         return check(paths);
     }
+    if (flags->check_upgrade) {
+        return check_upgrade(paths);
+    }
     log_init("smc-agent", *level);
     raise_descriptor_limit();
-    return serve(*flags, *config, paths);
+    return serve(*flags, *config, paths, own_command(argc, argv));
 }
 
 }  // namespace

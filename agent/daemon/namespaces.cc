@@ -23,12 +23,14 @@ Result<void> keep(Result<T> opened, std::unique_ptr<T>& place) {
 }  // namespace
 
 Namespaces::Namespaces(EventLoop& loop, SmcSysctls sysctls,
-                       std::set<std::string> excluded_interfaces,
+                       std::set<std::string> excluded_interfaces, SavedState inherited,
                        std::function<void()> on_addresses)
     : loop_(loop),
       sysctls_(std::move(sysctls)),
       excluded_interfaces_(std::move(excluded_interfaces)),
-      on_addresses_(std::move(on_addresses)) {}
+      inherited_(std::move(inherited)),
+      on_addresses_(std::move(on_addresses)),
+      totals_(inherited_.totals) {}
 
 Result<Namespaces::Covered> Namespaces::cover(const std::string& path, NetnsId id) {
     auto fd = open_netns(path, id);
@@ -53,6 +55,9 @@ Result<Namespaces::Covered> Namespaces::cover(const std::string& path, NetnsId i
             return tl::unexpected(saved.error());
         }
         covered.saved = *saved;
+        if (auto before = inherited_.namespaces.find(id); before != inherited_.namespaces.end()) {
+            covered.saved = before->second;
+        }
         return {};
     });
     if (!done) {
@@ -67,8 +72,11 @@ Result<Namespaces::Covered> Namespaces::cover(const std::string& path, NetnsId i
         }
     }
     auto* addresses = covered.addresses.get();
-    auto news = loop_.on_io(addresses->fd(), EPOLLIN, [this, addresses](std::uint32_t) {
+    auto news = loop_.on_io(addresses->fd(), EPOLLIN, [this, addresses, id](std::uint32_t) {
         addresses->drain();
+        if (auto entry = covered_.find(id); entry != covered_.end()) {
+            entry->second.addresses_changed = true;
+        }
         on_addresses_();
     });
     if (!news) {
@@ -106,7 +114,11 @@ bool Namespaces::scan() {
         spdlog::debug("network namespace net:[{}] is covered", id.inode);
         changed = true;
     }
-    first_scan_ = false;
+    if (first_scan_) {
+        // A number that is free again may be a new namespace's: only those alive now count.
+        inherited_.namespaces.clear();
+        first_scan_ = false;
+    }
     return changed;
 }
 
@@ -115,6 +127,14 @@ void Namespaces::look(Covered& covered) {
         totals_.add_growth(covered.seen, *stats);
         covered.seen = std::move(*stats);
     }
+}
+
+void Namespaces::save(SavedState& state) {
+    state.set = sysctls_;
+    for (const auto& [id, covered] : covered_) {
+        state.namespaces[id] = covered.saved;
+    }
+    state.totals = totals();
 }
 
 void Namespaces::sample() {
@@ -153,12 +173,16 @@ void Namespaces::restore() {
 std::set<Address> Namespaces::addresses() {
     std::set<Address> all;
     for (auto& [id, covered] : covered_) {
-        auto list = covered.addresses->list();
-        if (!list) {
-            spdlog::warn("network namespace net:[{}]: {}", id.inode, list.error().message);
-            continue;
+        if (covered.addresses_changed) {
+            auto list = covered.addresses->list();
+            if (!list) {
+                spdlog::warn("network namespace net:[{}]: {}", id.inode, list.error().message);
+                continue;
+            }
+            covered.published = publishable(*list, excluded_interfaces_);
+            covered.addresses_changed = false;
         }
-        all.merge(publishable(*list, excluded_interfaces_));
+        all.insert(covered.published.begin(), covered.published.end());
     }
     return all;
 }

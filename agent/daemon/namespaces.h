@@ -11,10 +11,12 @@
 #include <vector>
 
 #include "agent/base/event_loop.h"
+#include "agent/daemon/saved_state.h"
 #include "agent/kernel/flows.h"
 #include "agent/kernel/netns.h"
 #include "agent/kernel/smc_netlink.h"
 #include "agent/kernel/smc_sysctls.h"
+#include "agent/kernel/smc_totals.h"
 #include "agent/peers/own_addresses.h"
 
 namespace smc_steer {
@@ -24,8 +26,9 @@ namespace smc_steer {
 class Namespaces {
 public:
     // `on_addresses`: some namespace's addresses may have changed.
+    // `inherited`: what namespaces had before a predecessor covered them, and its totals.
     Namespaces(EventLoop& loop, SmcSysctls sysctls, std::set<std::string> excluded_interfaces,
-               std::function<void()> on_addresses);
+               SavedState inherited, std::function<void()> on_addresses);
 
     // Covers what is new, forgets what is gone. Value: did anything change. A namespace that
     // cannot be covered is named in the log once and left alone.
@@ -34,6 +37,8 @@ public:
     void restore();
 
     std::size_t size() const { return covered_.size(); }
+    // Fills in what belongs to namespaces.
+    void save(SavedState& state);
     // Of all namespaces.
     std::set<Address> addresses();
     // Looks at the statistics of a share of the namespaces, in turns: once a second is often
@@ -58,6 +63,8 @@ private:
         std::unique_ptr<SmcNetlink> smc;
         std::unique_ptr<DiagSocket> diag;
         std::unique_ptr<OwnAddresses> addresses;
+        bool addresses_changed = true;
+        std::set<Address> published;  // as of the last change
         SmcStats seen;
         EventSource news;
     };
@@ -67,6 +74,7 @@ private:
     EventLoop& loop_;
     SmcSysctls sysctls_;
     std::set<std::string> excluded_interfaces_;
+    SavedState inherited_;
     std::function<void()> on_addresses_;
     bool first_scan_ = true;
     std::map<NetnsId, Covered> covered_;

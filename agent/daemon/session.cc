@@ -19,6 +19,8 @@ namespace smc_steer {
 namespace {
 
 constexpr std::uint64_t kLeaseNs = 3'000'000'000;
+constexpr std::uint64_t kHandoverNs = 30'000'000'000;
+constexpr auto kMountedSoon = std::chrono::milliseconds(50);
 
 std::string host_name() {
     char name[256] = "";
@@ -29,32 +31,35 @@ std::string host_name() {
 }  // namespace
 
 Result<std::unique_ptr<Session>> Session::start(EventLoop& loop, const Config& config,
-                                                const Policy& policy,
+                                                const Policy& policy, const std::string& state_path,
+                                                Inheritance inherited,
                                                 std::function<void()> on_lost) {
     auto path = find_device(config.device);
     if (!path) {
         return tl::unexpected(path.error());
     }
-    auto device = Device::open(*path);
+    auto device = inherited.device && inherited.device_path == *path
+                      ? Device::take_over(*path, std::move(inherited.device))
+                      : Device::open(*path);
     if (!device) {
         return tl::unexpected(device.error());
     }
     std::unique_ptr<Session> self(
-        new Session(loop, config, std::move(on_lost), std::move(*device)));
+        new Session(loop, config, state_path, std::move(on_lost), std::move(*device)));
     // On failure ~Session undoes as much as was done.
-    if (auto done = self->bring_up(policy); !done) {
+    if (auto done = self->bring_up(policy, std::move(inherited)); !done) {
         return tl::unexpected(done.error());
     }
     return self;
 }
 
-Result<void> Session::bring_up(const Policy& policy) {
+Result<void> Session::bring_up(const Policy& policy, Inheritance inherited) {
     auto info = device_.info();
     if (!info) {
         return tl::unexpected(info.error());
     }
     info_ = *info;
-    auto datapath = Datapath::load();
+    auto datapath = Datapath::load(Pins(), std::move(inherited.links));
     if (!datapath) {
         return tl::unexpected(datapath.error());
     }
@@ -77,6 +82,9 @@ Result<void> Session::bring_up(const Policy& policy) {
     if (auto done = add_eid(); !done) {
         return done;
     }
+    if (inherited.saved.eid == eid_) {
+        remove_eid_ = remove_eid_ || inherited.saved.remove_eid;
+    }
     if (auto done = datapath_->attach_flows(); !done) {
         return done;
     }
@@ -86,7 +94,7 @@ Result<void> Session::bring_up(const Policy& policy) {
 
     namespaces_ = std::make_unique<Namespaces>(
         loop_, SmcSysctls{datapath_->handshake_name(), config_.wmem, config_.rmem},
-        config_.exclude_interfaces, [this] { update_addresses(); });
+        config_.exclude_interfaces, std::move(inherited.saved), [this] { update_addresses(); });
     namespaces_->scan();
     if (namespaces_->size() == 0) {
         return fail("no network namespace could be prepared, see above");
@@ -96,15 +104,25 @@ Result<void> Session::bring_up(const Policy& policy) {
         return tl::unexpected(stale.error());
     }
     if (*stale) {
-        spdlog::info("replaced the handshake of an agent that did not end by itself");
+        spdlog::info("replaced the handshake of the agent before");
     }
 
-    auto links = Links::listen(loop_, config_.link_port, [this] { update_peers(); });
+    auto links = Links::listen(loop_, config_.link_port, std::move(inherited.agents),
+                               [this] { update_peers(); });
     if (!links) {
         return tl::unexpected(links.error());
     }
     links_ = std::move(*links);
 
+    // Many namespaces take a while.
+    if (auto done = renew_lease(); !done) {
+        return done;
+    }
+    write_state();
+    if (auto done = datapath_->pin(); !done) {
+        spdlog::warn("the next agent will count from zero: {}", done.error().message);
+    }
+    watch_namespaces();
     update_addresses();
     auto events = loop_.on_io(device_.fd(), EPOLLPRI | EPOLLHUP,
                               [this](std::uint32_t what) { on_device(what); });
@@ -119,6 +137,9 @@ Result<void> Session::bring_up(const Policy& policy) {
 Session::~Session() {
     device_events_.reset();
     links_.reset();
+    netns_directories_.clear();
+    scan_soon_.reset();
+    stop_listening();
     if (datapath_) {
         datapath_->detach_steer();
         if (auto done = datapath_->stores().set_lease(0); !done) {
@@ -127,9 +148,11 @@ Session::~Session() {
     }
     if (namespaces_) {
         namespaces_->restore();
+        remove_saved_state(state_path_);
     }
     if (datapath_) {
         datapath_->unregister_handshake();
+        datapath_->unpin();
     }
     if (remove_eid_) {
         if (auto done = smc_->remove_ueid(eid_); !done) {
@@ -326,12 +349,106 @@ void Session::tick() {
         info_ = *info;
     }
     namespaces_->sample();
-    bool changed = namespaces_->scan();
-    if (changed || !published_) {
+    watch_namespaces();
+    scan_namespaces();
+    if (!published_) {
         update_addresses();
     } else {
         update_peers();
     }
+}
+
+void Session::scan_namespaces() {
+    if (namespaces_->scan()) {
+        write_state();
+        update_addresses();
+    }
+}
+
+// Makes the common ways of making a namespace known at once; the rest is found by tick().
+void Session::watch_namespaces() {
+    for (const auto& directory : NetnsPlaces().bind_dirs) {
+        auto& watch = netns_directories_[directory];
+        if (watch.active()) {
+            continue;
+        }
+        auto source = loop_.on_inotify(directory, IN_CREATE | IN_MOVED_TO | IN_ONLYDIR,
+                                       [this, directory](const inotify_event& event) {
+                                           if (event.mask & IN_IGNORED) {
+                                               netns_directories_[directory].reset();
+                                               return;
+                                           }
+                                           // The file comes first, what is mounted on it a moment
+                                           // later.
+                                           if (!scan_soon_.active()) {
+                                               auto later = loop_.after(kMountedSoon, [this] {
+                                                   scan_soon_.reset();
+                                                   scan_namespaces();
+                                               });
+                                               if (later) {
+                                                   scan_soon_ = std::move(*later);
+                                               }
+                                           }
+                                       });
+        if (source) {
+            watch = std::move(*source);
+        }
+    }
+}
+
+Result<void> Session::listen(Decisions::OnDecision on_decision) {
+    if (decisions_) {
+        return {};
+    }
+    auto decisions = Decisions::open(datapath_->maps(), std::move(on_decision));
+    if (!decisions) {
+        return tl::unexpected(decisions.error());
+    }
+    auto source = loop_.on_io((*decisions)->fd(), EPOLLIN,
+                              [raw = decisions->get()](std::uint32_t) { raw->consume(); });
+    if (!source) {
+        return tl::unexpected(source.error());
+    }
+    decisions_ = std::move(*decisions);
+    decided_ = std::move(*source);
+    return {};
+}
+
+void Session::stop_listening() {
+    decided_.reset();
+    decisions_.reset();
+}
+
+SavedState Session::saved_state() {
+    SavedState state;
+    state.eid = eid_;
+    state.remove_eid = remove_eid_;
+    namespaces_->save(state);
+    return state;
+}
+
+void Session::write_state() {
+    if (auto done = store_saved_state(state_path_, saved_state()); !done) {
+        spdlog::warn("'smc-policy cleanup' will not know what to put back: {}",
+                     done.error().message);
+    }
+}
+
+Result<void> Session::prepare_handover(HandoverPlan& plan) {
+    if (auto done = datapath_->stores().set_lease(monotonic_ns() + kHandoverNs, config_.link_port);
+        !done) {
+        return done;
+    }
+    plan.device = device_.fd();
+    plan.device_path = device_.path();
+    plan.steer = datapath_->steer_links();
+    plan.flows = datapath_->flows_links();
+    plan.link_listener = links_->listener();
+    plan.link_port = config_.link_port;
+    plan.links = links_->held();
+    plan.links_made = links_->made();
+    plan.state = to_json(saved_state());
+    return {};
 }
 
 }  // namespace smc_steer

@@ -5,6 +5,7 @@
 #define SMC_STEER_AGENT_DAEMON_SESSION_H
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -13,9 +14,12 @@
 
 #include "agent/base/event_loop.h"
 #include "agent/daemon/config.h"
+#include "agent/daemon/handover.h"
 #include "agent/daemon/links.h"
 #include "agent/daemon/namespaces.h"
+#include "agent/daemon/saved_state.h"
 #include "agent/kernel/datapath.h"
+#include "agent/kernel/decisions.h"
 #include "agent/peers/device.h"
 #include "agent/peers/same_host.h"
 #include "agent/policy/members.h"
@@ -23,12 +27,24 @@
 
 namespace smc_steer {
 
+// What a session takes over from the one before.
+struct Inheritance {
+    UniqueFd device;
+    std::string device_path;
+    Datapath::OldLinks links;
+    InheritedLinks agents;
+    SavedState saved;
+};
+
 class Session {
 public:
-    // `on_lost` is called once, from the loop, when the device has gone; the session is to be
-    // destroyed then, but not inside the call. On failure everything is as before.
+    // `state_path`: where the machine's own settings are written down. `on_lost` is called once,
+    // from the loop, when the device has gone; the session is to be destroyed then, but not inside
+    // the call. On failure everything is as before.
     static Result<std::unique_ptr<Session>> start(EventLoop& loop, const Config& config,
                                                   const Policy& policy,
+                                                  const std::string& state_path,
+                                                  Inheritance inherited,
                                                   std::function<void()> on_lost);
     // Undoes in the order that never leaves a steered socket without the rest. Established
     // connections live on.
@@ -38,7 +54,15 @@ public:
 
     Result<void> set_policy(const Policy& policy);
 
-    // Once a second: the lease, namespaces and cgroups that came and went, and a
+    // Every decision of the handshake, until stop_listening().
+    Result<void> listen(Decisions::OnDecision on_decision);
+    void stop_listening();
+
+    // Lives on under a successor: the datapath may do without an agent for half a minute. Fills
+    // in what Inheritance needs.
+    Result<void> prepare_handover(HandoverPlan& plan);
+
+    // Twice a second: the lease, namespaces and cgroups that came and went, and a
     // look at the region in case a doorbell was missed.
     void tick();
 
@@ -55,10 +79,19 @@ public:
     nlohmann::json explain_peer(const Address& peer);
 
 private:
-    Session(EventLoop& loop, const Config& config, std::function<void()> on_lost, Device device)
-        : loop_(loop), config_(config), on_lost_(std::move(on_lost)), device_(std::move(device)) {}
+    Session(EventLoop& loop, const Config& config, std::string state_path,
+            std::function<void()> on_lost, Device device)
+        : loop_(loop),
+          config_(config),
+          state_path_(std::move(state_path)),
+          on_lost_(std::move(on_lost)),
+          device_(std::move(device)) {}
 
-    Result<void> bring_up(const Policy& policy);
+    Result<void> bring_up(const Policy& policy, Inheritance inherited);
+    void watch_namespaces();
+    void scan_namespaces();
+    SavedState saved_state();
+    void write_state();
     Result<void> add_eid();
     Result<void> renew_lease();
     Machine read_machine() const;
@@ -72,6 +105,7 @@ private:
 
     EventLoop& loop_;
     Config config_;
+    std::string state_path_;
     std::function<void()> on_lost_;
     Device device_;
     ivpci_info info_{};
@@ -89,6 +123,10 @@ private:
     SameHost same_host_;
     std::unique_ptr<Links> links_;
     EventSource device_events_;
+    std::map<std::string, EventSource> netns_directories_;
+    EventSource scan_soon_;
+    std::unique_ptr<Decisions> decisions_;
+    EventSource decided_;
 };
 
 }  // namespace smc_steer

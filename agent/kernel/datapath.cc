@@ -3,6 +3,7 @@
 
 #include <bpf/bpf.h>
 #include <fcntl.h>
+#include <smc_steer/version.h>
 #include <spdlog/spdlog.h>
 
 #include <cerrno>
@@ -15,6 +16,10 @@
 namespace smc_steer {
 namespace {
 
+// What goes on from agent to agent. All other maps hold what the agent decided, and it decides
+// anew: a successor fills its own before it puts them in force.
+constexpr const char* kLastingMaps[] = {"counters", "connections"};
+
 template <typename Elf>
 Result<BpfObject> open_embedded(std::string_view name, Elf elf) {
     std::size_t size = 0;
@@ -24,8 +29,11 @@ Result<BpfObject> open_embedded(std::string_view name, Elf elf) {
 
 }  // namespace
 
-Result<std::unique_ptr<Datapath>> Datapath::load() {
+Result<std::unique_ptr<Datapath>> Datapath::load(const Pins& pins, OldLinks old) {
     bpf_log_init();
+    if (auto good = pins.check_version(STEER_ABI_VERSION); !good) {
+        return tl::unexpected(good.error());
+    }
     auto steer = open_embedded("steer", ::steer::elf_bytes);
     if (!steer) {
         return tl::unexpected(steer.error());
@@ -38,49 +46,109 @@ Result<std::unique_ptr<Datapath>> Datapath::load() {
     if (!flows) {
         return tl::unexpected(flows.error());
     }
-    std::unique_ptr<Datapath> self(
-        new Datapath(std::move(*steer), std::move(*handshake), std::move(*flows)));
-
-    auto stale = list_registrations();
-    if (!stale) {
-        return tl::unexpected(stale.error());
-    }
-    self->stale_ = std::move(*stale);
-    std::vector<std::string> taken;
-    for (const auto& registration : self->stale_) {
-        taken.push_back(registration.name);
-    }
-    auto choice = choose_handshake_name(taken);
-    self->handshake_name_ = choice.name;
-    if (choice.taken) {
-        for (const auto& registration : self->stale_) {
-            if (registration.name == choice.name) {
-                if (auto done = unregister(registration); !done) {
-                    return tl::unexpected(done.error());
-                }
-            }
+    std::unique_ptr<Datapath> self(new Datapath(pins, std::move(old), std::move(*steer),
+                                                std::move(*handshake), std::move(*flows)));
+    for (auto step : {&Datapath::choose_handshake, &Datapath::take_over_maps}) {
+        if (auto done = ((*self).*step)(); !done) {
+            return tl::unexpected(done.error());
         }
     }
-    for (const char* name : kHandshakeNames) {
-        if (name != choice.name) {
-            if (auto done = self->handshake_.leave_out(name); !done) {
-                return tl::unexpected(done.error());
-            }
-        }
-    }
-
     for (BpfObject* object : {&self->steer_, &self->handshake_, &self->flows_}) {
         if (auto done = object->load(self->shared_); !done) {
             return tl::unexpected(done.error());
         }
     }
-
+    if (auto done = self->migrate_counters(); !done) {
+        return tl::unexpected(done.error());
+    }
     auto stores = Stores::open(self->shared_);
     if (!stores) {
         return tl::unexpected(stores.error());
     }
     self->stores_ = std::make_unique<Stores>(std::move(*stores));
     return self;
+}
+
+Result<void> Datapath::choose_handshake() {
+    auto stale = list_registrations();
+    if (!stale) {
+        return tl::unexpected(stale.error());
+    }
+    stale_ = std::move(*stale);
+    std::vector<std::string> taken;
+    for (const auto& registration : stale_) {
+        taken.push_back(registration.name);
+    }
+    auto choice = choose_handshake_name(taken);
+    handshake_name_ = choice.name;
+    if (choice.taken) {
+        for (const auto& registration : stale_) {
+            if (registration.name == choice.name) {
+                if (auto done = unregister(registration); !done) {
+                    return done;
+                }
+            }
+        }
+    }
+    for (const char* name : kHandshakeNames) {
+        if (name != choice.name) {
+            if (auto done = handshake_.leave_out(name); !done) {
+                return done;
+            }
+        }
+    }
+    return {};
+}
+
+Result<void> Datapath::take_over_maps() {
+    auto version = pins_.version();
+    if (!version || *version == 0) {
+        return {};
+    }
+    for (const char* name : kLastingMaps) {
+        UniqueFd fd = pins_.open(*version, name);
+        const bpf_map* map = flows_.map(name);
+        if (!fd || !map) {
+            continue;
+        }
+        bpf_map_info info{};
+        std::uint32_t length = sizeof(info);
+        if (bpf_map_get_info_by_fd(fd.get(), &info, &length) != 0) {
+            return fail_errno(errno, "BPF map {}: no information", name);
+        }
+        if (info.type == static_cast<std::uint32_t>(bpf_map__type(map)) &&
+            info.key_size == bpf_map__key_size(map) &&
+            info.value_size == bpf_map__value_size(map) &&
+            info.max_entries == bpf_map__max_entries(map)) {
+            shared_[name] = fd.get();
+            taken_over_.push_back(std::move(fd));
+        } else if (name == std::string_view("counters")) {
+            old_counters_ = std::move(fd);
+        }
+    }
+    return {};
+}
+
+// Counters are only ever added at the end: the former ones keep their numbers.
+Result<void> Datapath::migrate_counters() {
+    if (!old_counters_) {
+        return {};
+    }
+    int cpus = libbpf_num_possible_cpus();
+    if (cpus < 0) {
+        return fail_errno(-cpus, "cannot count the CPUs");
+    }
+    std::vector<std::uint64_t> values(cpus);
+    for (std::uint32_t i = 0; i < STEER_COUNTERS; i++) {
+        if (bpf_map_lookup_elem(old_counters_.get(), &i, values.data()) != 0) {
+            break;
+        }
+        if (bpf_map_update_elem(shared_.at("counters"), &i, values.data(), BPF_ANY) != 0) {
+            return fail_errno(errno, "cannot take over counter {}", i);
+        }
+    }
+    old_counters_.reset();
+    return {};
 }
 
 Datapath::~Datapath() {
@@ -94,13 +162,22 @@ Result<void> Datapath::attach_flows() {
         return fail_errno(errno, "cannot open /sys/fs/cgroup");
     }
     for (bpf_program* program : flows_.programs()) {
-        BpfLink link(bpf_program__attach_cgroup(program, root.get()));
-        if (!link) {
-            return fail_errno(errno, "BPF flows: cannot attach {} to /sys/fs/cgroup",
-                              bpf_program__name(program));
+        std::string name = bpf_program__name(program);
+        int fd = bpf_program__fd(program);
+        auto old = old_.flows.find(name);
+        // Replaced in the link, not attached beside: two would count each connection twice.
+        if (old != old_.flows.end() && bpf_link_update(old->second.get(), fd, nullptr) == 0) {
+            flows_links_[name] = std::move(old->second);
+            continue;
         }
-        flows_links_.push_back(std::move(link));
+        UniqueFd link(
+            bpf_link_create(fd, root.get(), bpf_program__expected_attach_type(program), nullptr));
+        if (!link) {
+            return fail_errno(errno, "BPF flows: cannot attach {} to /sys/fs/cgroup", name);
+        }
+        flows_links_[name] = std::move(link);
     }
+    old_.flows.clear();
     return {};
 }
 
@@ -135,7 +212,27 @@ Result<void> Datapath::attach_steer() {
         }
         steer_links_.push_back(std::move(link));
     }
+    // Until here both were asked, in turns that do not matter: they say the same.
+    old_.steer.clear();
     return {};
+}
+
+Result<void> Datapath::pin() const { return pins_.pin(STEER_ABI_VERSION, shared_); }
+
+std::vector<int> Datapath::steer_links() const {
+    std::vector<int> links;
+    for (const auto& link : steer_links_) {
+        links.push_back(bpf_link__fd(link.get()));
+    }
+    return links;
+}
+
+std::map<std::string, int> Datapath::flows_links() const {
+    std::map<std::string, int> links;
+    for (const auto& [name, link] : flows_links_) {
+        links[name] = link.get();
+    }
+    return links;
 }
 
 std::vector<ProgramCost> Datapath::costs() const {
@@ -161,7 +258,10 @@ Result<void> Datapath::count_costs() {
     return {};
 }
 
-void Datapath::detach_steer() { steer_links_.clear(); }
+void Datapath::detach_steer() {
+    steer_links_.clear();
+    old_.steer.clear();
+}
 
 // libbpf's "link" of a struct_ops map without BPF_F_LINK: its end is the map's delete_elem.
 void Datapath::unregister_handshake() { handshake_link_.reset(); }

@@ -4,12 +4,14 @@
 #define SMC_STEER_AGENT_KERNEL_DATAPATH_H
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "agent/base/unique_fd.h"
 #include "agent/kernel/bpf_object.h"
+#include "agent/kernel/pins.h"
 #include "agent/kernel/stores.h"
 #include "agent/kernel/struct_ops.h"
 
@@ -28,7 +30,16 @@ struct ProgramCost {
 // pinned), the handshake's registration stays.
 class Datapath {
 public:
-    static Result<std::unique_ptr<Datapath>> load();
+    // What a predecessor left attached: each goes when its successor is in its place, so that
+    // no connection meets neither.
+    struct OldLinks {
+        std::vector<UniqueFd> steer;
+        std::map<std::string, UniqueFd> flows;  // by program
+    };
+
+    // Maps that count (not those that rules are in) are taken over from `pins`, or their
+    // values are if their shape has changed.
+    static Result<std::unique_ptr<Datapath>> load(const Pins& pins, OldLinks old = {});
     ~Datapath();
     Datapath(const Datapath&) = delete;
     Datapath& operator=(const Datapath&) = delete;
@@ -50,13 +61,31 @@ public:
     // readings per run.
     Result<void> count_costs();
 
+    const SharedMaps& maps() const { return shared_; }
+    Result<void> pin() const;
+    void unpin() const { pins_.remove(); }
+    // For a successor, by their numbers; they stay ours.
+    std::vector<int> steer_links() const;
+    std::map<std::string, int> flows_links() const;
+
     void detach_steer();
     void unregister_handshake();
 
 private:
-    Datapath(BpfObject steer, BpfObject handshake, BpfObject flows)
-        : steer_(std::move(steer)), handshake_(std::move(handshake)), flows_(std::move(flows)) {}
+    Datapath(const Pins& pins, OldLinks old, BpfObject steer, BpfObject handshake, BpfObject flows)
+        : pins_(pins),
+          old_(std::move(old)),
+          steer_(std::move(steer)),
+          handshake_(std::move(handshake)),
+          flows_(std::move(flows)) {}
+    Result<void> choose_handshake();
+    Result<void> take_over_maps();
+    Result<void> migrate_counters();
 
+    Pins pins_;
+    OldLinks old_;
+    std::vector<UniqueFd> taken_over_;
+    UniqueFd old_counters_;  // of another shape
     SharedMaps shared_;
     BpfObject steer_;
     BpfObject handshake_;
@@ -64,7 +93,7 @@ private:
     std::unique_ptr<Stores> stores_;
     std::string handshake_name_;
     std::vector<Registration> stale_;
-    std::vector<BpfLink> flows_links_;
+    std::map<std::string, UniqueFd> flows_links_;
     BpfLink handshake_link_;
     std::vector<BpfLink> steer_links_;
     UniqueFd stats_;

@@ -63,6 +63,10 @@ Result<Device> Device::open(const std::string& path) {
     if (!fd) {
         return fail_errno(errno, "{}: cannot open", path);
     }
+    return take_over(path, std::move(fd));
+}
+
+Result<Device> Device::take_over(const std::string& path, UniqueFd fd) {
     ivpci_info info{};
     if (ioctl(fd.get(), IVPCI_IOC_INFO, &info) != 0) {
         return fail_errno(errno, "{}: no information", path);

@@ -28,6 +28,8 @@ class Device {
 public:
     // EBUSY: another agent has it.
     static Result<Device> open(const std::string& path);
+    // `fd` is a predecessor's, and with it the bulletin is.
+    static Result<Device> take_over(const std::string& path, UniqueFd fd);
 
     const std::string& path() const { return path_; }
     // EPOLLPRI: membership or a bulletin changed. EPOLLHUP: the device is gone.

@@ -5,11 +5,17 @@
  *   counters      percpu_array[STEER_COUNTERS] of __u64, by enum steer_counter
  *   connections   sk_storage of struct steer_connection: of TCP sockets (inner ones of SMC
  *                 sockets too) since they were established
+ *   monitor       array[1] of struct steer_monitor
+ *   decisions     ringbuf of struct steer_decision, while somebody listens
  */
 #ifndef SMC_STEER_EVENTS_ABI_H
 #define SMC_STEER_EVENTS_ABI_H
 
 #include <linux/types.h>
+
+#include <smc_steer/policy_abi.h>
+
+#define STEER_DECISIONS_BYTES (256 * 1024)
 
 enum steer_counter {
 	/* steer: socket() calls of selected workloads that became SMC sockets */
@@ -40,6 +46,20 @@ enum steer_counter {
 struct steer_connection {
 	__u64 established_ns; /* CLOCK_MONOTONIC */
 	__u32 counted_as;     /* enum steer_counter, to be counted alike when closed */
+	__u32 reserved;
+};
+
+struct steer_monitor {
+	__u32 listeners; /* the agent writes: decisions are reported while it is not 0 */
+	__u32 reserved;
+	__u64 lost; /* BPF writes: there was no room */
+};
+
+struct steer_decision {
+	__u64 time_ns;		   /* CLOCK_MONOTONIC */
+	struct steer_address peer; /* the other end */
+	__u16 server_port;	   /* host byte order */
+	__u16 decision;		   /* enum steer_counter, a SYN's or a SYN-ACK's */
 	__u32 reserved;
 };
 

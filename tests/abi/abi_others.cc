@@ -98,6 +98,12 @@ TEST(PolicyAbi, Maps) {
     EXPECT_EQ(sizeof(steer_span), 8U);
     EXPECT_EQ(offsetof(steer_span, bits), 4U);
     EXPECT_EQ(sizeof(steer_address), 16U);
+    EXPECT_EQ(sizeof(steer_monitor), 16U);
+    EXPECT_EQ(offsetof(steer_monitor, lost), 8U);
+    EXPECT_EQ(sizeof(steer_decision), 32U);
+    EXPECT_EQ(offsetof(steer_decision, peer), 8U);
+    EXPECT_EQ(offsetof(steer_decision, server_port), 24U);
+    EXPECT_EQ(offsetof(steer_decision, decision), 26U);
     EXPECT_EQ(sizeof(steer_connection), 16U);
     EXPECT_EQ(offsetof(steer_connection, established_ns), 0U);
     EXPECT_EQ(offsetof(steer_connection, counted_as), 8U);

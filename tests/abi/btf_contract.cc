@@ -131,6 +131,8 @@ TEST(BpfContract, Maps) {
     EXPECT_EQ(compare_map("control", {BPF_MAP_TYPE_ARRAY, 4, sizeof(steer_control), 1}), 3);
     EXPECT_EQ(compare_map("connections", {BPF_MAP_TYPE_SK_STORAGE, 4, sizeof(steer_connection), 0}),
               1);
+    EXPECT_EQ(compare_map("monitor", {BPF_MAP_TYPE_ARRAY, 4, sizeof(steer_monitor), 1}), 1);
+    EXPECT_EQ(compare_map("decisions", {BPF_MAP_TYPE_RINGBUF, 0, 0, STEER_DECISIONS_BYTES}), 1);
     EXPECT_EQ(compare_map("counters", {BPF_MAP_TYPE_PERCPU_ARRAY, 4, 8, STEER_COUNTERS}), 3);
     EXPECT_EQ(compare_map("same_host", {BPF_MAP_TYPE_HASH, sizeof(steer_address),
                                         sizeof(steer_peer), STEER_SAME_HOST_MAX}),

@@ -31,6 +31,10 @@ TEST(AgentProtocol, ReadsRequests) {
     EXPECT_EQ(explain->port, 80);
     EXPECT_FALSE(explain->workload);
     EXPECT_EQ(parse_request(R"({"cmd":"remove","number":3})")->number, 3);
+    EXPECT_EQ(parse_request(R"({"cmd":"upgrade"})")->binary, "");
+    EXPECT_EQ(parse_request(R"({"cmd":"upgrade","binary":"/x"})")->binary, "/x");
+    EXPECT_TRUE(is_write(Command::upgrade));
+    EXPECT_FALSE(is_write(Command::reasons));
 }
 
 TEST(AgentProtocol, RefusesTheRest) {
@@ -57,6 +61,8 @@ TEST(AgentProtocol, RefusesTheRest) {
               "'x' is not an address: write one such as 10.0.0.1 or fd00::1");
     EXPECT_EQ(error_of(R"({"cmd":"explain","source":"::1","destination":"::1","port":0})"),
               "request: 'port' must be a number from 1 to 65535");
+    EXPECT_EQ(error_of(R"({"cmd":"upgrade","binary":"x"})"),
+              "request: 'binary' must be an absolute path");
     EXPECT_EQ(error_of(R"({"cmd":"allow","ports":"0"})"),
               "port 0 is out of range: ports are 1 to 65535");
     EXPECT_EQ(error_of(R"({"cmd":"allow","ports":"1","comment":"a\nb"})"),

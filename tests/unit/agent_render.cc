@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "agent/cli/render.h"
 #include "agent/cli/render_policy.h"
 #include "agent/cli/top.h"
 #include "agent/cli/watch.h"
+#include "agent/daemon/decision_json.h"
+#include "agent/kernel/address.h"
+#include "agent/policy/rule.h"
 
 namespace smc_steer {
 namespace {
@@ -116,6 +121,24 @@ TEST(AgentRender, ReasonsSayWhatToDo) {
               "3      client  0x03030008  NOUEID  no common EID  set it\n");
     EXPECT_NE(render_reasons({{"reasons", json::array()}}).find("no steered socket"),
               std::string::npos);
+}
+
+TEST(AgentRender, DecisionsNameTheirRule) {
+    Policy policy = builtin_policy();
+    steer_decision decision{};
+    auto peer = Address::parse("10.0.0.2")->in6;
+    std::copy(peer.begin(), peer.end(), decision.peer.in6);
+    decision.server_port = 22;
+    decision.decision = STEER_SYN_DENIED;
+    auto text = render_decision(decision_json(decision, policy));
+    EXPECT_TRUE(text.starts_with("client  denied         10.0.0.2 port 22  by deny 22")) << text;
+    decision.server_port = 80;
+    decision.decision = STEER_SYNACK_AGREED;
+    EXPECT_EQ(render_decision(decision_json(decision, policy)),
+              "server  agreed         10.0.0.2 port 80  by default allow\n");
+    decision.decision = STEER_SYN_NOT_SAME_HOST;
+    EXPECT_EQ(render_decision(decision_json(decision, policy)),
+              "client  not_same_host  10.0.0.2 port 80\n");
 }
 
 TEST(AgentRender, NumbersForPeople) {

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// smc-policy doctor: what this machine has and lacks, before an agent runs or while one does.
+#ifndef SMC_STEER_AGENT_CLI_DOCTOR_H
+#define SMC_STEER_AGENT_CLI_DOCTOR_H
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/kernel/features.h"
+
+namespace smc_steer {
+
+enum class Verdict { good, warning, bad };
+
+struct Finding {
+    Verdict verdict = Verdict::good;
+    std::string what;
+    std::string finding;
+    std::string remedy;  // empty exactly where all is good
+};
+
+// What the machine says.
+struct Facts {
+    struct Device {
+        std::string path;
+        std::string error;             // why it cannot be asked
+        std::uint32_t generation = 0;  // 0: not joined
+    };
+    Features features;
+    bool bpffs = false;
+    bool bpf_jit = true;
+    bool ivpci_module = false;
+    std::vector<Device> devices;
+    std::optional<int> syncookies;
+    std::optional<int> wmem;  // net.smc.*, of our network namespace
+    std::optional<int> rmem;
+    std::optional<bool> selinux_enforcing;  // none: no SELinux
+    std::string lockdown;     // "none", "integrity", "confidentiality"; empty: no such
+    nlohmann::json status;    // the agent's answer; null: no agent
+    std::string agent_error;  // then: why
+};
+
+Facts collect_facts(const std::string& socket_path);
+// Pure. Every line that is not good says what to do.
+std::vector<Finding> diagnose(const Facts& facts);
+
+std::string render_findings(const std::vector<Finding>& findings);
+nlohmann::json findings_json(const std::vector<Finding>& findings);
+// 0: no `bad` among them; else 1.
+int findings_exit_code(const std::vector<Finding>& findings);
+
+}  // namespace smc_steer
+
+#endif  // SMC_STEER_AGENT_CLI_DOCTOR_H
