@@ -2,9 +2,11 @@
 """What operators see of an agent, and who may see it."""
 
 import json
+import re
 import time
 
-from harness import smcd, traffic
+from harness import paths, smcd, traffic
+from harness.agent import LOG
 from harness.case import case, expect, expect_equal
 
 METRICS = "http://127.0.0.1:9470"
@@ -95,6 +97,35 @@ def status_and_flows(lab):
     expect("over SMC-D" in top.out, f"top said {top.out!r}")
 
 
+@case("policy", "monitor")
+def monitor(lab):
+    """monitor shows each decision with its rule, and BPF reports to nobody when it ends."""
+    server, client = lab.guests
+    traffic.transfer_server(server)
+    traffic.transfer_server(server, port=9101)
+    client.check(["smc-policy", "deny", "9101"])
+    listener = client.spawn(["smc-policy", "monitor", "--json"])
+    time.sleep(1)
+    smcd.expect_smcd(client, server, size=1 << 16)
+    smcd.expect_tcp(client, server, size=1 << 16, port=9101)
+    deadline = time.monotonic() + 10
+    while listener.out.count(b"\n") < 2:
+        expect(time.monotonic() < deadline and listener.poll() is None,
+               f"monitor printed {listener.out!r} {listener.err!r}")
+        time.sleep(0.1)
+    lines = [json.loads(line) for line in listener.out.splitlines()]
+    expect_equal([(each["port"], each["side"], each["decision"]) for each in lines],
+                 [(traffic.TRANSFER_PORT, "client", "offered"), (9101, "client", "denied")],
+                 "decisions")
+    expect("default" in lines[0]["rule"] and "9101" in lines[1]["rule"], f"rules: {lines}")
+    listener.kill()
+    listener.wait(10)
+    listening = "bpftool -j map dump pinned /sys/fs/bpf/smc-steer/abi-1/monitor"
+    deadline = time.monotonic() + 10
+    while (value := json.loads(client.check(listening))[0]["value"])[:1] not in (["0x00"], [0]):
+        expect(time.monotonic() < deadline, f"decisions are still reported: {value}")
+
+
 @case("policy", "no-common-eid", agent=False)
 def no_common_eid(lab):
     """Guests with different EIDs: TCP, and reasons says so and what to do."""
@@ -182,3 +213,37 @@ def who_may_ask(lab):
     expect_equal(second.code, 1, "exit code of a second agent")
     expect("another smc-agent" in second.err, f"the second agent said {second.err}")
     agent.wait_state("active")
+
+
+@case("policy", "named-capabilities", agent=False)
+def named_capabilities(lab):
+    """With the capabilities of the unit file and no others, everything still works: active, a
+    namespace of another user, accelerated connections, rules, upgrade, a clean end.
+    """
+    server, client = lab.guests
+    unit = (paths.REPO / "deploy" / "systemd" / "smc-agent.service").read_text()
+    named = re.search(r"^CapabilityBoundingSet=(.+)$", unit, re.M)[1].split()
+    kept = ",".join(["-all", *("+" + name.removeprefix("CAP_").lower() for name in named)])
+    server_agent, agent = lab.agents
+    server_agent.launch_ready()
+    # The unit loads modules before it; the agent may not.
+    client.check("modprobe -a smc ivpci; sysctl -n net.smc.wmem; useradd -M nora")
+    client.spawn(["setpriv", "--reuid", "nora", "--regid", "nora", "--init-groups",
+                  "unshare", "--user", "--net", "sleep", "600"])
+    agent.process = client.spawn(f"exec setpriv --bounding-set {kept} --no-new-privs "
+                                 f"{paths.built(paths.AGENT)} >>{LOG} 2>&1")
+    agent.wait_state("active", 2)
+    server_agent.wait_state("active", 2)
+    effective = int(client.check("grep CapEff /proc/$(pidof smc-agent)/status").split()[1], 16)
+    expect_equal(effective.bit_count(), len(named), "capabilities of the agent")
+    expect_equal(agent.status()["netns"], 2, "namespaces covered, another user's among them")
+    traffic.transfer_server(server)
+    smcd.expect_smcd(client, server, size=1 << 20)
+    client.check(["smc-policy", "deny", "7777"])
+    client.check(["smc-policy", "upgrade"])
+    smcd.expect_smcd(client, server, size=1 << 20)
+    expect(metrics(client)["smc_steer_upgrades_total"] == 1, "upgrades in /metrics")
+    log = agent.log(100)
+    expect("warn" not in log and "error" not in log, f"the agent complained:\n{log}")
+    expect_equal(agent.stop(), 0, "exit code after SIGTERM")
+    expect_equal(client.check("sysctl -n net.smc.wmem").strip(), "65536", "wmem after the end")
