@@ -130,7 +130,7 @@ def monitor(lab):
 def no_common_eid(lab):
     """Guests with different EIDs: TCP, and reasons says so and what to do."""
     server, client = lab.guests
-    client.put("/etc/smc-steer/agent.yaml", "eid: ANOTHER.ONE\n")
+    client.put("/etc/smc-steer/agent.yaml", "workloads: all\neid: ANOTHER.ONE\n")
     for agent in lab.agents:
         agent.launch_ready()
     for agent in lab.agents:
@@ -191,7 +191,8 @@ def who_may_ask(lab):
     guest.check("groupadd -r steer-w && groupadd -r steer-r && useradd -M -G steer-w wanda && "
                 "useradd -M -G steer-r rita && useradd -M oscar")
     guest.put("/etc/smc-steer/agent.yaml",
-              "control: {read: steer-r, write: steer-w}\nmetrics: {listen: off}\n")
+              "workloads: all\ncontrol: {read: steer-r, write: steer-w}\n"
+              "metrics: {listen: off}\n")
     # The build directory may be where only root can go.
     guest.check("install -m 755 $(command -v smc-policy) /usr/local/bin")
     agent.launch_ready()
