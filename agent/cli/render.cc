@@ -117,13 +117,17 @@ std::string render_status(const json& answer) {
     const auto& ivpci = section(answer, "ivpci");
     if (const auto& device = section(answer, "device"); !device.empty()) {
         const auto& region = section(device, "region");
+        std::uint64_t refused = 0;
+        for (const auto& [name, count] : ivpci.items()) {
+            refused += name.starts_with("refused_") ? number(ivpci, name.c_str()) : 0;
+        }
         add("device",
             fmt::format("{}, slot {} of {}, GID {}", member(device, "path"), member(device, "slot"),
                         member(device, "slots"), member(device, "gid")));
-        add("region", fmt::format("{}, {}; {} in {} buffers of ours, {} refused",
-                                  member(region, "uuid"), human_bytes(number(region, "size")),
-                                  human_bytes(number(ivpci, "dmb_bytes")), member(ivpci, "dmbs"),
-                                  number(ivpci, "refused_full") + number(ivpci, "refused_index")));
+        add("region",
+            fmt::format("{}, {}; {} in {} buffers of ours, {} refused", member(region, "uuid"),
+                        human_bytes(number(region, "size")),
+                        human_bytes(number(ivpci, "dmb_bytes")), member(ivpci, "dmbs"), refused));
         add("EID", member(answer, "eid"));
     }
     add("network namespaces", member(answer, "netns"));

@@ -64,8 +64,7 @@ std::string rule_text(const Policy& policy, const Connection& connection, Action
 nlohmann::json decision_json(const steer_decision& decision, const Policy& policy) {
     auto word = word_of(decision.decision);
     bool server = decision.decision >= STEER_SYNACK_AGREED;
-    bool denied =
-        decision.decision == STEER_SYN_DENIED || decision.decision == STEER_SYNACK_DENIED;
+    bool denied = decision.decision == STEER_SYN_DENIED || decision.decision == STEER_SYNACK_DENIED;
     auto peer = Address::from_bytes(decision.peer.in6);
     Connection connection;
     connection.way = server ? Direction::in : Direction::out;

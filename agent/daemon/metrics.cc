@@ -16,7 +16,7 @@ using nlohmann::json;
 constexpr std::string_view kGauge = "gauge";
 constexpr std::string_view kCounter = "counter";
 
-constexpr std::array<MetricFamily, 36> kFamilies{{
+constexpr std::array<MetricFamily, 42> kFamilies{{
     {"smc_steer_agent_info", kGauge, "version, kernel", "Always 1; what runs here."},
     {"smc_steer_active", kGauge, "", "1: new connections are accelerated; 0: idle."},
     {"smc_steer_rules_rejected", kGauge, "",
@@ -25,6 +25,9 @@ constexpr std::array<MetricFamily, 36> kFamilies{{
     {"smc_steer_network_namespaces", kGauge, "", "Network namespaces covered."},
     {"smc_steer_peers", kGauge, "", "Other guests that are LIVE in the region."},
     {"smc_steer_same_host_addresses", kGauge, "", "Addresses known to be on this host."},
+    {"smc_steer_links", kGauge, "", "Peers with an agent we hold a connection with over SMC-D."},
+    {"smc_steer_link_strangers_total", kCounter, "",
+     "Callers at the links' port that were no agent of the region."},
     {"smc_steer_sockets_steered_total", kCounter, "", "Sockets that were made SMC sockets."},
     {"smc_steer_syn_total", kCounter, "decision", "SYNs of SMC sockets, by decision."},
     {"smc_steer_synack_total", kCounter, "decision", "SYN-ACKs of SMC listeners, by decision."},
@@ -41,7 +44,8 @@ constexpr std::array<MetricFamily, 36> kFamilies{{
     {"smc_steer_ivpci_attachments", kGauge, "", "Peers' DMBs mapped as send buffers."},
     {"smc_steer_ivpci_registered_total", kCounter, "", "DMBs registered so far."},
     {"smc_steer_ivpci_refused_total", kCounter, "reason",
-     "Refused by the driver: region full, no descriptor (index), no such peer."},
+     "Refused by the driver: region full, no descriptor (index), no such peer, no answer of the "
+     "broker, no memory, a header that somebody wrote into."},
     {"smc_steer_ivpci_bytes_sent_total", kCounter, "", "Payload written to peers."},
     {"smc_steer_ivpci_signals_sent_total", kCounter, "", "Notifications written."},
     {"smc_steer_ivpci_signals_received_total", kCounter, "", "Notifications read."},
@@ -50,6 +54,11 @@ constexpr std::array<MetricFamily, 36> kFamilies{{
      "Doorbells not rung, the peer was looking."},
     {"smc_steer_ivpci_ring_overflows_total", kCounter, "", "Notification rings that were full."},
     {"smc_steer_ivpci_interrupts_total", kCounter, "", "Interrupts."},
+    {"smc_steer_ivpci_polls_total", kCounter, "", "Looks for notifications without an interrupt."},
+    {"smc_steer_ivpci_poll_hits_total", kCounter, "", "Of these, the ones that found something."},
+    {"smc_steer_ivpci_poll_nanoseconds_total", kCounter, "", "Time spent looking."},
+    {"smc_steer_ivpci_header_tampered_total", kCounter, "",
+     "Times a member was found to have written into the region's header."},
     {"smc_steer_ivpci_full_scans_total", kCounter, "", "Looks at all DMBs of a peer."},
     {"smc_steer_ivpci_peers_lost_total", kCounter, "", "Peers that went away."},
     {"smc_steer_bpf_runs_total", kCounter, "program", "Runs of our BPF programs."},
@@ -155,9 +164,12 @@ void add_ivpci(const json& stats, Text& text) {
         }
         text.add(family.name, {}, member(stats, field));
     }
-    for (const char* reason : {"full", "index", "peer"}) {
-        text.add("smc_steer_ivpci_refused_total", {{"reason", reason}},
-                 member(stats, std::string("refused_") + reason));
+    constexpr std::string_view kRefused = "refused_";
+    for (const auto& [name, value] : stats.items()) {
+        if (name.starts_with(kRefused)) {
+            text.add("smc_steer_ivpci_refused_total", {{"reason", name.substr(kRefused.size())}},
+                     value);
+        }
     }
 }
 
@@ -175,6 +187,8 @@ std::string render_metrics(const json& status, const json& reasons, const json& 
     text.add("smc_steer_network_namespaces", {}, member(status, "netns"));
     text.add("smc_steer_peers", {}, member(status, "peers"));
     text.add("smc_steer_same_host_addresses", {}, member(status, "same_host_addresses"));
+    text.add("smc_steer_links", {}, member(member(status, "link"), "up"));
+    text.add("smc_steer_link_strangers_total", {}, member(member(status, "link"), "strangers"));
     text.add("smc_steer_smcd_connections_total", {}, member(member(status, "connections"), "smcd"));
     add_counters(member(status, "counters"), text);
     for (const auto& reason : member(reasons, "reasons")) {

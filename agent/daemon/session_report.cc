@@ -44,6 +44,9 @@ json stats_json(const ivpci_stats& s) {
         {"doorbells_skipped", s.doorbells_skipped},
         {"ring_overflows", s.ring_overflows},
         {"interrupts", s.interrupts},
+        {"polls", s.polls},
+        {"poll_hits", s.poll_hits},
+        {"poll_nanoseconds", s.poll_ns},
         {"signals_received", s.signals_received},
         {"full_scans", s.full_scans},
         {"events_sent", s.events_sent},
@@ -73,14 +76,16 @@ void Session::report_status(json& out) {
     out["handshake"] = datapath_->handshake_name();
     out["netns"] = namespaces_->size();
     std::size_t live = 0;
+    std::size_t linked = 0;
     for (const auto& [slot, peer] : peers_) {
         live += peer.membership.state == IVPCI_SLOT_LIVE;
+        linked += links_->up(slot);
     }
     out["peers"] = live;
     out["same_host_addresses"] =
         std::count_if(same_host_.addresses.begin(), same_host_.addresses.end(),
                       [](const auto& entry) { return entry.second.linked; });
-    out["link"] = {{"port", config_.link_port}, {"strangers", links_->strangers()}};
+    out["link"] = {{"port", config_.link_port}, {"up", linked}, {"strangers", links_->strangers()}};
 
     json counters = json::object();
     std::uint64_t same_host_tcp = 0;

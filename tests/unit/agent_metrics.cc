@@ -41,15 +41,34 @@ std::string full_text() {
           {"established_smc", 3},
           {"closed_other", 4}}},
         {"connections", {{"smcd", 5}}},
+        {"link", {{"up", 1}, {"strangers", 6}}},
         {"process",
          {{"upgrades", 0}, {"start_time", 7}, {"descriptors", 8}, {"resident_bytes", 9}}},
     };
     json ivpci = json::object();
-    for (const char* name :
-         {"dmbs", "dmbs_parked", "dmb_bytes", "chunks", "attachments", "registered", "refused_full",
-          "refused_index", "refused_peer", "bytes_sent", "signals_sent", "doorbells_sent",
-          "doorbells_skipped", "ring_overflows", "interrupts", "signals_received", "full_scans",
-          "peers_lost"}) {
+    for (const char* name : {"dmbs",
+                             "dmbs_parked",
+                             "dmb_bytes",
+                             "chunks",
+                             "attachments",
+                             "registered",
+                             "refused_full",
+                             "refused_index",
+                             "refused_peer",
+                             "refused_header",
+                             "polls",
+                             "poll_hits",
+                             "poll_nanoseconds",
+                             "header_tampered",
+                             "bytes_sent",
+                             "signals_sent",
+                             "doorbells_sent",
+                             "doorbells_skipped",
+                             "ring_overflows",
+                             "interrupts",
+                             "signals_received",
+                             "full_scans",
+                             "peers_lost"}) {
         ivpci[name] = 1;
     }
     status["ivpci"] = ivpci;
@@ -86,6 +105,7 @@ TEST(AgentMetrics, EveryFamilyIsThereOnce) {
         << text;
     EXPECT_NE(text.find("smc_steer_syn_total{decision=\"offered\"} 1\n"), std::string::npos);
     EXPECT_NE(text.find("smc_steer_ivpci_refused_total{reason=\"full\"} 1\n"), std::string::npos);
+    EXPECT_NE(text.find("smc_steer_ivpci_refused_total{reason=\"header\"} 1\n"), std::string::npos);
     EXPECT_NE(text.find("smc_steer_fallbacks_total{side=\"client\",code=\"0x03030008\","
                         "name=\"NOUEID\"} 4\n"),
               std::string::npos);
