@@ -34,12 +34,12 @@ check_tidy() {
 }
 
 check_shell() {
-    sources dev '*.sh' .ci/run tests/vm/guest/init tests/vm/guest/initramfs \
+    sources dev '*.sh' .ci/run tests/vm/guest/initramfs \
         tests/vm/guest/systemd | xargs -r shellcheck -x
 }
 
 check_python() {
-    sources '*.py' tests/vm/guest/execd tests/vm/guest/counters \
+    sources '*.py' tests/vm/guest/init tests/vm/guest/execd tests/vm/guest/counters \
         tests/vm/guest/dibs_client |
         xargs -r /usr/bin/python3 -B -c '
 import sys

@@ -36,6 +36,9 @@ class Plan:
     vectors: int = 4
     state_dir: bool = False  # brokers keep their memory in files
     systemd: bool = False  # is process 1 of the guests
+    # Of the repository's mount in the guests (9p): "none" shows programs built meanwhile, "loose"
+    # reads each file once.
+    repo_cache: str = "loose"
 
     def kernel(self, number: int) -> str:
         """Of guest `number`, counted from 1."""
@@ -79,6 +82,7 @@ class Lab:
         environment = {
             "STEER_NUMBER": str(number),
             "STEER_REPO": str(paths.REPO),
+            "STEER_REPO_CACHE": self.plan.repo_cache,
             "STEER_KERNEL": str(paths.kernel_dir(kernel)),
             "STEER_IPV4": f"{net.guest4(number)}/24",
             "STEER_IPV6": f"{net.guest6(number)}/64",

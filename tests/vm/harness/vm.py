@@ -65,7 +65,7 @@ def up(options) -> int:
     if supervisor.is_up():
         sys.exit("./dev vm: guests are up already: ./dev vm down first")
     regions = 0 if options.no_device else options.regions
-    plan = asdict(Plan(guests=options.guests, regions=regions, size=options.size,
+    plan = asdict(Plan(guests=options.guests, regions=regions, size=options.size, repo_cache="none",
                        slots=options.slots, memory_mb=options.memory, cpus=options.cpus,
                        kernels=options.kernel))
     with_agent = not (options.no_agent or options.no_device)
