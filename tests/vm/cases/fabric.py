@@ -25,16 +25,16 @@ def stress_both_modes(lab, seconds: int) -> None:
 @case("fabric", "no-lost-wakeup", agent=False, timeout=100, long_timeout=900)
 def no_lost_wakeup(lab):
     """Small and large messages; blocking, select and epoll, writers and readers; buffers of 16 KiB
-    to 1 MiB; both copy modes: no connection stands still for two seconds (ten minutes in the long
-    form).
+    to 1 MiB; both copy modes: no connection stands still for two seconds (in the long form ten minutes,
+    with the next case).
     """
-    stress_both_modes(lab, 300 if lab.long else 10)
+    stress_both_modes(lab, 150 if lab.long else 10)
 
 
 @case("fabric", "no-lost-wakeup-one-cpu", agent=False, cpus=1, timeout=100, long_timeout=900)
 def no_lost_wakeup_one_cpu(lab):
     """The same between guests of one CPU."""
-    stress_both_modes(lab, 300 if lab.long else 8)
+    stress_both_modes(lab, 150 if lab.long else 8)
 
 
 @case("fabric", "copy-modes", agent=False, timeout=90, long_timeout=400)

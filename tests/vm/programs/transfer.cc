@@ -2,7 +2,9 @@
 // transfer: TCP connections whose every byte is checked at both ends. Knows nothing of SMC.
 //
 //   transfer serve [--mptcp] ADDRESS PORT        until killed; a process per connection
-//   transfer send [--mptcp] ADDRESS PORT BYTES   BYTES there and BYTES back
+//   transfer send [--mptcp] [--pause MS] ADDRESS PORT BYTES
+//                                                BYTES there and BYTES back, with a pause after
+//                                                each 128 KiB
 //   transfer hold ADDRESS PORT COUNT             COUNT connections, then waits for the first end
 //
 // A connection starts with two 64-bit words of the client: seed and number of bytes. The client
@@ -90,6 +92,8 @@ bool read_all(int fd, void* data, size_t size) {
     return true;
 }
 
+int pause_ms = 0;  // after each block
+
 bool send_stream(int fd, uint64_t seed, uint64_t bytes, uint64_t* checksum) {
     Stream stream(seed);
     std::vector<uint8_t> block(kBlock);
@@ -98,6 +102,7 @@ bool send_stream(int fd, uint64_t seed, uint64_t bytes, uint64_t* checksum) {
         stream.fill(block.data(), size);
         *checksum = fnv1a(*checksum, block.data(), size);
         if (!write_all(fd, block.data(), size)) return false;
+        usleep(1000 * pause_ms);
         left -= size;
     }
     return true;
@@ -116,6 +121,7 @@ bool receive_stream(int fd, uint64_t seed, uint64_t bytes, uint64_t* checksum, i
         const auto differ = std::mismatch(got.begin(), got.begin() + size, wanted.begin());
         if (*wrong_at < 0 && differ.first != got.begin() + size)
             *wrong_at = static_cast<int64_t>(done + (differ.first - got.begin()));
+        usleep(1000 * pause_ms);
         done += size;
     }
     return true;
@@ -254,7 +260,7 @@ int hold(const Address& address, int count) {
 }
 
 int usage() {
-    std::fprintf(stderr, "usage: transfer serve|send|hold [--mptcp] ADDRESS PORT [BYTES|COUNT]\n");
+    std::fprintf(stderr, "usage: transfer serve|send|hold [--mptcp] [--pause MS] ADDRESS PORT [BYTES|COUNT]\n");
     return 2;
 }
 
@@ -268,6 +274,10 @@ int main(int argc, char** argv) {
     if (at < argc && std::string_view(argv[at]) == "--mptcp") {
         protocol = kMptcp;
         ++at;
+    }
+    if (at + 1 < argc && std::string_view(argv[at]) == "--pause") {
+        pause_ms = std::atoi(argv[at + 1]);
+        at += 2;
     }
     Address address;
     const bool serving = mode == "serve";
