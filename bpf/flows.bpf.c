@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Counts TCP connections as they are established and closed, the inner ones of SMC sockets
- * too: with whom (a same-host peer or anybody else) and what the two ends agreed on.
- * Attached to the root control group. It decides nothing.
+ * too: with whom (a same-host peer or anybody else), what the two ends agreed on, and how long
+ * those were that this guest made. Attached to the root control group. It decides nothing.
  */
 #include "lib/kernel_types.h"
 
 #include <bpf/bpf_core_read.h>
+#include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
+#include "lib/lengths.h"
 #include "lib/maps.h"
+#include "lib/moved.h"
 #include "lib/same_host.h"
 
 char LICENSE[] SEC("license") = "GPL";
@@ -21,23 +24,21 @@ struct {
 	__type(value, struct steer_connection);
 } connections SEC(".maps");
 
-static __always_inline bool remote_is_same_host(struct bpf_sock_ops *ops)
+static __always_inline void remote_address(struct steer_address *a, struct bpf_sock_ops *ops)
 {
 	/* volatile: clang makes one load of eight bytes of two, which the context refuses */
 	volatile __u32 *remote = ops->remote_ip6;
-	struct steer_address a;
 	__u32 v6[4];
 
 	if (ops->family == AF_INET) {
-		address_from_v4(&a, ops->remote_ip4);
+		address_from_v4(a, ops->remote_ip4);
 	} else {
 		v6[0] = remote[0];
 		v6[1] = remote[1];
 		v6[2] = remote[2];
 		v6[3] = remote[3];
-		address_from_v6(&a, v6);
+		address_from_v6(a, v6);
 	}
-	return same_host_has(&a);
 }
 
 static __always_inline bool smc_agreed(struct bpf_sock *sk)
@@ -47,21 +48,50 @@ static __always_inline bool smc_agreed(struct bpf_sock *sk)
 	return tp && tp->syn_smc;
 }
 
-static __always_inline void established(struct bpf_sock_ops *ops)
+static __always_inline void established(struct bpf_sock_ops *ops, bool made)
 {
-	struct steer_connection c = {.counted_as = STEER_ESTABLISHED_OTHER};
+	struct steer_connection c = {.counted_as = STEER_ESTABLISHED_OTHER, .made = made};
 	struct bpf_sock *sk = ops->sk;
+	struct steer_address a;
 
 	if (!sk)
 		return;
-	if (remote_is_same_host(ops))
+	remote_address(&a, ops);
+	if (same_host_has(&a))
 		c.counted_as = smc_agreed(sk) ? STEER_ESTABLISHED_SMC : STEER_ESTABLISHED_TCP;
 	count(c.counted_as);
 
+	/* makes the cookie, which moved.bpf.c only reads */
+	bpf_get_socket_cookie(ops);
 	c.established_ns = bpf_ktime_get_ns();
 	if (bpf_sk_storage_get(&connections, sk, &c, BPF_SK_STORAGE_GET_F_CREATE))
 		bpf_sock_ops_cb_flags_set(ops,
 					  ops->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
+}
+
+/* An SMC socket that fell back, or whose end came from the peer's death, has left no word of
+ * what it moved, and nothing is learned from it.
+ */
+static __always_inline void learn(struct bpf_sock_ops *ops, const struct steer_connection *c)
+{
+	const struct steer_control *agent = living_agent();
+	__u64 end = c->ended_ns ? c->ended_ns : bpf_ktime_get_ns();
+	__u64 bytes = ops->bytes_acked + ops->bytes_received;
+	struct steer_address a;
+	__u64 cookie, *over_smc;
+
+	if (c->counted_as == STEER_ESTABLISHED_SMC) {
+		cookie = bpf_get_socket_cookie(ops);
+		over_smc = bpf_map_lookup_elem(&moved, &cookie);
+		if (!over_smc)
+			return;
+		bytes = *over_smc;
+		bpf_map_delete_elem(&moved, &cookie);
+	}
+	if (!agent || !agent->short_bytes || !c->made || c->counted_as == STEER_ESTABLISHED_OTHER)
+		return;
+	remote_address(&a, ops);
+	learn_length(agent, &a, bpf_ntohl(ops->remote_port), bytes, end - c->established_ns);
 }
 
 static __always_inline void closed(struct bpf_sock_ops *ops)
@@ -74,6 +104,7 @@ static __always_inline void closed(struct bpf_sock_ops *ops)
 	c = bpf_sk_storage_get(&connections, sk, NULL, 0);
 	if (!c)
 		return;
+	learn(ops, c);
 	switch (c->counted_as) {
 	case STEER_ESTABLISHED_SMC:
 		count(STEER_CLOSED_SMC);
@@ -87,15 +118,31 @@ static __always_inline void closed(struct bpf_sock_ops *ops)
 	bpf_sk_storage_delete(&connections, sk);
 }
 
+static __always_inline void ending(struct bpf_sock_ops *ops)
+{
+	struct bpf_sock *sk = ops->sk;
+	struct steer_connection *c;
+
+	if (!sk)
+		return;
+	c = bpf_sk_storage_get(&connections, sk, NULL, 0);
+	if (c)
+		c->ended_ns = bpf_ktime_get_ns();
+}
+
 SEC("sockops")
 int flows(struct bpf_sock_ops *ops)
 {
 	switch (ops->op) {
 	case BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB:
+		established(ops, true);
+		break;
 	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
-		established(ops);
+		established(ops, false);
 		break;
 	case BPF_SOCK_OPS_STATE_CB:
+		if (ops->args[0] == BPF_TCP_ESTABLISHED)
+			ending(ops);
 		if (ops->args[1] == BPF_TCP_CLOSE)
 			closed(ops);
 		break;

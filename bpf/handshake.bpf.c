@@ -10,6 +10,7 @@
 #include <bpf/bpf_tracing.h>
 
 #include "lib/decisions.h"
+#include "lib/lengths.h"
 #include "lib/maps.h"
 #include "lib/match.h"
 #include "lib/same_host.h"
@@ -38,7 +39,8 @@ enum decision {
 	AGREE,
 	NOT_SAME_HOST,
 	DENIED,
-	NO_AGENT
+	NO_AGENT,
+	SHORT, /* of a SYN alone: who connects knows what its connections are like */
 };
 
 /* `sk` is ours, the one that connects or listens. The agents' own connection comes first,
@@ -71,16 +73,19 @@ int BPF_PROG(syn_option, struct tcp_sock *tp)
 {
 	struct sock *sk = &tp->inet_conn.icsk_inet.sk;
 	struct sock_common *skc = &sk->__sk_common;
+	const struct steer_control *agent = living_agent();
 	__u16 port = bpf_ntohs(skc->skc_dport);
 	const struct steer_peer *peer;
 	struct steer_address a = {};
+	enum decision d;
 
-	if (!living_agent())
+	if (!agent)
 		return conclude(skc, port, NO_AGENT, STEER_SYN_OFFERED);
 	peer = peer_address(&a, skc) ? same_host_peer(&a) : NULL;
-	return conclude(skc, port,
-			judge(sk, &a, peer, port, STEER_OUT, peer ? peer->link_port : 0),
-			STEER_SYN_OFFERED);
+	d = judge(sk, &a, peer, port, STEER_OUT, peer ? peer->link_port : 0);
+	if (d == AGREE && too_short(agent, &a, port))
+		d = SHORT;
+	return conclude(skc, port, d, STEER_SYN_OFFERED);
 }
 
 SEC("struct_ops")

@@ -141,6 +141,8 @@ std::string render_status(const json& answer) {
                                  member(connections, "failed")));
     add("denied", fmt::format("{} by the rules",
                               number(counters, "syn_denied") + number(counters, "synack_denied")));
+    add("too short", fmt::format("{} to endpoints whose connections are ('smc-policy endpoints')",
+                                 number(counters, "syn_short")));
     add("TCP", fmt::format("{} connections with guests of this host", member(connections, "tcp")));
     add("last complaint", member(answer, "last_complaint"));
     if (auto error = member(answer, "last_error"); !error.empty()) {
@@ -173,6 +175,24 @@ std::string render_reasons(const json& answer) {
     for (const auto& reason : reasons) {
         rows.push_back({member(reason, "count"), member(reason, "side"), member(reason, "code"),
                         member(reason, "name"), member(reason, "text"), member(reason, "remedy")});
+    }
+    return render_table(rows);
+}
+
+std::string render_endpoints(const json& answer) {
+    const auto& endpoints = section(answer, "endpoints");
+    if (endpoints.empty()) {
+        return "no connection of ours to a guest of this host was closed so far\n";
+    }
+    Rows rows{{"PEER", "PORT", "CLOSED", "SHORT", "MEAN BYTES", "MEAN TIME", "NEXT"}};
+    for (const auto& endpoint : endpoints) {
+        auto time = endpoint.is_object() ? endpoint.value("mean_seconds", json()) : json();
+        bool back = endpoint.is_object() && endpoint.value("stepped_back", json()) == true;
+        rows.push_back({member(endpoint, "peer"), member(endpoint, "port"),
+                        member(endpoint, "connections"), member(endpoint, "short"),
+                        human_bytes(number(endpoint, "mean_bytes")),
+                        time.is_number() ? fmt::format("{:.3f}s", time.get<double>()) : "-",
+                        back ? "TCP: too short" : "SMC-D if the rules allow"});
     }
     return render_table(rows);
 }

@@ -26,6 +26,7 @@ std::string render_decision(const nlohmann::json& line);
 std::string render_peers(const nlohmann::json& answer);
 std::string render_rules(const nlohmann::json& answer);
 std::string render_flows(const nlohmann::json& answer);
+std::string render_endpoints(const nlohmann::json& answer);
 
 // Of allow, deny and remove.
 std::string render_edit(const nlohmann::json& answer);

@@ -127,6 +127,8 @@ void add_report_commands(Commands& commands) {
     commands.add_reader("peers", "the other guests of this host", render_peers);
     commands.add("flows", "living connections with guests of this host",
                  [&](CLI::App& command) { return define_flows(commands, command); });
+    commands.add_reader("endpoints", "where our connections go, and which are too short for SMC",
+                        render_endpoints);
     commands.add_reader("reasons", "why steered sockets became TCP, by SMC's own codes",
                         render_reasons);
     commands.add("monitor", "decisions about SYNs as they are made, and the rules behind them",

@@ -47,6 +47,9 @@ json Agent::answer(const Request& request) {
             return rules();
         case Command::peers:
             return {{"ok", true}, {"peers", session_ ? session_->report_peers() : json::array()}};
+        case Command::endpoints:
+            return {{"ok", true},
+                    {"endpoints", session_ ? session_->report_endpoints() : json::array()}};
         case Command::reasons:
             return {{"ok", true},
                     {"reasons", session_ ? session_->report_reasons() : json::array()}};

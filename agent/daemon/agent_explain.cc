@@ -90,6 +90,12 @@ json Agent::explain(const Request& request) {
         for (auto& more : session_->explain_peer(Address{connection.peer})) {
             steps.push_back(std::move(more));
         }
+        if (connection.way == Direction::out) {
+            auto lengths = session_->explain_lengths(destination, request.port);
+            if (!lengths.is_null()) {
+                steps.push_back(std::move(lengths));
+            }
+        }
     }
     const json* obstacle = nullptr;
     for (const auto& each : steps) {

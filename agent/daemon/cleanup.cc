@@ -43,7 +43,7 @@ Result<void> restore_namespace(const SavedState& state, NetnsId id, Did& did) {
     if (auto entry = state.namespaces.find(id); entry != state.namespaces.end()) {
         saved = entry->second;
     }
-    if (!is_handshake_name(*now) && !saved.wmem && !saved.rmem) {
+    if (!is_handshake_name(*now) && !saved.wmem && !saved.rmem && !saved.limited) {
         return {};
     }
     auto set = state.set;
@@ -52,6 +52,12 @@ Result<void> restore_namespace(const SavedState& state, NetnsId id, Did& did) {
     }
     if (auto done = restore_sysctls(set, saved); !done) {
         return done;
+    }
+    if (saved.limited) {
+        auto smc = SmcNetlink::open();
+        if (auto done = smc ? smc->unlimit_handshakes() : tl::unexpected(smc.error()); !done) {
+            return done;
+        }
     }
     did.push_back(fmt::format("net:[{}]: net.smc settings put back", id.inode));
     return {};

@@ -207,6 +207,41 @@ Result<void> read_metrics(const YAML::Node& root, const std::string& name, Confi
     return {};
 }
 
+Result<void> read_short(const YAML::Node& root, const std::string& name, Config& config) {
+    auto node = root["short_connections"];
+    if (node && node.IsScalar() && node.Scalar() == "off") {
+        config.short_connections.step_back = false;
+        return {};
+    }
+    if (!node) {
+        return {};
+    }
+    if (!node.IsMap()) {
+        return yaml_error(node, name,
+                          "short_connections: must be off or a map such as {bytes: 64KiB, "
+                          "milliseconds: 100}");
+    }
+    auto section = read_section(root, name, "short_connections", {"bytes", "milliseconds"});
+    if (!section) {
+        return tl::unexpected(section.error());
+    }
+    if (auto done = read_size(*section, name, "bytes", config.short_connections.bytes); !done) {
+        return done;
+    }
+    std::string text;
+    if (auto done = read_word(*section, name, "milliseconds", text); !done || text.empty()) {
+        return done;
+    }
+    int value = 0;
+    auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc{} || end != text.data() + text.size() || value < 1 || value > 60'000) {
+        return yaml_error((*section)["milliseconds"], name,
+                          fmt::format("milliseconds: '{}' is not a number from 1 to 60000", text));
+    }
+    config.short_connections.milliseconds = value;
+    return {};
+}
+
 Result<void> read_control(const YAML::Node& root, const std::string& name, Config& config) {
     auto section = read_section(root, name, "control", {"read", "write"});
     if (!section) {
@@ -257,19 +292,20 @@ Result<Config> parse_config(std::string_view text, const std::string& name) {
     if (!root->IsMap()) {
         return yaml_error(*root, name, "the configuration is a map of keys");
     }
-    auto known = yaml_known_keys(*root, name,
-                                 {"device", "wmem", "rmem", "workloads", "publish", "eid",
-                                  "link_port", "when_unsupported", "metrics", "control"});
+    auto known =
+        yaml_known_keys(*root, name,
+                        {"device", "wmem", "rmem", "workloads", "publish", "eid", "link_port",
+                         "when_unsupported", "metrics", "control", "short_connections"});
     if (!known) {
         return tl::unexpected(known.error());
     }
 
     Config config;
-    for (auto done :
-         {read_device(*root, name, config), read_size(*root, name, "wmem", config.wmem),
-          read_size(*root, name, "rmem", config.rmem), read_workloads(*root, name, config),
-          read_link_port(*root, name, config), read_words(*root, name, config),
-          read_metrics(*root, name, config), read_control(*root, name, config)}) {
+    for (auto done : {read_device(*root, name, config), read_size(*root, name, "wmem", config.wmem),
+                      read_size(*root, name, "rmem", config.rmem),
+                      read_workloads(*root, name, config), read_link_port(*root, name, config),
+                      read_words(*root, name, config), read_metrics(*root, name, config),
+                      read_control(*root, name, config), read_short(*root, name, config)}) {
         if (!done) {
             return tl::unexpected(done.error());
         }

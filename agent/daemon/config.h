@@ -14,6 +14,13 @@
 
 namespace smc_steer {
 
+// Endpoints whose connections mostly move fewer bytes and end sooner are left to TCP.
+struct ShortConnections {
+    bool step_back = true;
+    int bytes = 64 << 10;
+    int milliseconds = 100;
+};
+
 enum class WhenUnsupported { exit, idle };
 
 struct Config {
@@ -27,6 +34,7 @@ struct Config {
     WhenUnsupported when_unsupported = WhenUnsupported::exit;
     std::string metrics_listen = "127.0.0.1:9470";  // empty: no metrics
     bool bpf_stats = true;
+    ShortConnections short_connections;
     std::string control_read = "root";   // or "all", or a group
     std::string control_write = "root";  // or a group
 };

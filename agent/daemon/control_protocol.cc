@@ -12,11 +12,12 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::array<std::pair<std::string_view, Command>, 12> kCommands{{
+constexpr std::array<std::pair<std::string_view, Command>, 13> kCommands{{
     {"status", Command::status},
     {"peers", Command::peers},
     {"rules", Command::rules},
     {"flows", Command::flows},
+    {"endpoints", Command::endpoints},
     {"reasons", Command::reasons},
     {"monitor", Command::monitor},
     {"allow", Command::allow},

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What smc-policy and smc-agent say to each other: one JSON object per line, each way. Pure.
 //
-//   {"cmd":"status"}  likewise peers, rules, flows, reasons
+//   {"cmd":"status"}  likewise peers, rules, flows, endpoints, reasons
 //   {"cmd":"allow","ports":"80,8000-8100","direction":"out","peers":"10.0.0.0/8,fd00::/8",
 //    "workload":"uid:1000","comment":"why"}  likewise deny; each may be absent, not all
 //   {"cmd":"remove","number":3}  a rule's number as "rules" shows it
@@ -32,6 +32,7 @@ enum class Command {
     peers,
     rules,
     flows,
+    endpoints,
     reasons,
     monitor,
     allow,

@@ -23,6 +23,8 @@ Word word_of(std::uint16_t decision) {
             return {"client", "not_same_host", false};
         case STEER_SYN_NO_AGENT:
             return {"client", "no_agent", false};
+        case STEER_SYN_SHORT:
+            return {"client", "short", false};
         case STEER_SYNACK_AGREED:
             return {"server", "agreed", true};
         case STEER_SYNACK_DENIED:

@@ -55,6 +55,13 @@ Result<Namespaces::Covered> Namespaces::cover(const std::string& path, NetnsId i
             return tl::unexpected(saved.error());
         }
         covered.saved = *saved;
+        if (sysctls_.limit_handshakes) {
+            auto limited = covered.smc->limit_handshakes();
+            if (!limited) {
+                spdlog::warn("net:[{}]: {}", id.inode, limited.error().message);
+            }
+            covered.saved.limited = limited.value_or(false);
+        }
         if (auto before = inherited_.namespaces.find(id); before != inherited_.namespaces.end()) {
             covered.saved = before->second;
         }
@@ -161,6 +168,9 @@ void Namespaces::restore() {
         auto& covered = entry.second;
         auto done =
             run_in_netns(covered.fd, [&] { return restore_sysctls(sysctls_, covered.saved); });
+        if (done && covered.saved.limited) {
+            done = covered.smc->unlimit_handshakes();
+        }
         if (!done) {
             spdlog::warn("network namespace net:[{}] keeps some of our settings: {}",
                          entry.first.inode, done.error().message);

@@ -45,6 +45,7 @@ json to_json(const SavedState& state) {
             {"hs_ctrl", saved.hs_ctrl},
             {"wmem", optional_number(saved.wmem)},
             {"rmem", optional_number(saved.rmem)},
+            {"limited", saved.limited},
         });
     }
     return {
@@ -77,7 +78,7 @@ Result<SavedState> saved_state_from(const json& object) {
         for (const auto& entry : object.at("namespaces")) {
             state.namespaces[{entry.at("device").get<dev_t>(), entry.at("inode").get<ino_t>()}] = {
                 entry.at("hs_ctrl").get<std::string>(), optional_number(entry.at("wmem")),
-                optional_number(entry.at("rmem"))};
+                optional_number(entry.at("rmem")), entry.at("limited").get<bool>()};
         }
         state.totals.smcd_client = object.at("smcd_client").get<std::uint64_t>();
         state.totals.smcd_server = object.at("smcd_server").get<std::uint64_t>();

@@ -85,6 +85,13 @@ Result<void> Session::bring_up(const Policy& policy, Inheritance inherited) {
     if (inherited.saved.eid == eid_) {
         remove_eid_ = remove_eid_ || inherited.saved.remove_eid;
     }
+    if (const auto& limits = config_.short_connections; limits.step_back) {
+        auto done = datapath_->measure_lengths(static_cast<std::uint64_t>(limits.bytes),
+                                               limits.milliseconds * std::uint64_t{1'000'000});
+        if (!done) {
+            spdlog::warn("short connections are not left to TCP: {}", done.error().message);
+        }
+    }
     if (auto done = datapath_->attach_flows(); !done) {
         return done;
     }
@@ -93,7 +100,9 @@ Result<void> Session::bring_up(const Policy& policy, Inheritance inherited) {
     }
 
     namespaces_ = std::make_unique<Namespaces>(
-        loop_, SmcSysctls{datapath_->handshake_name(), config_.wmem, config_.rmem},
+        loop_,
+        SmcSysctls{datapath_->handshake_name(), config_.wmem, config_.rmem,
+                   config_.short_connections.step_back},
         config_.exclude_interfaces, std::move(inherited.saved), [this] { update_addresses(); });
     namespaces_->scan();
     if (namespaces_->size() == 0) {

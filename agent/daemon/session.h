@@ -72,11 +72,14 @@ public:
     nlohmann::json report_reasons();
     nlohmann::json report_programs() const;
     Result<nlohmann::json> report_flows();
+    nlohmann::json report_endpoints() const;
 
     // One that this guest has published, or would if there were room.
     bool is_own(const Address& address) const { return own_addresses_.contains(address); }
     // What else decides about connections with `peer`: "what", "ok", "text" of each.
     nlohmann::json explain_peer(const Address& peer);
+    // How long this guest's connections to it were, as a step of "explain"; null: nobody asks.
+    nlohmann::json explain_lengths(const Address& server, std::uint16_t port) const;
 
 private:
     Session(EventLoop& loop, const Config& config, std::string state_path,

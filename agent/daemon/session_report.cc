@@ -191,6 +191,41 @@ json Session::explain_peer(const Address& peer) {
     return steps;
 }
 
+json Session::report_endpoints() const {
+    json list = json::array();
+    for (const auto& [address, port, lengths] : datapath_->stores().endpoints()) {
+        auto count = std::max<std::uint64_t>(lengths.connections, 1);
+        list.push_back({
+            {"peer", to_string(address)},
+            {"port", port},
+            {"connections", lengths.connections},
+            {"short", lengths.short_ones},
+            {"mean_bytes", lengths.bytes / count},
+            {"mean_seconds", static_cast<double>(lengths.lifetime_ns / count) / 1e9},
+            {"stepped_back", lengths.back != 0 && datapath_->stores().steps_back()},
+        });
+    }
+    return list;
+}
+
+json Session::explain_lengths(const Address& server, std::uint16_t port) const {
+    const auto& stores = datapath_->stores();
+    if (!stores.steps_back()) {
+        return nullptr;
+    }
+    auto lengths = stores.lengths(server, port).value_or(steer_lengths{});
+    auto text = lengths.connections == 0
+                    ? std::string("no connection of ours to it was closed so far")
+                    : fmt::format("{} of {} connections were short (below {} KiB and {} ms)",
+                                  lengths.short_ones, lengths.connections,
+                                  config_.short_connections.bytes >> 10,
+                                  config_.short_connections.milliseconds);
+    if (lengths.back) {
+        text += ": left to TCP until longer ones come";
+    }
+    return {{"what", "length"}, {"ok", !lengths.back}, {"text", std::move(text)}};
+}
+
 Result<json> Session::report_flows() {
     auto flows = namespaces_->flows(
         [this](const Address& address) { return same_host_.addresses.contains(address); },

@@ -11,6 +11,7 @@
 #include "agent/base/unique_fd.h"
 #include "flows.skel.h"
 #include "handshake.skel.h"
+#include "moved.skel.h"
 #include "steer.skel.h"
 
 namespace smc_steer {
@@ -18,7 +19,7 @@ namespace {
 
 // What goes on from agent to agent. All other maps hold what the agent decided, and it decides
 // anew: a successor fills its own before it puts them in force.
-constexpr const char* kLastingMaps[] = {"counters", "connections"};
+constexpr const char* kLastingMaps[] = {"counters", "connections", "endpoints"};
 
 template <typename Elf>
 Result<BpfObject> open_embedded(std::string_view name, Elf elf) {
@@ -156,6 +157,22 @@ Datapath::~Datapath() {
     unregister_handshake();
 }
 
+Result<void> Datapath::measure_lengths(std::uint64_t short_bytes, std::uint64_t short_ns) {
+    auto moved = open_embedded("moved", ::moved::elf_bytes);
+    if (!moved) {
+        return tl::unexpected(moved.error());
+    }
+    if (auto done = moved->load(shared_); !done) {
+        return done;
+    }
+    moved_.emplace(std::move(*moved));
+    moved_link_.reset(bpf_program__attach(moved_->programs().front()));
+    if (!moved_link_) {
+        return fail_errno(errno, "BPF moved: cannot attach to smc_release()");
+    }
+    return stores_->set_short(short_bytes, short_ns);
+}
+
 Result<void> Datapath::attach_flows() {
     UniqueFd root(open("/sys/fs/cgroup", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!root) {
@@ -237,7 +254,11 @@ std::map<std::string, int> Datapath::flows_links() const {
 
 std::vector<ProgramCost> Datapath::costs() const {
     std::vector<ProgramCost> costs;
-    for (const BpfObject* object : {&steer_, &handshake_, &flows_}) {
+    for (const BpfObject* object : {&steer_, &handshake_, &flows_,
+                                    static_cast<const BpfObject*>(moved_ ? &*moved_ : nullptr)}) {
+        if (!object) {
+            continue;
+        }
         for (bpf_program* program : object->programs()) {
             bpf_prog_info info{};
             std::uint32_t length = sizeof(info);

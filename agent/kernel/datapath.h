@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -55,6 +56,11 @@ public:
     Result<int> drop_stale_handshakes();
     Result<void> attach_steer();
 
+    // Measures how long connections are, and has the handshake step back from endpoints whose
+    // connections move fewer bytes and end sooner. Before attach_flows(). On failure nothing is
+    // measured.
+    Result<void> measure_lengths(std::uint64_t short_bytes, std::uint64_t short_ns);
+
     // Of all programs. The kernel counts while count_costs() is in force.
     std::vector<ProgramCost> costs() const;
     // Makes the kernel measure every BPF program of the machine, until destruction: two clock
@@ -90,10 +96,12 @@ private:
     BpfObject steer_;
     BpfObject handshake_;
     BpfObject flows_;
+    std::optional<BpfObject> moved_;
     std::unique_ptr<Stores> stores_;
     std::string handshake_name_;
     std::vector<Registration> stale_;
     std::map<std::string, UniqueFd> flows_links_;
+    BpfLink moved_link_;
     BpfLink handshake_link_;
     std::vector<BpfLink> steer_links_;
     UniqueFd stats_;

@@ -140,6 +140,46 @@ Result<void> SmcNetlink::remove_ueid(const std::string& eid) {
     return {};
 }
 
+Result<int> SmcNetlink::command(std::uint8_t command) {
+    NetlinkRequest request(family_, NLM_F_ACK);
+    auto& genl = request.extra<genlmsghdr>();
+    genl.cmd = command;
+    genl.version = SMC_GENL_FAMILY_VERSION;
+    return socket_.talk(*request.header);
+}
+
+Result<bool> SmcNetlink::limit_handshakes() {
+    bool before = false;
+    auto answer = dump(SMC_NETLINK_DUMP_HS_LIMITATION, [&](const nlmsghdr& message) {
+        for_each_attribute(message, sizeof(genlmsghdr), [&](int type, const nlattr& attribute) {
+            if (type == SMC_NLA_HS_LIMITATION_ENABLED) {
+                before = mnl_attr_get_u8(&attribute) != 0;
+            }
+        });
+    });
+    if (answer && !*answer && !before) {
+        answer = command(SMC_NETLINK_ENABLE_HS_LIMITATION);
+    }
+    if (!answer) {
+        return tl::unexpected(answer.error());
+    }
+    if (*answer) {
+        return fail_errno(*answer, "cannot limit SMC's handshakes");
+    }
+    return !before;
+}
+
+Result<void> SmcNetlink::unlimit_handshakes() {
+    auto answer = command(SMC_NETLINK_DISABLE_HS_LIMITATION);
+    if (!answer) {
+        return tl::unexpected(answer.error());
+    }
+    if (*answer) {
+        return fail_errno(*answer, "cannot end the limit on SMC's handshakes");
+    }
+    return {};
+}
+
 Result<int> SmcNetlink::dump(std::uint8_t command, const NetlinkSocket::OnMessage& on_message) {
     NetlinkRequest request(family_, NLM_F_DUMP);
     auto& genl = request.extra<genlmsghdr>();

@@ -22,6 +22,10 @@ public:
     Result<bool> add_ueid(const std::string& eid);
     // Fine if it is not there.
     Result<void> remove_ueid(const std::string& eid);
+    // Has SMC leave new connections of the namespace to TCP while its handshake workers cannot
+    // keep up. Value: it did not before.
+    Result<bool> limit_handshakes();
+    Result<void> unlimit_handshakes();
     Result<SmcStats> stats();
 
 private:
@@ -29,6 +33,7 @@ private:
         : socket_(std::move(socket)), family_(family) {}
     Result<bool> has_ueid(const std::string& eid);
     Result<int> ueid_request(std::uint8_t command, const std::string& eid);
+    Result<int> command(std::uint8_t command);
     Result<int> dump(std::uint8_t command, const NetlinkSocket::OnMessage& on_message);
 
     NetlinkSocket socket_;

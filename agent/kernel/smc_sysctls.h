@@ -14,12 +14,14 @@ struct SmcSysctls {
     std::string hs_ctrl;  // registered name
     int wmem = 0;         // bytes, net.smc.wmem is raised to it, never lowered
     int rmem = 0;
+    bool limit_handshakes = false;  // not a sysctl: SmcNetlink's
 };
 
 struct SavedSysctls {
     std::string hs_ctrl;      // what was in force before; empty: nothing
     std::optional<int> wmem;  // only where raised
     std::optional<int> rmem;
+    bool limited = false;  // handshakes, by us
 };
 
 // Both run inside the namespace (run_in_netns()). A name of our own that is found in force

@@ -104,6 +104,8 @@ std::string_view counter_name(steer_counter counter) {
             return "syn_denied";
         case STEER_SYN_NO_AGENT:
             return "syn_no_agent";
+        case STEER_SYN_SHORT:
+            return "syn_short";
         case STEER_SYNACK_AGREED:
             return "synack_agreed";
         case STEER_SYNACK_NOT_SAME_HOST:
@@ -149,6 +151,7 @@ Result<Stores> Stores::open(const SharedMaps& maps) {
         {&stores.workloads_, "workloads", 8, 1},
         {&stores.counters_, "counters", 4, 8},
         {&stores.connections_, "connections", 4, sizeof(steer_connection)},
+        {&stores.endpoints_, "endpoints", sizeof(steer_endpoint), sizeof(steer_lengths)},
     };
     for (const auto& w : wanted) {
         auto fd = find(maps, w.name, w.key_size, w.value_size);
@@ -299,6 +302,40 @@ Result<void> Stores::remove_workload(std::uint64_t cgroup_id) {
         return fail_errno(errno, "cannot remove cgroup {} from the workloads", cgroup_id);
     }
     return {};
+}
+
+Result<void> Stores::set_short(std::uint64_t bytes, std::uint64_t nanoseconds) {
+    now_.short_bytes = bytes;
+    now_.short_ns = nanoseconds;
+    return write_control();
+}
+
+std::vector<Stores::Endpoint> Stores::endpoints() const {
+    std::vector<Endpoint> all;
+    steer_endpoint key{}, next{};
+    // A key that is gone when we ask for the next one starts the walk again: bounded.
+    for (std::size_t i = 0; i < STEER_ENDPOINTS_MAX; i++) {
+        if (bpf_map_get_next_key(endpoints_, i ? &key : nullptr, &next) != 0) {
+            break;
+        }
+        key = next;
+        Endpoint endpoint{Address::from_bytes(key.address.in6), key.port, {}};
+        if (bpf_map_lookup_elem(endpoints_, &key, &endpoint.lengths) == 0) {
+            all.push_back(endpoint);
+        }
+    }
+    return all;
+}
+
+std::optional<steer_lengths> Stores::lengths(const Address& address, std::uint16_t port) const {
+    steer_endpoint key{};
+    std::memcpy(key.address.in6, address.in6.data(), sizeof(key.address.in6));
+    key.port = port;
+    steer_lengths lengths{};
+    if (bpf_map_lookup_elem(endpoints_, &key, &lengths) != 0) {
+        return std::nullopt;
+    }
+    return lengths;
 }
 
 Result<Counters> Stores::counters() const {

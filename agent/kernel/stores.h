@@ -9,6 +9,8 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
+#include <vector>
 
 #include "agent/base/unique_fd.h"
 #include "agent/kernel/address.h"
@@ -43,6 +45,18 @@ public:
     Result<void> add_workload(std::uint64_t cgroup_id);
     Result<void> remove_workload(std::uint64_t cgroup_id);
 
+    // What a short connection is (policy_abi.h); 0: nobody steps back from them.
+    Result<void> set_short(std::uint64_t bytes, std::uint64_t nanoseconds);
+    struct Endpoint {
+        Address address;
+        std::uint16_t port = 0;
+        steer_lengths lengths{};
+    };
+    // Where this guest's connections to others of this host went, up to STEER_ENDPOINTS_MAX.
+    std::vector<Endpoint> endpoints() const;
+    std::optional<steer_lengths> lengths(const Address& address, std::uint16_t port) const;
+    bool steps_back() const { return now_.short_bytes != 0; }
+
     // Summed over the CPUs.
     Result<Counters> counters() const;
 
@@ -68,6 +82,7 @@ private:
     int workloads_ = -1;
     int counters_ = -1;
     int connections_ = -1;
+    int endpoints_ = -1;
 };
 
 }  // namespace smc_steer

@@ -73,6 +73,10 @@ struct task_struct {
 	struct nsproxy *nsproxy;
 } CORE;
 
+typedef struct {
+	__s64 counter;
+} CORE atomic64_t;
+
 struct sock_common {
 	unsigned short skc_family;
 	__be32 skc_daddr;
@@ -80,12 +84,17 @@ struct sock_common {
 	__u16 skc_num;
 	possible_net_t skc_net;
 	struct in6_addr___steer skc_v6_daddr;
+	atomic64_t skc_cookie;
 } CORE;
 
 struct sock {
 	struct sock_common __sk_common;
 	struct sock_cgroup_data sk_cgrp_data;
 	kuid_t sk_uid;
+} CORE;
+
+struct socket {
+	struct sock *sk;
 } CORE;
 
 struct inet_sock {
@@ -107,6 +116,36 @@ struct request_sock {
 
 struct inet_request_sock {
 	struct request_sock req;
+} CORE;
+
+/* net/smc/smc.h and smc_core.h; in the BTF of module smc */
+union smc_host_cursor {
+	struct {
+		__u16 reserved;
+		__u16 wrap;
+		__u32 count;
+	} CORE;
+} CORE;
+
+struct smc_host_cdc_msg {
+	union smc_host_cursor cons;
+} CORE;
+
+struct smc_buf_desc {
+	int len;
+} CORE;
+
+struct smc_connection {
+	struct smc_buf_desc *sndbuf_desc;
+	struct smc_buf_desc *rmb_desc;
+	struct smc_host_cdc_msg local_tx_ctrl;
+	union smc_host_cursor tx_curs_sent;
+} CORE;
+
+struct smc_sock {
+	struct socket *clcsock;
+	struct smc_connection conn;
+	bool use_fallback;
 } CORE;
 
 /* include/net/smc.h, Linux >= 6.19; in the BTF of module smc */

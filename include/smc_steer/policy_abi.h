@@ -60,8 +60,13 @@ struct steer_control {
 	__u32 link_port; /* where our agent takes connections of other agents, host byte order */
 	__u32 policy_slot;
 	__u32 reserved;
+	/* A connection that moved fewer bytes than this, both ways together, and ended sooner is
+	 * a short one (events_abi.h). 0: nobody steps back from short connections.
+	 */
+	__u64 short_bytes;
+	__u64 short_ns;
 };
-STEER_ASSERT(sizeof(struct steer_control) == 24);
+STEER_ASSERT(sizeof(struct steer_control) == 40);
 
 /* A connection is judged by its server port, at the client ("out") by the destination port
  * of the SYN, at the server ("in") by the local port. The bits that apply to it are or'ed:

@@ -76,10 +76,12 @@ TEST(IvshmemAbi, Numbers) {
 }
 
 TEST(PolicyAbi, Maps) {
-    EXPECT_EQ(sizeof(steer_control), 24U);
+    EXPECT_EQ(sizeof(steer_control), 40U);
     EXPECT_EQ(offsetof(steer_control, lease_until_ns), 0U);
     EXPECT_EQ(offsetof(steer_control, agent_tgid), 8U);
     EXPECT_EQ(offsetof(steer_control, policy_slot), 16U);
+    EXPECT_EQ(offsetof(steer_control, short_bytes), 24U);
+    EXPECT_EQ(offsetof(steer_control, short_ns), 32U);
     EXPECT_EQ(sizeof(steer_policy), 65544U);
     EXPECT_EQ(offsetof(steer_policy, default_bits), 4U);
     EXPECT_EQ(offsetof(steer_policy, port), 8U);
@@ -104,9 +106,9 @@ TEST(PolicyAbi, Maps) {
     EXPECT_EQ(offsetof(steer_decision, peer), 8U);
     EXPECT_EQ(offsetof(steer_decision, server_port), 24U);
     EXPECT_EQ(offsetof(steer_decision, decision), 26U);
-    EXPECT_EQ(sizeof(steer_connection), 16U);
     EXPECT_EQ(offsetof(steer_connection, established_ns), 0U);
-    EXPECT_EQ(offsetof(steer_connection, counted_as), 8U);
+    EXPECT_EQ(offsetof(steer_connection, ended_ns), 8U);
+    EXPECT_EQ(offsetof(steer_connection, counted_as), 16U);
     EXPECT_EQ(sizeof(steer_peer), 16U);
     EXPECT_EQ(offsetof(steer_peer, slot), 0U);
     EXPECT_EQ(offsetof(steer_peer, generation), 4U);
@@ -121,11 +123,17 @@ TEST(EventsAbi, Counters) {
     EXPECT_EQ(STEER_SOCKETS_STEERED, 0);
     EXPECT_EQ(STEER_SYN_OFFERED, 1);
     EXPECT_EQ(STEER_SYN_NO_AGENT, 4);
-    EXPECT_EQ(STEER_SYNACK_AGREED, 5);
-    EXPECT_EQ(STEER_SYNACK_NO_AGENT, 8);
-    EXPECT_EQ(STEER_ESTABLISHED_SMC, 9);
-    EXPECT_EQ(STEER_CLOSED_OTHER, 14);
-    EXPECT_EQ(STEER_COUNTERS, 15);
+    EXPECT_EQ(STEER_SYN_SHORT, 5);
+    EXPECT_EQ(STEER_SYNACK_AGREED, 6);
+    EXPECT_EQ(STEER_SYNACK_NO_AGENT, 9);
+    EXPECT_EQ(STEER_ESTABLISHED_SMC, 10);
+    EXPECT_EQ(STEER_CLOSED_OTHER, 15);
+    EXPECT_EQ(STEER_COUNTERS, 16);
+    EXPECT_EQ(sizeof(steer_connection), 24U);
+    EXPECT_EQ(sizeof(steer_endpoint), 24U);
+    EXPECT_EQ(offsetof(steer_endpoint, port), 16U);
+    EXPECT_EQ(sizeof(steer_lengths), 40U);
+    EXPECT_EQ(offsetof(steer_lengths, score), 32U);
 }
 
 }  // namespace

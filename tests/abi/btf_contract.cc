@@ -15,6 +15,7 @@
 
 #include "flows.skel.h"
 #include "handshake.skel.h"
+#include "moved.skel.h"
 #include "steer.skel.h"
 
 namespace {
@@ -53,6 +54,7 @@ std::map<std::string, Object> all_objects() {
     all["steer"] = open_embedded(steer::elf_bytes);
     all["handshake"] = open_embedded(handshake::elf_bytes);
     all["flows"] = open_embedded(flows::elf_bytes);
+    all["moved"] = open_embedded(moved::elf_bytes);
     return all;
 }
 
@@ -118,7 +120,8 @@ TEST(BpfContract, Structures) {
     EXPECT_EQ(compare("steer_control", sizeof(steer_control),
                       {FIELD(steer_control, lease_until_ns), FIELD(steer_control, agent_tgid),
                        FIELD(steer_control, link_port), FIELD(steer_control, policy_slot),
-                       FIELD(steer_control, reserved)}),
+                       FIELD(steer_control, reserved), FIELD(steer_control, short_bytes),
+                       FIELD(steer_control, short_ns)}),
               3);
     EXPECT_EQ(compare("steer_address", sizeof(steer_address), {FIELD(steer_address, in6)}), 2);
     EXPECT_EQ(compare("steer_peer", sizeof(steer_peer),
@@ -131,6 +134,10 @@ TEST(BpfContract, Maps) {
     EXPECT_EQ(compare_map("control", {BPF_MAP_TYPE_ARRAY, 4, sizeof(steer_control), 1}), 3);
     EXPECT_EQ(compare_map("connections", {BPF_MAP_TYPE_SK_STORAGE, 4, sizeof(steer_connection), 0}),
               1);
+    EXPECT_EQ(compare_map("endpoints", {BPF_MAP_TYPE_LRU_HASH, sizeof(steer_endpoint),
+                                        sizeof(steer_lengths), STEER_ENDPOINTS_MAX}),
+              2);
+    EXPECT_EQ(compare_map("moved", {BPF_MAP_TYPE_LRU_HASH, 8, 8, STEER_MOVED_MAX}), 2);
     EXPECT_EQ(compare_map("monitor", {BPF_MAP_TYPE_ARRAY, 4, sizeof(steer_monitor), 1}), 1);
     EXPECT_EQ(compare_map("decisions", {BPF_MAP_TYPE_RINGBUF, 0, 0, STEER_DECISIONS_BYTES}), 1);
     EXPECT_EQ(compare_map("counters", {BPF_MAP_TYPE_PERCPU_ARRAY, 4, 8, STEER_COUNTERS}), 3);

@@ -33,6 +33,7 @@ eid: MY.EID-1
 when_unsupported: idle
 metrics: {listen: "[::1]:9999", bpf_stats: off}
 control: {read: all, write: netadmin}
+short_connections: {bytes: 32KiB, milliseconds: 20}
 )",
                                "a.yaml");
     ASSERT_TRUE(config) << config.error().message;
@@ -46,6 +47,9 @@ control: {read: all, write: netadmin}
     EXPECT_EQ(config->when_unsupported, WhenUnsupported::idle);
     EXPECT_EQ(config->metrics_listen, "[::1]:9999");
     EXPECT_FALSE(config->bpf_stats);
+    EXPECT_TRUE(config->short_connections.step_back);
+    EXPECT_EQ(config->short_connections.bytes, 32 << 10);
+    EXPECT_EQ(config->short_connections.milliseconds, 20);
     EXPECT_EQ(config->control_read, "all");
     EXPECT_EQ(config->control_write, "netadmin");
     EXPECT_EQ(parse_config("metrics: {listen: off}\n", "a.yaml")->metrics_listen, "");
@@ -60,7 +64,7 @@ TEST(AgentConfig, ErrorsNameTheLine) {
     EXPECT_EQ(
         error_of("\nwmen: 1MiB\n"),
         "a.yaml:2: wmen: unknown key; known here: device, wmem, rmem, workloads, publish, eid, "
-        "link_port, when_unsupported, metrics, control");
+        "link_port, when_unsupported, metrics, control, short_connections");
     EXPECT_EQ(error_of("wmem: lots\n"),
               "a.yaml:1: wmem: 'lots' is not a size: write bytes, KiB or MiB, such as 1MiB");
     EXPECT_EQ(error_of("device: auto\nrmem: 1\n"),
@@ -86,6 +90,14 @@ TEST(AgentConfig, ErrorsNameTheLine) {
     EXPECT_EQ(error_of("metrics: {listen: everywhere}\n"),
               "a.yaml:1: listen: 'everywhere': give an address and a port, as 127.0.0.1:9469 or "
               "[::1]:9469");
+    EXPECT_EQ(error_of("short_connections: {milliseconds: 0}\n"),
+              "a.yaml:1: milliseconds: '0' is not a number from 1 to 60000");
+    EXPECT_EQ(error_of("short_connections: {seconds: 1}\n"),
+              "a.yaml:1: seconds: unknown key; known here: bytes, milliseconds");
+    EXPECT_EQ(error_of("short_connections: 3\n"),
+              "a.yaml:1: short_connections: must be off or a map such as {bytes: 64KiB, "
+              "milliseconds: 100}");
+    EXPECT_FALSE(parse_config("short_connections: off", "a")->short_connections.step_back);
     EXPECT_EQ(error_of("metrics: {bpf_stats: 7}\n"),
               "a.yaml:1: bpf_stats: must be on or off, not '7'");
     EXPECT_EQ(error_of("control: {write: all}\n"),

@@ -35,6 +35,7 @@ TEST(AgentProtocol, ReadsRequests) {
     EXPECT_EQ(parse_request(R"({"cmd":"upgrade","binary":"/x"})")->binary, "/x");
     EXPECT_TRUE(is_write(Command::upgrade));
     EXPECT_FALSE(is_write(Command::reasons));
+    EXPECT_FALSE(is_write(Command::endpoints));
 }
 
 TEST(AgentProtocol, RefusesTheRest) {

@@ -123,6 +123,21 @@ TEST(AgentRender, ReasonsSayWhatToDo) {
               std::string::npos);
 }
 
+TEST(AgentRender, EndpointsSayWhatComesNext) {
+    json answer = {{"endpoints",
+                    {{{"peer", "10.0.0.2"},
+                      {"port", 80},
+                      {"connections", 40},
+                      {"short", 39},
+                      {"mean_bytes", 1536},
+                      {"mean_seconds", 0.0042},
+                      {"stepped_back", true}}}}};
+    EXPECT_EQ(render_endpoints(answer),
+              "PEER      PORT  CLOSED  SHORT  MEAN BYTES  MEAN TIME  NEXT\n"
+              "10.0.0.2  80    40      39     1.5 KiB     0.004s     TCP: too short\n");
+    EXPECT_NE(render_endpoints({{"endpoints", json::array()}}).find("so far"), std::string::npos);
+}
+
 TEST(AgentRender, DecisionsNameTheirRule) {
     Policy policy = builtin_policy();
     steer_decision decision{};
@@ -178,13 +193,17 @@ TEST(AgentWatch, Periods) {
 }
 
 TEST(AgentRender, AnswersOfAnotherVersionDoNotCrash) {
-    for (const auto& answer :
-         {json::object(),
-          json{{"rules", 1}, {"flows", "x"}, {"peers", {1, "a"}}, {"device", {1}}, {"did", 3}}}) {
+    for (const auto& answer : {json::object(), json{{"rules", 1},
+                                                    {"flows", "x"},
+                                                    {"endpoints", {1}},
+                                                    {"peers", {1, "a"}},
+                                                    {"device", {1}},
+                                                    {"did", 3}}}) {
         EXPECT_NO_THROW(render_status(answer));
         EXPECT_NO_THROW(render_peers(answer));
         EXPECT_NO_THROW(render_rules(answer));
         EXPECT_NO_THROW(render_flows(answer));
+        EXPECT_NO_THROW(render_endpoints(answer));
         EXPECT_NO_THROW(render_reasons(answer));
         EXPECT_NO_THROW(render_status_brief(answer));
         EXPECT_NO_THROW(Top().render(answer, answer, 1, 5));

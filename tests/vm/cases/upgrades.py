@@ -30,7 +30,7 @@ def worst_gap(results: list) -> float:
     return max(worst, results[-1][0] - last)
 
 
-@case("policy", "upgrade", timeout=120, long_timeout=300)
+@case("policy", "upgrade", agent=False, timeout=120, long_timeout=300)
 def upgrade(lab):
     """Both agents become other programs while ten transfers run and a connection is made every
     50 ms: none fails, and none waits more than a second for acceleration. Programs that cannot
@@ -38,6 +38,12 @@ def upgrade(lab):
     """
     server, client = lab.guests
     agents = lab.agents
+    # The prober's connections are as short as can be.
+    for agent, guest in zip(agents, lab.guests):
+        guest.put("/etc/smc-steer/agent.yaml", "workloads: all\nshort_connections: off\n")
+        agent.start()
+    for agent in agents:
+        agent.wait_state("active", 2)
     traffic.transfer_server(server)
     server.spawn([str(PROBER), "serve", str(PROBED)]).wait_output("listening", 20)
     new = [install(guest, "new") for guest in lab.guests]
