@@ -167,6 +167,7 @@ json Session::explain_peer(const Address& peer) {
         steps.push_back({{"what", what}, {"ok", good}, {"text", std::move(text)}});
     };
     auto entry = same_host_.addresses.find(peer);
+    bool linked = entry != same_host_.addresses.end() && entry->second.linked;
     if (same_host_.disputed.contains(peer)) {
         add("peer", false, "two guests of this host publish " + to_string(peer));
     } else if (entry == same_host_.addresses.end()) {
@@ -176,11 +177,15 @@ json Session::explain_peer(const Address& peer) {
         add("peer", true,
             fmt::format("slot {}, {}", entry->second.slot,
                         known == peers_.end() ? "" : known->second.bulletin.name));
-        add("link", entry->second.linked,
-            entry->second.linked ? "an SMC-D connection with its agent proves that it works"
-                                 : "no SMC-D connection with its agent yet");
+        auto problem = links_->problem(entry->second.slot);
+        add("link", linked,
+            linked            ? "an SMC-D connection with its agent proves that it works"
+            : problem.empty() ? "no SMC-D connection with its agent yet"
+                              : "no SMC-D connection with its agent: " + problem);
     }
-    add("EID", true, eid_ + "; the peer needs the same, or the connection falls back to TCP");
+    add("EID", true,
+        eid_ + (linked ? "; the peer has it too, or there were no link"
+                       : "; without the same one at the peer there is no link"));
     if (auto stats = device_.stats()) {
         auto refused = stats->refused_full;
         add("region", true,

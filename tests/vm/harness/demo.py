@@ -13,7 +13,7 @@ from statistics import median
 
 from . import arguments, fabric_bench, namespaces, qemu, supervisor, traffic
 from .lab import Lab, Plan
-from .measure import Meter, Row, Work, pingpong, stream
+from .measure import SIZES_IN_BYTES, Meter, Row, Work, pingpong, short, stream
 
 EPILOG = """examples:
   ./dev {word}
@@ -38,7 +38,7 @@ def works(word: str) -> list[Work]:
     if word == "demo":
         return [pingpong(), stream("64KiB"), stream("1MiB")]
     return [pingpong(), pingpong(1024), stream("1KiB"), stream("64KiB"), stream("1MiB"),
-            stream("64KiB", 4), stream("64KiB", 16)]
+            stream("64KiB", 4), stream("64KiB", 16), *map(short, SIZES_IN_BYTES)]
 
 
 def qemu_version() -> str:
@@ -62,6 +62,8 @@ def run(lab: Lab, word: str, kind: str, pairs: int, seconds: int, say) -> dict:
     """In the lab's namespaces, guests up and agents not started: measures; the report."""
     if kind == "fabric":
         return {**frame(lab), "results": fabric_bench.run(lab, say)}
+    for guest in lab.guests:  # or short connections would be TCP after the first ones
+        guest.put("/etc/smc-steer/agent.yaml", "workloads: all\nshort_connections: off\n")
     meter = Meter(lab, seconds, say)
     rows = meter.measure(works(word), pairs)
     ivpci = traffic.raw_counters(lab.guests[1])["ivpci"]

@@ -54,6 +54,19 @@ def pingpong(size: int = 64) -> Work:
                 lambda guest, port: traffic.sockperf_server(guest, guest.ip4, port), run)
 
 
+SIZES_IN_BYTES = {"64B": 64, "16KiB": 16 << 10, "64KiB": 64 << 10, "1MiB": 1 << 20}
+
+
+def short(size: str) -> Work:
+    """Connections one after the other: connect, so much there and back, close."""
+    row = Row(f"short_{size}_us", "us", "less", 0.0)
+
+    def run(client, address, port, seconds):
+        return [traffic.repeat(client, address, SIZES_IN_BYTES[size], seconds, port)]
+    return Work(f"connections of {size}", [row],
+                lambda guest, port: traffic.transfer_server(guest, port=port), run)
+
+
 FIRST_PORT = 12000
 
 SIZES = {"1KiB": "1K", "64KiB": "64K", "1MiB": "1M"}

@@ -5,14 +5,16 @@
 //   transfer send [--mptcp] [--pause MS] ADDRESS PORT BYTES
 //                                                BYTES there and BYTES back, with a pause after
 //                                                each 128 KiB
+//   transfer repeat ADDRESS PORT BYTES SECONDS   connections as of send, one after the other, for
+//                                                so long
 //   transfer hold ADDRESS PORT COUNT             COUNT connections, then waits for the first end
 //
 // A connection starts with two 64-bit words of the client: seed and number of bytes. The client
 // sends that many bytes made from the seed, the server answers with their checksum and with as
 // many bytes made from seed + 1. With 0 bytes nobody sends more and both wait.
 //
-// send and hold print one JSON object. Exit codes: 0 all bytes right, 1 a wrong byte, 2 wrong
-// command line, 3 the connection failed (its "errno" says how).
+// send, repeat and hold print one JSON object. Exit codes: 0 all bytes right, 1 a wrong byte, 2
+// wrong command line, 3 the connection failed (its "errno" says how).
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -226,17 +228,39 @@ int connect_to(const Address& address, int protocol) {
     return -1;
 }
 
-int send_and_check(int fd, uint64_t bytes) {
+// The exit code; `errno` is set where it is 3.
+int exchange(int fd, uint64_t bytes, int64_t* wrong_at) {
     const Hello hello{static_cast<uint64_t>(getpid()) * 7919, bytes};
     uint64_t sent = kHashStart;
     uint64_t seen = 0;
     uint64_t received = kHashStart;
-    int64_t wrong_at = -1;
     if (!write_all(fd, &hello, sizeof(hello)) || !send_stream(fd, hello.seed, bytes, &sent) ||
         !read_all(fd, &seen, sizeof(seen)) ||
-        !receive_stream(fd, hello.seed + 1, bytes, &received, &wrong_at))
-        return report(fd, bytes, -1, 3, errno);
-    return report(fd, bytes, wrong_at, sent == seen && wrong_at < 0 ? 0 : 1, 0);
+        !receive_stream(fd, hello.seed + 1, bytes, &received, wrong_at))
+        return 3;
+    return sent == seen && *wrong_at < 0 ? 0 : 1;
+}
+
+int send_and_check(int fd, uint64_t bytes) {
+    int64_t wrong_at = -1;
+    const int code = exchange(fd, bytes, &wrong_at);
+    return report(fd, bytes, wrong_at, code, code == 3 ? errno : 0);
+}
+
+int repeat(const Address& address, uint64_t bytes, int64_t seconds) {
+    const int64_t began = milliseconds();
+    int64_t wrong_at = -1;
+    long count = 0;
+    for (; milliseconds() - began < seconds * 1000; ++count) {
+        const int fd = connect_to(address, 0);
+        if (fd < 0) return 3;
+        if (const int code = exchange(fd, bytes, &wrong_at))
+            return report(fd, bytes, wrong_at, code, code == 3 ? errno : 0);
+        close(fd);
+    }
+    std::printf("{\"connections\": %ld, \"us_each\": %.1f}\n", count,
+                1000.0 * static_cast<double>(milliseconds() - began) / static_cast<double>(count));
+    return 0;
 }
 
 int hold(const Address& address, int count) {
@@ -260,7 +284,9 @@ int hold(const Address& address, int count) {
 }
 
 int usage() {
-    std::fprintf(stderr, "usage: transfer serve|send|hold [--mptcp] [--pause MS] ADDRESS PORT [BYTES|COUNT]\n");
+    std::fprintf(stderr,
+                 "usage: transfer serve|send|repeat|hold [--mptcp] [--pause MS] ADDRESS PORT "
+                 "[BYTES|COUNT [SECONDS]]\n");
     return 2;
 }
 
@@ -281,10 +307,12 @@ int main(int argc, char** argv) {
     }
     Address address;
     const bool serving = mode == "serve";
-    if (argc - at != (serving ? 2 : 3) || !parse_address(argv[at], argv[at + 1], &address))
-        return usage();
+    const int words = serving ? 2 : mode == "repeat" ? 4 : 3;
+    if (argc - at != words || !parse_address(argv[at], argv[at + 1], &address)) return usage();
     if (serving) return serve(address, protocol);
     if (mode == "hold") return hold(address, std::atoi(argv[at + 2]));
+    if (mode == "repeat")
+        return repeat(address, std::strtoull(argv[at + 2], nullptr, 10), std::atoi(argv[at + 3]));
     if (mode != "send") return usage();
     const int fd = connect_to(address, protocol);
     return fd < 0 ? 3 : send_and_check(fd, std::strtoull(argv[at + 2], nullptr, 10));
