@@ -59,6 +59,7 @@ Result<int> run(const std::vector<std::string>& argv, const std::string& output)
                                      O_WRONLY | O_CREAT | O_APPEND, 0600);
     posix_spawn_file_actions_adddup2(&actions, STDOUT_FILENO, STDERR_FILENO);
     std::vector<char*> words;
+    words.reserve(argv.size() + 1);
     for (const auto& word : argv) {
         words.push_back(const_cast<char*>(word.c_str()));
     }

@@ -182,6 +182,7 @@ std::vector<Finding> diagnose(const Facts& facts) {
 
 std::string render_findings(const std::vector<Finding>& findings) {
     std::vector<std::vector<std::string>> rows;
+    rows.reserve(findings.size());
     for (const auto& each : findings) {
         rows.push_back({word(each.verdict), each.what,
                         each.finding + (each.remedy.empty() ? "" : " -> " + each.remedy)});

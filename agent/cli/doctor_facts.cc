@@ -10,6 +10,7 @@
 #include <charconv>
 #include <cstring>
 #include <fstream>
+#include <string_view>
 
 #include "agent/base/unique_fd.h"
 #include "agent/cli/client.h"
@@ -22,12 +23,13 @@ namespace {
 
 std::optional<int> sysctl_number(const char* name) {
     auto text = read_sysctl(name);
-    int value = 0;
-    if (!text ||
-        std::from_chars(text->data(), text->data() + text->size(), value).ec != std::errc{}) {
+    if (!text) {
         return std::nullopt;
     }
-    return value;
+    int value = 0;
+    std::string_view digits = *text;
+    auto parsed = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+    return parsed.ec == std::errc{} ? std::optional<int>(value) : std::nullopt;
 }
 
 // "none [integrity] confidentiality": the word in brackets.

@@ -223,7 +223,9 @@ std::string render_peers(const json& answer) {
 
 std::string render_rules(const json& answer) {
     Rows rows{{"NUMBER", "ACTION", "WAY", "PORTS", "PEERS", "WORKLOAD", "FROM", "COMMENT"}};
-    auto all_if_none = [](std::string text) { return text.empty() ? std::string("all") : text; };
+    auto all_if_none = [](const std::string& text) {
+        return text.empty() ? std::string("all") : text;
+    };
     for (const auto& rule : section(answer, "rules")) {
         std::string from = member(rule, "file");
         if (auto line = member(rule, "line"); line != "0") {

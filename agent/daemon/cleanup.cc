@@ -64,12 +64,12 @@ Result<void> restore_namespace(const SavedState& state, NetnsId id, Did& did) {
 }
 
 Result<void> restore_namespaces(const SavedState& state, Did& did) {
-    for (const auto& [id, path] : list_netns()) {
-        auto fd = open_netns(path, id);
+    for (const auto& entry : list_netns()) {
+        auto fd = open_netns(entry.second, entry.first);
         if (!fd) {
             continue;  // gone
         }
-        auto done = run_in_netns(*fd, [&] { return restore_namespace(state, id, did); });
+        auto done = run_in_netns(*fd, [&] { return restore_namespace(state, entry.first, did); });
         if (!done) {
             return done;
         }

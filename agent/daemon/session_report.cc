@@ -206,7 +206,8 @@ json Session::report_endpoints() const {
             {"connections", lengths.connections},
             {"short", lengths.short_ones},
             {"mean_bytes", lengths.bytes / count},
-            {"mean_seconds", static_cast<double>(lengths.lifetime_ns / count) / 1e9},
+            {"mean_seconds",
+             static_cast<double>(lengths.lifetime_ns) / 1e9 / static_cast<double>(count)},
             {"stepped_back", lengths.back != 0 && datapath_->stores().steps_back()},
         });
     }
@@ -249,7 +250,9 @@ Result<json> Session::report_flows() {
         }
         json age;
         if (flow.established_ns && *flow.established_ns <= now) {
-            age = static_cast<double>((now - *flow.established_ns) / 1'000'000) / 1000;
+            // whole milliseconds
+            auto milliseconds = (now - *flow.established_ns) / 1'000'000;
+            age = static_cast<double>(milliseconds) / 1000;
         }
         smcd += flow.mode == FlowMode::smcd;
         tcp += flow.mode == FlowMode::tcp || flow.mode == FlowMode::fallback;

@@ -98,7 +98,7 @@ Result<void> Pins::pin(int version, const SharedMaps& maps) const {
         return fail_errno(error.value(), "cannot make {}", own);
     }
     for (const auto& [name, fd] : maps) {
-        auto path = own + "/" + name;
+        auto path = fmt::format("{}/{}", own, name);
         auto fresh = path + "_new";  // bpffs takes no dots
         std::remove(fresh.c_str());
         if (bpf_obj_pin(fd, fresh.c_str()) != 0) {

@@ -2,6 +2,7 @@
 #include "agent/workloads/machine.h"
 
 #include <dirent.h>
+#include <fmt/format.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -42,7 +43,7 @@ std::vector<CgroupEntry> list_cgroups(const std::string& mount) {
         std::string path = all[i].path == "/" ? "" : all[i].path;
         for_each_entry(mount + path, [&](const std::string& name, const dirent& entry) {
             if (entry.d_type == DT_DIR) {
-                all.push_back({path + "/" + name, entry.d_ino});
+                all.push_back({fmt::format("{}/{}", path, name), entry.d_ino});
             }
         });
     }
