@@ -22,7 +22,7 @@ char LICENSE[] SEC("license") = "GPL";
 static __always_inline bool rules_allow(const struct sock *sk, const struct steer_address *peer,
 					__u16 server_port, int way)
 {
-	struct match m = {.port = server_port, .workloads = 1, .peers = 1};
+	struct match m = {.port = server_port, .workload.used = 1, .peer.used = 1};
 	struct steer_policy *p;
 	struct workload w;
 

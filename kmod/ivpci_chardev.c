@@ -18,7 +18,8 @@ struct ivpci_chardev {
 	struct kref kref;
 	struct miscdevice misc;
 	char name[16];
-	struct rw_semaphore lock; /* ivpci, files, owner */
+	/* ivpci, files, owner; inside mmap_lock (mmap, faults), so no user memory under it */
+	struct rw_semaphore lock;
 	struct ivpci *ivpci;	  /* NULL: the device is gone */
 	struct list_head files;
 	struct ivpci_file *owner; /* of the bulletin */
@@ -170,7 +171,7 @@ static void ivpci_stats_get(struct ivpci *ivpci, struct ivpci_stats *s)
 }
 
 /* The caller's structure may be older and shorter, or newer and longer than ours. */
-static long ivpci_answer(void __user *to, unsigned int cmd, const void *from, size_t size)
+static long ivpci_copy_answer(void __user *to, unsigned int cmd, const void *from, size_t size)
 {
 	size_t wanted = _IOC_SIZE(cmd);
 
@@ -181,23 +182,25 @@ static long ivpci_answer(void __user *to, unsigned int cmd, const void *from, si
 	return 0;
 }
 
-static long ivpci_ioctl_locked(struct ivpci_file *f, unsigned int cmd, void __user *arg)
+union ivpci_answer {
+	struct ivpci_info info;
+	struct ivpci_stats stats;
+};
+
+/* The size of the answer, 0: there is none. */
+static long ivpci_ioctl_locked(struct ivpci_file *f, unsigned int cmd, union ivpci_answer *answer)
 {
 	struct ivpci *ivpci = f->cd->ivpci;
-	union {
-		struct ivpci_info info;
-		struct ivpci_stats stats;
-	} u = {};
 
 	if (_IOC_TYPE(cmd) != IVPCI_IOC_MAGIC)
 		return -ENOTTY;
 	switch (_IOC_NR(cmd)) {
 	case _IOC_NR(IVPCI_IOC_INFO):
-		ivpci_info_get(ivpci, &u.info);
-		return ivpci_answer(arg, cmd, &u.info, sizeof(u.info));
+		ivpci_info_get(ivpci, &answer->info);
+		return sizeof(answer->info);
 	case _IOC_NR(IVPCI_IOC_STATS):
-		ivpci_stats_get(ivpci, &u.stats);
-		return ivpci_answer(arg, cmd, &u.stats, sizeof(u.stats));
+		ivpci_stats_get(ivpci, &answer->stats);
+		return sizeof(answer->stats);
 	case _IOC_NR(IVPCI_IOC_PUBLISH):
 		if (f->cd->owner != f)
 			return -EPERM;
@@ -211,13 +214,14 @@ static long ivpci_ioctl_locked(struct ivpci_file *f, unsigned int cmd, void __us
 static long ivpci_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	struct ivpci_file *f = file->private_data;
+	union ivpci_answer answer = {};
 	long rc = -ENODEV;
 
 	down_read(&f->cd->lock);
 	if (f->cd->ivpci)
-		rc = ivpci_ioctl_locked(f, cmd, (void __user *)arg);
+		rc = ivpci_ioctl_locked(f, cmd, &answer);
 	up_read(&f->cd->lock);
-	return rc;
+	return rc > 0 ? ivpci_copy_answer((void __user *)arg, cmd, &answer, rc) : rc;
 }
 
 /* Pages are handed out fault by fault, so that they can be taken back (unplug). */

@@ -67,17 +67,19 @@ POLICY_MAP(policy_spans, spans_table);
 
 #define MATCH_IDS 16 /* a power of two, for the verifier; STEER_CHAIN_MAX and a few more */
 
-/* Of one connection: the ids of what holds it, and what was found so far. Element 0 of both
- * lists is 0, which stands for anybody.
- */
+/* Element 0 is 0, which stands for anybody. */
+struct match_ids {
+	__u32 used;
+	__u32 id[MATCH_IDS];
+};
+
+/* Of one connection: the ids of what holds it, and what was found so far. */
 struct match {
 	__u32 slot;
 	__u32 bits;
 	__u32 port;
-	__u32 workloads; /* used elements of workload[] */
-	__u32 peers;
-	__u32 workload[MATCH_IDS];
-	__u32 peer[MATCH_IDS];
+	struct match_ids workload;
+	struct match_ids peer;
 };
 
 struct port_search {
@@ -124,19 +126,26 @@ static __always_inline struct steer_chain *peer_chain(__u32 slot, const struct s
 	return table ? bpf_map_lookup_elem(table, &p) : NULL;
 }
 
-/* False: more than there is room for, and nothing is known about the rest. */
-static __always_inline bool match_add(__u32 *ids, __u32 *used, const struct steer_chain *chain)
+/* 0: more than there is room for, and nothing is known about the rest.
+ *
+ * A global function: the verifier looks at it once, and not anew on every way that leads to it,
+ * which took a hundred times as long.
+ */
+__noinline int match_add(struct match_ids *ids, const struct steer_chain *chain)
 {
-	__u32 i, n = *used;
+	__u32 i, n;
 
+	if (!ids)
+		return 0;
 	if (!chain)
-		return true;
+		return 1;
+	n = ids->used;
 	if (chain->count > STEER_CHAIN_MAX || n + chain->count > MATCH_IDS)
-		return false;
+		return 0;
 	for (i = 0; i < STEER_CHAIN_MAX && i < chain->count; i++)
-		ids[(n + i) & (MATCH_IDS - 1)] = chain->id[i];
-	*used = n + chain->count;
-	return true;
+		ids->id[(n + i) & (MATCH_IDS - 1)] = chain->id[i];
+	ids->used = n + chain->count;
+	return 1;
 }
 
 static long search_port(__u64 step, struct port_search *s)
@@ -163,14 +172,14 @@ static long search_port(__u64 step, struct port_search *s)
 
 static long match_pair(__u64 pair, struct match *m)
 {
-	__u32 peers = m->peers;
+	__u32 peers = m->peer.used;
 	struct port_search s = {.slot = m->slot, .port = m->port};
 	struct steer_scope scope;
 	struct steer_spans *spans;
 	void *scopes;
 
-	scope.workload = m->workload[(pair / peers) & (MATCH_IDS - 1)];
-	scope.peer = m->peer[(pair % peers) & (MATCH_IDS - 1)];
+	scope.workload = m->workload.id[(pair / peers) & (MATCH_IDS - 1)];
+	scope.peer = m->peer.id[(pair % peers) & (MATCH_IDS - 1)];
 	scopes = bpf_map_lookup_elem(&policy_scopes, &s.slot);
 	spans = scopes ? bpf_map_lookup_elem(scopes, &scope) : NULL;
 	if (!spans)
@@ -188,8 +197,8 @@ static __always_inline bool match_allows(struct match *m, const struct steer_pol
 	__u32 bits;
 
 	m->bits = p->port[m->port & 0xffff];
-	if (!(m->bits >> way & STEER_OUT_DENY) && m->workloads * m->peers > 1)
-		bpf_loop(m->workloads * m->peers, match_pair, m, 0);
+	if (!(m->bits >> way & STEER_OUT_DENY) && m->workload.used * m->peer.used > 1)
+		bpf_loop(m->workload.used * m->peer.used, match_pair, m, 0);
 	bits = m->bits >> way;
 	if (!(bits & (STEER_OUT_DENY | STEER_OUT_ALLOW)))
 		bits = p->default_bits >> way;
@@ -199,7 +208,7 @@ static __always_inline bool match_allows(struct match *m, const struct steer_pol
 static __always_inline bool match_peer(struct match *m, const struct steer_policy *p,
 				       const struct steer_address *a)
 {
-	return !(p->has & STEER_HAS_PEERS) || match_add(m->peer, &m->peers, peer_chain(m->slot, a));
+	return !(p->has & STEER_HAS_PEERS) || match_add(&m->peer, peer_chain(m->slot, a));
 }
 
 #endif

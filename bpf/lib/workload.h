@@ -47,15 +47,13 @@ static __always_inline bool match_workload(struct match *m, const struct steer_p
 					   const struct workload *w)
 {
 	if (p->has & STEER_HAS_CGROUPS &&
-	    !match_add(m->workload, &m->workloads, cgroup_chain(m->slot, w->cgroup)))
+	    !match_add(&m->workload, cgroup_chain(m->slot, w->cgroup)))
 		return false;
 	if (p->has & STEER_HAS_UIDS &&
-	    !match_add(m->workload, &m->workloads,
-		       subject_chain(m->slot, STEER_SUBJECT_UID, w->uid)))
+	    !match_add(&m->workload, subject_chain(m->slot, STEER_SUBJECT_UID, w->uid)))
 		return false;
 	return !(p->has & STEER_HAS_NETNS) ||
-	       match_add(m->workload, &m->workloads,
-			 subject_chain(m->slot, STEER_SUBJECT_NETNS, w->netns));
+	       match_add(&m->workload, subject_chain(m->slot, STEER_SUBJECT_NETNS, w->netns));
 }
 
 #endif

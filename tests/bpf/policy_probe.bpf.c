@@ -31,19 +31,18 @@ static __always_inline bool match_flow(struct match* m, const struct steer_polic
     if (p->has & STEER_HAS_CGROUPS) {
         for (i = 0; i < PROBE_CGROUPS && !chain && f->cgroup[i]; i++)
             chain = subject_chain(m->slot, STEER_SUBJECT_CGROUP, f->cgroup[i]);
-        if (!match_add(m->workload, &m->workloads, chain)) return false;
+        if (!match_add(&m->workload, chain)) return false;
     }
     if (p->has & STEER_HAS_UIDS &&
-        !match_add(m->workload, &m->workloads, subject_chain(m->slot, STEER_SUBJECT_UID, f->uid)))
+        !match_add(&m->workload, subject_chain(m->slot, STEER_SUBJECT_UID, f->uid)))
         return false;
     return !(p->has & STEER_HAS_NETNS) ||
-           match_add(m->workload, &m->workloads,
-                     subject_chain(m->slot, STEER_SUBJECT_NETNS, f->netns));
+           match_add(&m->workload, subject_chain(m->slot, STEER_SUBJECT_NETNS, f->netns));
 }
 
 SEC("tc")
 int probe(struct __sk_buff* skb) {
-    struct match m = {.workloads = 1, .peers = 1};
+    struct match m = {.workload.used = 1, .peer.used = 1};
     struct steer_address peer;
     struct steer_policy* p;
     struct probe_flow f;
