@@ -10,19 +10,13 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
+#include "lib/connections.h"
 #include "lib/lengths.h"
 #include "lib/maps.h"
 #include "lib/moved.h"
 #include "lib/same_host.h"
 
 char LICENSE[] SEC("license") = "GPL";
-
-struct {
-	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, struct steer_connection);
-} connections SEC(".maps");
 
 static __always_inline void remote_address(struct steer_address *a, struct bpf_sock_ops *ops)
 {

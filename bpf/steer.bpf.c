@@ -12,16 +12,10 @@
 #include <bpf/bpf_tracing.h>
 
 #include "lib/maps.h"
+#include "lib/steered.h"
 #include "lib/workload.h"
 
 char LICENSE[] SEC("license") = "GPL";
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, STEER_WORKLOADS_MAX);
-	__type(key, __u64);
-	__type(value, __u8);
-} workloads SEC(".maps");
 
 /* Go's listeners ask for MPTCP since 1.24 and are as much TCP as others. */
 static __always_inline bool means_tcp(int family, int type, int protocol)

@@ -10,18 +10,14 @@
 #include <linux/types.h>
 #include <stdbool.h>
 
+/* some of these only because the agent wants to find their maps */
+#include "lib/connections.h"
+#include "lib/lengths.h"
 #include "lib/match.h"
 #include "lib/same_host.h"
+#include "lib/steered.h"
 
 char LICENSE[] SEC("license") = "GPL";
-
-/* the agent wants to find it */
-struct {
-    __uint(type, BPF_MAP_TYPE_HASH);
-    __uint(max_entries, STEER_WORKLOADS_MAX);
-    __type(key, __u64);
-    __type(value, __u8);
-} workloads SEC(".maps");
 
 static __always_inline bool match_flow(struct match* m, const struct steer_policy* p,
                                        const struct probe_flow* f) {
