@@ -62,8 +62,9 @@ def run(lab: Lab, word: str, kind: str, pairs: int, seconds: int, say) -> dict:
     """In the lab's namespaces, guests up and agents not started: measures; the report."""
     if kind == "fabric":
         return {**frame(lab), "results": fabric_bench.run(lab, say)}
-    for guest in lab.guests:  # or short connections would be TCP after the first ones
-        guest.put("/etc/smc-steer/agent.yaml", "workloads: all\nshort_connections: off\n")
+    if word == "bench":  # or short connections would be TCP after the first ones
+        for guest in lab.guests:
+            guest.put("/etc/smc-steer/agent.yaml", "workloads: all\nshort_connections: off\n")
     meter = Meter(lab, seconds, say)
     rows = meter.measure(works(word), pairs)
     ivpci = traffic.raw_counters(lab.guests[1])["ivpci"]
