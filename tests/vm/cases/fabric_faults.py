@@ -8,7 +8,6 @@ from harness.case import case, expect, expect_equal
 
 FAULTS = paths.PROGRAMS / "faults"
 FAILSLAB = "/sys/kernel/debug/failslab"
-DRIVER = "/sys/bus/pci/drivers/ivpci"
 
 
 def faults(guest, *words: str) -> dict:
@@ -23,9 +22,9 @@ def faults(guest, *words: str) -> dict:
 
 @case("fabric", "failing-allocations", checked_only=True, timeout=150)
 def failing_allocations(lab):
-    """Each allocation in turn fails while the device is opened and bound and while connections are
-    made: it works or fails with an ordinary error, a connection that is made carries every byte, and
-    nothing leaks.
+    """Each allocation in turn fails while the device is opened and while connections are made: it
+    works or fails with an ordinary error, a connection that is made carries every byte, and nothing
+    leaks. Not while it is bound: memremap_pages() itself warns then, and cannot be called again.
     """
     server, client = lab.guests
     traffic.transfer_server(server)
@@ -44,10 +43,6 @@ def failing_allocations(lab):
     smcd.expect_smcd(client, server)
 
     lab.agents[1].stop()
-    device = client.check(f"basename $(readlink -f {driver.DEVICE}/device)").strip()
-    client.check(f"echo {device} >{DRIVER}/unbind")
-    bound = faults(client, "bind", DRIVER, device, "1000", "1" if lab.long else "3")
-    expect(bound["worked"] < bound["done"], f"of the bindings: {bound}")
     client.check("modprobe -r ivpci", 100)
     lab.agents[1].start(addresses=2)
     lab.agents[0].wait_state("active", 2)

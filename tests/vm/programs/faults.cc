@@ -4,12 +4,11 @@
 // (/proc/thread-self/fail-nth of a kernel with CONFIG_FAILSLAB).
 //
 //   faults open PATH               opens a file
-//   faults bind DRIVER DEVICE      binds a device, and unbinds it if that worked (DRIVER: in sysfs)
 //   faults connect ADDRESS PORT    connects to `many serve`; what comes back is compared
 //
-// MOST and STEP of `faults ... MOST STEP` end it early and skip some. Prints one JSON object: how
-// often it was done, how often an allocation failed, how often the thing still worked. Exit codes:
-// 1 a wrong byte or nothing came back, 2 wrong command line, 3 no fail-nth.
+// Prints one JSON object: how often it was done, how often an allocation failed, how often the
+// thing still worked. Exit codes: 1 a wrong byte or nothing came back, 2 wrong command line, 3 no
+// fail-nth.
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -73,26 +72,6 @@ Outcome open_file(unsigned n, const char* path) {
     return Outcome::kWorked;
 }
 
-Outcome bind(unsigned n, const std::string& driver, std::string_view device) {
-    auto write_to = [device](const std::string& path, unsigned armed) {
-        const int fd = open(path.c_str(), O_WRONLY | O_CLOEXEC);
-        if (armed != 0) {
-            begin(armed);
-        }
-        const bool worked =
-            write(fd, device.data(), device.size()) == static_cast<ssize_t>(device.size());
-        if (armed != 0) {
-            end();
-        }
-        close(fd);
-        return worked;
-    };
-    if (!write_to(driver + "/bind", n)) {
-        return Outcome::kFailed;
-    }
-    return write_to(driver + "/unbind", 0) ? Outcome::kWorked : Outcome::kWrong;
-}
-
 // Only connect() is disturbed: afterwards the connection has to work, over whatever it is.
 Outcome connect_to(unsigned n, const sockaddr_in& address) {
     const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -123,11 +102,11 @@ Outcome connect_to(unsigned n, const sockaddr_in& address) {
     return outcome;
 }
 
-int enumerate(unsigned most, unsigned step, const std::function<Outcome(unsigned)>& thing) {
+int enumerate(const std::function<Outcome(unsigned)>& thing) {
     unsigned done = 0;
     unsigned failures = 0;
     unsigned worked = 0;
-    for (unsigned n = 1; n <= most; n += step) {
+    for (unsigned n = 1;; ++n) {
         failed = false;
         const Outcome outcome = thing(n);
         if (outcome == Outcome::kWrong) {
@@ -149,15 +128,10 @@ int enumerate(unsigned most, unsigned step, const std::function<Outcome(unsigned
 int main(int argc, char** argv) {
     const std::string_view mode = argc > 1 ? argv[1] : "";
     const int words = mode == "open" ? 3 : 4;
-    if ((argc != words && argc != words + 2) ||
-        (mode != "open" && mode != "bind" && mode != "connect")) {
-        std::fprintf(
-            stderr,
-            "usage: faults open PATH | bind DRIVER DEVICE | connect ADDRESS PORT [MOST STEP]\n");
+    if (argc != words || (mode != "open" && mode != "connect")) {
+        std::fprintf(stderr, "usage: faults open PATH | connect ADDRESS PORT\n");
         return 2;
     }
-    const unsigned most = argc > words ? std::atoi(argv[words]) : 10000;
-    const unsigned step = argc > words ? std::atoi(argv[words + 1]) : 1;
     const FailNth nth;
     fail_nth = &nth;
     if (!nth.there()) {
@@ -165,10 +139,7 @@ int main(int argc, char** argv) {
         return 3;
     }
     if (mode == "open") {
-        return enumerate(most, step, [&](unsigned n) { return open_file(n, argv[2]); });
-    }
-    if (mode == "bind") {
-        return enumerate(most, step, [&](unsigned n) { return bind(n, argv[2], argv[3]); });
+        return enumerate([&](unsigned n) { return open_file(n, argv[2]); });
     }
     sockaddr_in address{};
     address.sin_family = AF_INET;
@@ -177,5 +148,5 @@ int main(int argc, char** argv) {
         std::fprintf(stderr, "faults: %s is no IPv4 address\n", argv[2]);
         return 2;
     }
-    return enumerate(most, step, [&](unsigned n) { return connect_to(n, address); });
+    return enumerate([&](unsigned n) { return connect_to(n, address); });
 }
