@@ -63,10 +63,10 @@ PROBE = paths.PROGRAMS / "policy_probe"
 
 
 def probe(guest, *words: str) -> dict:
-    return json.loads(guest.check([str(paths.built(PROBE)), *words], 100))
+    return json.loads(guest.check([str(paths.built(PROBE)), *words], 300))
 
 
-@case("policy", "rules-in-the-kernel", agent=False, guests=1, regions=0)
+@case("policy", "rules-in-the-kernel", agent=False, guests=1, regions=0, long_timeout=600)
 def rules_in_the_kernel(lab):
     """The datapath's tables mean what the rules say, for random rules; a change of all rules is
     one step; 10,000 rules load.
