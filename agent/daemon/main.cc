@@ -119,8 +119,15 @@ int check(const PolicyPaths& paths) {
 
 // A handful per network namespace, and there can be thousands of them.
 void raise_descriptor_limit() {
+    // More than a service manager may have thought of, where we are allowed to; the kernel's own
+    // limit (fs.nr_open) is no less by default.
+    constexpr rlim_t kWanted = 1 << 20;
     rlimit limit{};
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
+        return;
+    }
+    rlimit more{std::max(limit.rlim_max, kWanted), std::max(limit.rlim_max, kWanted)};
+    if (setrlimit(RLIMIT_NOFILE, &more) != 0) {
         limit.rlim_cur = limit.rlim_max;
         setrlimit(RLIMIT_NOFILE, &limit);
     }
