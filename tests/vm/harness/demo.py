@@ -133,8 +133,11 @@ def main() -> int:
         sys.exit(f"./dev {word}: guests are up already: ./dev vm down first")
     kind = getattr(options, "only", KINDS[0])
     job = {"word": word, "kind": kind, "pairs": options.pairs, "seconds": options.seconds}
-    answer = supervisor.launch({"plan": asdict(Plan(guests=options.guests, cpus=cpus)), "agent": False,
-                                "job": job, "keep": options.keep})
+    # Hundreds of connections with 1 MiB of buffers each way.
+    size = fabric_bench.REGION if kind == "fabric" else Plan.size
+    plan = Plan(guests=options.guests, cpus=cpus, size=size)
+    answer = supervisor.launch({"plan": asdict(plan), "agent": False, "job": job,
+                                "keep": options.keep})
     if answer is None:
         return 1
     report = answer["report"]

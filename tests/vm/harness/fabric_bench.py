@@ -17,6 +17,7 @@ from .lab import ADDRESSES, Lab
 
 KIB = 1024
 MIB = 1024 * KIB
+REGION = "2G"
 BROKER_JOINS = paths.BUILD / "tests" / "bench" / "broker_joins"
 STRESS = paths.PROGRAMS / "stress"
 
