@@ -20,7 +20,7 @@ struct ivpci_chardev {
 	char name[16];
 	/* ivpci, files, owner; inside mmap_lock (mmap, faults), so no user memory under it */
 	struct rw_semaphore lock;
-	struct ivpci *ivpci;	  /* NULL: the device is gone */
+	struct ivpci *ivpci; /* NULL: the device is gone */
 	struct list_head files;
 	struct ivpci_file *owner; /* of the bulletin */
 	wait_queue_head_t wait;
