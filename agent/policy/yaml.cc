@@ -7,6 +7,19 @@
 #include <set>
 
 namespace smc_steer {
+namespace {
+
+// Errors repeat what the file says, which may hold anything, and are one line all the same.
+std::string one_line(std::string text) {
+    for (char& c : text) {
+        if (static_cast<unsigned char>(c) < ' ' || c == 0x7f) {
+            c = '?';
+        }
+    }
+    return text;
+}
+
+}  // namespace
 
 Result<YAML::Node> yaml_load(std::string_view text, const std::string& name) {
     try {
@@ -16,9 +29,9 @@ Result<YAML::Node> yaml_load(std::string_view text, const std::string& name) {
         }
         return node;
     } catch (const YAML::ParserException& e) {
-        return fail("{}:{}: not YAML: {}", name, e.mark.line + 1, e.msg);
+        return fail("{}:{}: not YAML: {}", name, e.mark.line + 1, one_line(e.msg));
     } catch (const YAML::Exception& e) {
-        return fail("{}: not YAML: {}", name, e.what());
+        return fail("{}: not YAML: {}", name, one_line(e.what()));
     }
 }
 
@@ -29,7 +42,7 @@ int yaml_line(const YAML::Node& node) {
 
 tl::unexpected<Error> yaml_error(const YAML::Node& node, const std::string& name,
                                  const std::string& what) {
-    return fail("{}:{}: {}", name, yaml_line(node), what);
+    return fail("{}:{}: {}", name, yaml_line(node), one_line(what));
 }
 
 Result<void> yaml_known_keys(const YAML::Node& map, const std::string& name,

@@ -29,7 +29,7 @@ void request(const std::string& line) {
     require(answer.find('\n') == answer.size() - 1);
     require(json::accept(answer));
     if (parsed) {
-        require(parsed->comment.size() <= 256);
+        require(parsed->rule.comment.size() <= 256);
         require(parsed->binary.empty() || parsed->binary.starts_with('/'));
     }
 }
