@@ -2,8 +2,8 @@
 #include "broker/options.h"
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
 
+#include "agent/base/text.h"
 #include "agent/base/version.h"
 
 namespace smc_steer::broker {
@@ -24,12 +24,6 @@ Examples:
       a region per tenant; ivpci-broker status shows them
 
 Exit codes: 0 asked to end, 1 something failed, 2 bad command line or the socket cannot be had.)";
-
-// CLI11 words some of its messages over several lines.
-std::string one_line(std::string text) {
-    std::replace(text.begin(), text.end(), '\n', ' ');
-    return text;
-}
 
 // What --size 3M and size: 3M say is the same but for the name.
 template <class T>
@@ -107,6 +101,7 @@ Result<Command> parse_options(std::vector<std::string> arguments,
     } catch (const CLI::CallForHelp&) {
         return Information{(show->parsed() ? show : &app)->help()};
     } catch (const CLI::ParseError& error) {
+        // CLI11 words some of its messages over several lines.
         return fail("{} (see ivpci-broker --help)", one_line(error.what()));
     }
     if (show->parsed()) {

@@ -13,6 +13,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "agent/base/argv.h"
 #include "agent/base/unique_fd.h"
 #include "agent/base/version.h"
 #include "agent/cli/client.h"
@@ -58,12 +59,7 @@ Result<int> run(const std::vector<std::string>& argv, const std::string& output)
     posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, output.c_str(),
                                      O_WRONLY | O_CREAT | O_APPEND, 0600);
     posix_spawn_file_actions_adddup2(&actions, STDOUT_FILENO, STDERR_FILENO);
-    std::vector<char*> words;
-    words.reserve(argv.size() + 1);
-    for (const auto& word : argv) {
-        words.push_back(const_cast<char*>(word.c_str()));
-    }
-    words.push_back(nullptr);
+    auto words = argv_of(argv);
     pid_t pid = 0;
     int error = posix_spawnp(&pid, words[0], &actions, nullptr, words.data(), environ);
     posix_spawn_file_actions_destroy(&actions);

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <array>
 
+#include "agent/daemon/answer.h"
+
 namespace smc_steer {
 namespace {
 
@@ -40,11 +42,6 @@ const json& section(const json& object, const char* name) {
     static const json empty = json::object();
     auto entry = object.find(name);
     return entry != object.end() && entry->is_structured() ? *entry : empty;
-}
-
-std::uint64_t number(const json& object, const char* name) {
-    auto entry = object.find(name);
-    return entry != object.end() && entry->is_number() ? entry->get<std::uint64_t>() : 0;
 }
 
 }  // namespace
@@ -119,15 +116,15 @@ std::string render_status(const json& answer) {
         const auto& region = section(device, "region");
         std::uint64_t refused = 0;
         for (const auto& [name, count] : ivpci.items()) {
-            refused += name.starts_with("refused_") ? number(ivpci, name.c_str()) : 0;
+            refused += name.starts_with("refused_") ? number_of(ivpci, name) : 0;
         }
         add("device",
             fmt::format("{}, slot {} of {}, GID {}", member(device, "path"), member(device, "slot"),
                         member(device, "slots"), member(device, "gid")));
-        add("region",
-            fmt::format("{}, {}; {} in {} buffers of ours, {} refused", member(region, "uuid"),
-                        human_bytes(number(region, "size")),
-                        human_bytes(number(ivpci, "dmb_bytes")), member(ivpci, "dmbs"), refused));
+        add("region", fmt::format("{}, {}; {} in {} buffers of ours, {} refused",
+                                  member(region, "uuid"), human_bytes(number_of(region, "size")),
+                                  human_bytes(number_of(ivpci, "dmb_bytes")), member(ivpci, "dmbs"),
+                                  refused));
         add("EID", member(answer, "eid"));
     }
     add("network namespaces", member(answer, "netns"));
@@ -139,10 +136,10 @@ std::string render_status(const json& answer) {
     add("accelerated", fmt::format("{} connections over SMC-D", member(connections, "smcd")));
     add("fell back", fmt::format("{} agreed on SMC and became TCP ('smc-policy reasons')",
                                  member(connections, "failed")));
-    add("denied", fmt::format("{} by the rules",
-                              number(counters, "syn_denied") + number(counters, "synack_denied")));
+    add("denied", fmt::format("{} by the rules", number_of(counters, "syn_denied") +
+                                                     number_of(counters, "synack_denied")));
     add("too short", fmt::format("{} to endpoints whose connections are ('smc-policy endpoints')",
-                                 number(counters, "syn_short")));
+                                 number_of(counters, "syn_short")));
     add("TCP", fmt::format("{} connections with guests of this host", member(connections, "tcp")));
     add("last complaint", member(answer, "last_complaint"));
     if (auto error = member(answer, "last_error"); !error.empty()) {
@@ -161,7 +158,7 @@ std::string render_status_brief(const json& answer) {
     return fmt::format("active: {} peers, {} accelerated, {} fell back, {} denied, {} TCP{}\n",
                        member(answer, "peers"), member(connections, "smcd"),
                        member(connections, "failed"),
-                       number(counters, "syn_denied") + number(counters, "synack_denied"),
+                       number_of(counters, "syn_denied") + number_of(counters, "synack_denied"),
                        member(connections, "tcp"),
                        member(answer, "last_error").empty() ? "" : "; rules are wrong");
 }
@@ -190,7 +187,7 @@ std::string render_endpoints(const json& answer) {
         bool back = endpoint.is_object() && endpoint.value("stepped_back", json()) == true;
         rows.push_back({member(endpoint, "peer"), member(endpoint, "port"),
                         member(endpoint, "connections"), member(endpoint, "short"),
-                        human_bytes(number(endpoint, "mean_bytes")),
+                        human_bytes(number_of(endpoint, "mean_bytes")),
                         time.is_number() ? fmt::format("{:.3f}s", time.get<double>()) : "-",
                         back ? "TCP: too short" : "SMC-D if the rules allow"});
     }
@@ -256,7 +253,8 @@ std::string render_flows(const json& answer) {
         auto workload = member(flow, "workload");
         rows.push_back(
             {member(flow, "mode"), member(flow, "local"), member(flow, "peer"),
-             human_bytes(number(flow, "bytes_sent")), human_bytes(number(flow, "bytes_received")),
+             human_bytes(number_of(flow, "bytes_sent")),
+             human_bytes(number_of(flow, "bytes_received")),
              age != flow.end() && age->is_number() ? human_time(age->get<double>()) : "-",
              workload.empty() ? "-" : workload, why});
     }

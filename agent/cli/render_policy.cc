@@ -6,16 +6,12 @@
 #include <map>
 
 #include "agent/cli/render.h"
+#include "agent/daemon/answer.h"
 
 namespace smc_steer {
 namespace {
 
 using nlohmann::json;
-
-std::string text_of(const json& object, const char* name) {
-    auto entry = object.is_object() ? object.find(name) : object.end();
-    return entry != object.end() && entry->is_string() ? entry->get<std::string>() : "";
-}
 
 json list_of(const json& object, const char* name) {
     auto entry = object.is_object() ? object.find(name) : object.end();

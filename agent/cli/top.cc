@@ -6,21 +6,12 @@
 #include <algorithm>
 
 #include "agent/cli/render.h"
+#include "agent/daemon/answer.h"
 
 namespace smc_steer {
 namespace {
 
 using nlohmann::json;
-
-std::uint64_t number(const json& object, const char* name) {
-    auto entry = object.find(name);
-    return entry != object.end() && entry->is_number() ? entry->get<std::uint64_t>() : 0;
-}
-
-std::string text_of(const json& object, const char* name) {
-    auto entry = object.find(name);
-    return entry != object.end() && entry->is_string() ? entry->get<std::string>() : "";
-}
 
 struct Row {
     std::vector<std::string> cells;
@@ -47,16 +38,17 @@ std::string Top::render(const json& status, const json& flows, double seconds, s
     for (const auto& flow : entries != flows.end() && entries->is_array() ? *entries : none) {
         auto local = text_of(flow, "local");
         auto peer = text_of(flow, "peer");
-        auto key =
-            fmt::format("{} {} {} {}", local, peer, number(flow, "inode"), number(flow, "netns"));
-        now[key] = {{"sent", number(flow, "bytes_sent")},
-                    {"received", number(flow, "bytes_received")}};
+        auto key = fmt::format("{} {} {} {}", local, peer, number_of(flow, "inode"),
+                               number_of(flow, "netns"));
+        now[key] = {{"sent", number_of(flow, "bytes_sent")},
+                    {"received", number_of(flow, "bytes_received")}};
         auto before = before_.find(key);
         double sent = 0;
         double received = 0;
         if (before != before_.end()) {
-            sent = rate(number(flow, "bytes_sent"), number(*before, "sent"), seconds);
-            received = rate(number(flow, "bytes_received"), number(*before, "received"), seconds);
+            sent = rate(number_of(flow, "bytes_sent"), number_of(*before, "sent"), seconds);
+            received =
+                rate(number_of(flow, "bytes_received"), number_of(*before, "received"), seconds);
         }
         auto mode = text_of(flow, "mode");
         (mode == "SMC-D" ? smcd : tcp) += sent + received;

@@ -51,6 +51,9 @@ json Agent::answer(const Request& request) {
             return {{"ok", true},
                     {"endpoints", session_ ? session_->report_endpoints() : json::array()}};
         case Command::reasons:
+            if (session_) {
+                session_->refresh_totals();
+            }
             return {{"ok", true},
                     {"reasons", session_ ? session_->report_reasons() : json::array()}};
         case Command::monitor:  // handle() has answered
@@ -111,8 +114,9 @@ json Agent::report_process() const {
 
 HttpAnswer Agent::http(std::string_view path) {
     if (path == "/metrics") {
-        return {200, render_metrics(status(),
-                                    {{"reasons", session_ ? session_->report_reasons() : json()}},
+        auto all = status();  // counts anew, for the reasons too
+        json reasons = {{"reasons", session_ ? session_->report_reasons() : json()}};
+        return {200, render_metrics(all, reasons,
                                     session_ ? session_->report_programs() : json::array())};
     }
     if (path == "/healthz") {
@@ -153,6 +157,7 @@ json Agent::status() {
         {"process", report_process()},
     };
     if (session_) {
+        session_->refresh_totals();
         session_->report_status(out);
     }
     return out;

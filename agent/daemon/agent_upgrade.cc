@@ -38,9 +38,8 @@ nlohmann::json Agent::upgrade(const std::string& binary) {
         return error_answer(good.error().message);
     }
     // The trial may take longer than a tick.
-    HandoverPlan unused;
     if (session_) {
-        if (auto done = session_->prepare_handover(unused); !done) {
+        if (auto done = session_->extend_lease(); !done) {
             return error_answer(done.error().message);
         }
     }

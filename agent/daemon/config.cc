@@ -67,24 +67,34 @@ Result<void> read_link_port(const YAML::Node& root, const std::string& name, Con
     return {};
 }
 
-// The one key that `section` may have, a list of strings.
-Result<std::vector<std::string>> read_list(const YAML::Node& root, const std::string& name,
-                                           const char* section, const char* key,
-                                           std::vector<std::string> otherwise) {
+// A map with no other keys than these; null: the file does not have it.
+Result<YAML::Node> read_section(const YAML::Node& root, const std::string& name,
+                                const char* section, std::initializer_list<std::string_view> keys) {
     auto node = root[section];
     if (!node) {
-        return otherwise;
+        return YAML::Node();
     }
     if (!node.IsMap()) {
         return yaml_error(node, name, fmt::format("{}: must be a map", section));
     }
-    if (auto known = yaml_known_keys(node, name, {key}); !known) {
+    if (auto known = yaml_known_keys(node, name, keys); !known) {
         return tl::unexpected(known.error());
     }
-    if (!node[key]) {
+    return node;
+}
+
+// The one key that `section` may have, a list of strings.
+Result<std::vector<std::string>> read_list(const YAML::Node& root, const std::string& name,
+                                           const char* section, const char* key,
+                                           std::vector<std::string> otherwise) {
+    auto node = read_section(root, name, section, {key});
+    if (!node) {
+        return tl::unexpected(node.error());
+    }
+    if (!node->IsMap() || !(*node)[key]) {
         return otherwise;
     }
-    return yaml_strings(node[key], name, key);
+    return yaml_strings((*node)[key], name, key);
 }
 
 Result<void> read_workloads(const YAML::Node& root, const std::string& name, Config& config) {
@@ -147,22 +157,6 @@ Result<void> read_words(const YAML::Node& root, const std::string& name, Config&
         config.when_unsupported = *text == "idle" ? WhenUnsupported::idle : WhenUnsupported::exit;
     }
     return {};
-}
-
-// A map with no other keys than these; null: the file does not have it.
-Result<YAML::Node> read_section(const YAML::Node& root, const std::string& name,
-                                const char* section, std::initializer_list<std::string_view> keys) {
-    auto node = root[section];
-    if (!node) {
-        return YAML::Node();
-    }
-    if (!node.IsMap()) {
-        return yaml_error(node, name, fmt::format("{}: must be a map", section));
-    }
-    if (auto known = yaml_known_keys(node, name, keys); !known) {
-        return tl::unexpected(known.error());
-    }
-    return node;
 }
 
 // Leaves `out` alone where the section has no such key.

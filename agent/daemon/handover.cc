@@ -14,6 +14,8 @@
 #include <charconv>
 #include <chrono>
 
+#include "agent/base/argv.h"
+
 namespace smc_steer {
 namespace {
 
@@ -21,15 +23,6 @@ using nlohmann::json;
 
 constexpr int kVersion = 1;
 constexpr auto kPatience = std::chrono::seconds(10);
-
-std::vector<char*> pointers(const std::vector<std::string>& words) {
-    std::vector<char*> list;
-    for (const auto& word : words) {
-        list.push_back(const_cast<char*>(word.c_str()));
-    }
-    list.push_back(nullptr);
-    return list;
-}
 
 std::vector<int> descriptors(const HandoverPlan& plan) {
     std::vector<int> all{plan.lock, plan.listener};
@@ -160,7 +153,7 @@ Error hand_over(const HandoverPlan& plan, const std::vector<std::string>& argv) 
     for (int fd : all) {
         keep_over_exec(fd, true);
     }
-    auto list = pointers(words);
+    auto list = argv_of(words);
     execv(list[0], list.data());
     int error = errno;
     for (int fd : all) {
@@ -215,7 +208,7 @@ Result<void> try_out(const std::vector<std::string>& argv) {
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_adddup2(&actions, in.get(), STDOUT_FILENO);
     posix_spawn_file_actions_adddup2(&actions, in.get(), STDERR_FILENO);
-    auto words = pointers(argv);
+    auto words = argv_of(argv);
     pid_t pid = 0;
     int error = posix_spawn(&pid, words[0], &actions, nullptr, words.data(), environ);
     posix_spawn_file_actions_destroy(&actions);

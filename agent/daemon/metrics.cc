@@ -8,6 +8,8 @@
 #include <map>
 #include <vector>
 
+#include "agent/daemon/answer.h"
+
 namespace smc_steer {
 namespace {
 
@@ -122,11 +124,6 @@ const json& member(const json& object, std::string_view name) {
     static const json none;
     auto entry = object.find(std::string(name));
     return entry == object.end() ? none : *entry;
-}
-
-std::string text_of(const json& object, std::string_view name) {
-    const auto& value = member(object, name);
-    return value.is_string() ? value.get<std::string>() : "";
 }
 
 void add_counters(const json& counters, Text& text) {

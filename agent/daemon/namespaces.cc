@@ -141,7 +141,7 @@ void Namespaces::save(SavedState& state) {
     for (const auto& [id, covered] : covered_) {
         state.namespaces[id] = covered.saved;
     }
-    state.totals = totals();
+    state.totals = totals_;
 }
 
 void Namespaces::sample() {
@@ -156,11 +156,10 @@ void Namespaces::sample() {
     }
 }
 
-const SmcTotals& Namespaces::totals() {
+void Namespaces::sample_all() {
     for (auto& [id, covered] : covered_) {
         look(covered);
     }
-    return totals_;
 }
 
 void Namespaces::restore() {

@@ -44,9 +44,10 @@ public:
     // Looks at the statistics of a share of the namespaces, in turns: once a second is often
     // enough for the kernel's short counters (smc_totals.h).
     void sample();
-    // Since start (namespaces that were there) or birth, gone namespaces included. Looks at
-    // all of them first.
-    const SmcTotals& totals();
+    // Looks at those of all namespaces: totals() is of this moment.
+    void sample_all();
+    // Since start (namespaces that were there) or birth, gone namespaces included, as last looked.
+    const SmcTotals& totals() const { return totals_; }
 
     struct NamedFlow {
         ino_t netns;  // the number in "net:[N]"

@@ -443,11 +443,15 @@ void Session::write_state() {
     }
 }
 
+Result<void> Session::extend_lease() {
+    return datapath_->stores().set_lease(monotonic_ns() + kHandoverNs, config_.link_port);
+}
+
 Result<void> Session::prepare_handover(HandoverPlan& plan) {
-    if (auto done = datapath_->stores().set_lease(monotonic_ns() + kHandoverNs, config_.link_port);
-        !done) {
+    if (auto done = extend_lease(); !done) {
         return done;
     }
+    refresh_totals();
     plan.device = device_.fd();
     plan.device_path = device_.path();
     plan.steer = datapath_->steer_links();

@@ -58,18 +58,22 @@ public:
     Result<void> listen(Decisions::OnDecision on_decision);
     void stop_listening();
 
-    // Lives on under a successor: the datapath may do without an agent for half a minute. Fills
-    // in what Inheritance needs.
+    // The datapath may do without an agent for half a minute.
+    Result<void> extend_lease();
+    // Lives on under a successor: extends the lease and fills in what Inheritance needs.
     Result<void> prepare_handover(HandoverPlan& plan);
 
     // Twice a second: the lease, namespaces and cgroups that came and went, and a
     // look at the region in case a doorbell was missed.
     void tick();
 
+    // Reads SMC's counters in all namespaces, for the reports of totals and reasons.
+    void refresh_totals() { namespaces_->sample_all(); }
+
     // For the control socket; names are stable, smc-policy --help documents them.
     void report_status(nlohmann::json& out);
     nlohmann::json report_peers() const;
-    nlohmann::json report_reasons();
+    nlohmann::json report_reasons() const;
     nlohmann::json report_programs() const;
     Result<nlohmann::json> report_flows();
     nlohmann::json report_endpoints() const;

@@ -3,11 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 
 #include "agent/base/clock.h"
 #include "agent/daemon/session.h"
-#include "agent/kernel/cgroup_path.h"
 #include "agent/kernel/smc_reasons.h"
+#include "agent/workloads/machine.h"
 
 namespace smc_steer {
 namespace {
@@ -106,7 +107,7 @@ void Session::report_status(json& out) {
     out["ivpci"] = stats ? stats_json(*stats) : json::object();
 }
 
-json Session::report_reasons() {
+json Session::report_reasons() const {
     const auto& totals = namespaces_->totals();
     json list = json::array();
     auto add = [&](const char* side, const std::map<std::uint32_t, std::uint64_t>& fallbacks) {
@@ -240,7 +241,10 @@ Result<json> Session::report_flows() {
         return tl::unexpected(flows.error());
     }
     json list = json::array();
-    CgroupPaths cgroups;
+    std::map<std::uint64_t, std::string> cgroups;
+    for (auto& cgroup : list_cgroups()) {
+        cgroups.emplace(cgroup.id, std::move(cgroup.path));
+    }
     auto now = monotonic_ns();
     std::uint64_t smcd = 0, tcp = 0;
     auto links = links_->inodes();
@@ -254,6 +258,7 @@ Result<json> Session::report_flows() {
             auto milliseconds = (now - *flow.established_ns) / 1'000'000;
             age = static_cast<double>(milliseconds) / 1000;
         }
+        auto workload = cgroups.find(flow.cgroup);
         smcd += flow.mode == FlowMode::smcd;
         tcp += flow.mode == FlowMode::tcp || flow.mode == FlowMode::fallback;
         list.push_back({
@@ -261,7 +266,7 @@ Result<json> Session::report_flows() {
             {"local", to_string(flow.addresses.local, flow.addresses.local_port)},
             {"peer", to_string(flow.addresses.peer, flow.addresses.peer_port)},
             {"mode", to_string(flow.mode)},
-            {"workload", cgroups.of(flow.cgroup)},
+            {"workload", workload == cgroups.end() ? "" : workload->second},
             {"bytes_sent", flow.bytes.sent},
             {"bytes_received", flow.bytes.received},
             {"age_seconds", age},

@@ -8,6 +8,8 @@
 #include <cstdio>
 #include <utility>
 
+#include "agent/base/text.h"
+
 namespace smc_steer {
 namespace {
 
@@ -51,15 +53,6 @@ int on_libbpf_message(libbpf_print_level level, const char* format, va_list args
     }
     spdlog::log(level == LIBBPF_DEBUG ? spdlog::level::trace : spdlog::level::debug, "{}", line);
     return length;
-}
-
-std::string one_line(std::string text) {
-    for (char& c : text) {
-        if (c == '\n') {
-            c = ' ';
-        }
-    }
-    return text;
 }
 
 }  // namespace

@@ -254,11 +254,11 @@ std::map<std::string, int> Datapath::flows_links() const {
 
 std::vector<ProgramCost> Datapath::costs() const {
     std::vector<ProgramCost> costs;
-    for (const BpfObject* object : {&steer_, &handshake_, &flows_,
-                                    static_cast<const BpfObject*>(moved_ ? &*moved_ : nullptr)}) {
-        if (!object) {
-            continue;
-        }
+    std::vector<const BpfObject*> objects{&steer_, &handshake_, &flows_};
+    if (moved_) {
+        objects.push_back(&*moved_);
+    }
+    for (const BpfObject* object : objects) {
         for (bpf_program* program : object->programs()) {
             bpf_prog_info info{};
             std::uint32_t length = sizeof(info);

@@ -12,6 +12,12 @@
 namespace smc_steer {
 namespace {
 
+void put_command(NetlinkRequest& request, std::uint8_t command, std::uint8_t version) {
+    auto& genl = request.extra<genlmsghdr>();
+    genl.cmd = command;
+    genl.version = version;
+}
+
 void read_smcd(const nlattr& nest, SmcStats& stats) {
     for_each_nested(nest, [&](int type, const nlattr& attribute) {
         switch (type) {
@@ -69,9 +75,7 @@ Result<SmcNetlink> SmcNetlink::open() {
     }
 
     NetlinkRequest request(GENL_ID_CTRL, NLM_F_ACK);
-    auto& genl = request.extra<genlmsghdr>();
-    genl.cmd = CTRL_CMD_GETFAMILY;
-    genl.version = 1;
+    put_command(request, CTRL_CMD_GETFAMILY, 1);
     mnl_attr_put_strz(request.header, CTRL_ATTR_FAMILY_NAME, SMC_GENL_FAMILY_NAME);
     std::uint16_t family = 0;
     auto answer = socket->talk(*request.header, [&](const nlmsghdr& message) {
@@ -93,9 +97,7 @@ Result<SmcNetlink> SmcNetlink::open() {
 
 Result<int> SmcNetlink::ueid_request(std::uint8_t command, const std::string& eid) {
     NetlinkRequest request(family_, NLM_F_ACK);
-    auto& genl = request.extra<genlmsghdr>();
-    genl.cmd = command;
-    genl.version = SMC_GENL_FAMILY_VERSION;
+    put_command(request, command, SMC_GENL_FAMILY_VERSION);
     // 32 characters and a NUL: the kernel takes no other length.
     mnl_attr_put_strz(request.header, SMC_NLA_EID_TABLE_ENTRY, pad_eid(eid).c_str());
     return socket_.talk(*request.header);
@@ -142,9 +144,7 @@ Result<void> SmcNetlink::remove_ueid(const std::string& eid) {
 
 Result<int> SmcNetlink::command(std::uint8_t command) {
     NetlinkRequest request(family_, NLM_F_ACK);
-    auto& genl = request.extra<genlmsghdr>();
-    genl.cmd = command;
-    genl.version = SMC_GENL_FAMILY_VERSION;
+    put_command(request, command, SMC_GENL_FAMILY_VERSION);
     return socket_.talk(*request.header);
 }
 
@@ -182,9 +182,7 @@ Result<void> SmcNetlink::unlimit_handshakes() {
 
 Result<int> SmcNetlink::dump(std::uint8_t command, const NetlinkSocket::OnMessage& on_message) {
     NetlinkRequest request(family_, NLM_F_DUMP);
-    auto& genl = request.extra<genlmsghdr>();
-    genl.cmd = command;
-    genl.version = SMC_GENL_FAMILY_VERSION;
+    put_command(request, command, SMC_GENL_FAMILY_VERSION);
     return socket_.talk(*request.header, on_message);
 }
 

@@ -6,20 +6,9 @@
 #include <algorithm>
 #include <set>
 
+#include "agent/base/text.h"
+
 namespace smc_steer {
-namespace {
-
-// Errors repeat what the file says, which may hold anything, and are one line all the same.
-std::string one_line(std::string text) {
-    for (char& c : text) {
-        if (static_cast<unsigned char>(c) < ' ' || c == 0x7f) {
-            c = '?';
-        }
-    }
-    return text;
-}
-
-}  // namespace
 
 Result<YAML::Node> yaml_load(std::string_view text, const std::string& name) {
     try {

@@ -18,24 +18,24 @@ struct {
 	__type(value, struct steer_lengths);
 } endpoints SEC(".maps");
 
-static __always_inline struct steer_lengths *lengths_of(const struct steer_address *a, __u16 port)
+static __always_inline void endpoint_of(struct steer_endpoint *e, const struct steer_address *a,
+					__u16 port)
 {
-	struct steer_endpoint e;
-
-	__builtin_memset(&e, 0, sizeof(e));
-	e.address = *a;
-	e.port = port;
-	return bpf_map_lookup_elem(&endpoints, &e);
+	__builtin_memset(e, 0, sizeof(*e));
+	e->address = *a;
+	e->port = port;
 }
 
 static __always_inline bool too_short(const struct steer_control *agent,
 				      const struct steer_address *a, __u16 port)
 {
 	struct steer_lengths *l;
+	struct steer_endpoint e;
 
 	if (!agent->short_bytes)
 		return false;
-	l = lengths_of(a, port);
+	endpoint_of(&e, a, port);
+	l = bpf_map_lookup_elem(&endpoints, &e);
 	return l && l->back;
 }
 
@@ -44,17 +44,16 @@ static __always_inline void learn_length(const struct steer_control *agent,
 					 const struct steer_address *a, __u16 port, __u64 bytes,
 					 __u64 lifetime_ns)
 {
-	struct steer_lengths *l = lengths_of(a, port);
+	struct steer_lengths *l;
 	struct steer_endpoint e;
 	bool is_short;
 	__u32 score;
 
+	endpoint_of(&e, a, port);
+	l = bpf_map_lookup_elem(&endpoints, &e);
 	if (!l) {
 		struct steer_lengths none = {};
 
-		__builtin_memset(&e, 0, sizeof(e));
-		e.address = *a;
-		e.port = port;
 		bpf_map_update_elem(&endpoints, &e, &none, BPF_NOEXIST);
 		l = bpf_map_lookup_elem(&endpoints, &e);
 		if (!l)

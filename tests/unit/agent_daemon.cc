@@ -15,28 +15,25 @@
 #include "agent/daemon/control_server.h"
 #include "agent/daemon/files.h"
 #include "agent/daemon/policy_source.h"
+#include "tests/unit/directory_test.h"
 
 namespace smc_steer {
 namespace {
 
 namespace fs = std::filesystem;
 
-class Daemon : public ::testing::Test {
+class Daemon : public DirectoryTest {
 protected:
     void SetUp() override {
-        std::string name = fs::temp_directory_path() / "smc-steer-unit-XXXXXX";
-        ASSERT_NE(mkdtemp(name.data()), nullptr);
-        dir_ = name;
+        DirectoryTest::SetUp();
         paths_.main_file = dir_ / "policy.yaml";
         paths_.reserved_ports = dir_ / "reserved";
     }
-    void TearDown() override { fs::remove_all(dir_); }
     void write(const fs::path& path, const std::string& text) {
         fs::create_directories(path.parent_path());
         std::ofstream(path) << text;
     }
 
-    fs::path dir_;
     PolicyPaths paths_;
 };
 

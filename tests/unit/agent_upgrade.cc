@@ -14,22 +14,14 @@
 #include "agent/daemon/handover.h"
 #include "agent/daemon/saved_state.h"
 #include "agent/kernel/pins.h"
+#include "tests/unit/directory_test.h"
 
 namespace smc_steer {
 namespace {
 
 namespace fs = std::filesystem;
 
-class Upgrade : public ::testing::Test {
-protected:
-    void SetUp() override {
-        std::string name = fs::temp_directory_path() / "smc-steer-unit-XXXXXX";
-        ASSERT_NE(mkdtemp(name.data()), nullptr);
-        dir_ = name;
-    }
-    void TearDown() override { fs::remove_all(dir_); }
-    fs::path dir_;
-};
+using Upgrade = DirectoryTest;
 
 TEST_F(Upgrade, PinsOfANewerAbiAreRefusedWithBothNumbers) {
     Pins pins(dir_ / "pins");

@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The driver's ops as a DIBS client calls them, good and bad, without SMC between."""
 
-import time
-
 from harness import dibs
-from harness.case import case, expect, expect_equal
+from harness.case import case, expect, expect_equal, wait_until
 
 KIB = 1024
 
@@ -15,13 +13,8 @@ def expect_error(client: dibs.Client, error: str, *commands: str) -> None:
 
 
 def wait_answer(client: dibs.Client, command: str, wanted: str, what: str) -> None:
-    deadline = time.monotonic() + 10
-    while True:
-        got = client.ask(command)
-        if got == wanted:
-            return
-        expect(time.monotonic() < deadline, f"{what}: expected {wanted}, got {got}")
-        time.sleep(0.1)
+    wait_until(lambda: client.ask(command), lambda got: got == wanted, 10,
+               f"{what}, expected {wanted}")
 
 
 def move_and_notify(owner: dibs.Client, writer: dibs.Client) -> None:

@@ -6,7 +6,7 @@ import time
 
 from harness import smcd, traffic
 from harness.capture import Capture
-from harness.case import case, expect, expect_equal
+from harness.case import case, expect, expect_equal, wait_until
 
 PORT = traffic.TRANSFER_PORT
 RESET = 104  # ECONNRESET
@@ -151,10 +151,8 @@ def leftovers(guest) -> str:
 
 def expect_clean(guest, clean: str, turns: int) -> None:
     """The kernel frees maps and programs a grace period after their last user is gone."""
-    deadline = time.monotonic() + 5
-    while (left := leftovers(guest)) != clean:
-        expect(time.monotonic() < deadline, f"left behind after {turns} turns: {left!r}, "
-               f"before the first: {clean!r}")
+    wait_until(lambda: leftovers(guest), lambda left: left == clean, 5,
+               f"before the first turn: {clean!r}, {turns} turns and then")
 
 
 @case("spine", "agent-restarts", agent=False, timeout=120, long_timeout=600)

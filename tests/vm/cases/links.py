@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The agents' own connections: what they spare the programs', and what happens without them."""
 
-import time
-
 from harness import driver, smcd, stress, traffic
-from harness.case import case, expect, expect_equal
+from harness.case import case, expect, expect_equal, wait_until
 
 LINK_PORT = 7254
 BLOCK = f"""nft add table inet block
@@ -44,11 +42,9 @@ def no_link(lab):
         agent.start()
     listener = traffic.transfer_server(server)
     smcd.expect_tcp(client, server)
-    deadline = time.monotonic() + 20
-    while not peer(lab.agents[1])["link_problem"]:
-        expect(time.monotonic() < deadline, f"no reason given: {peer(lab.agents[1])}")
-        time.sleep(0.3)
-    expect("no answer" in peer(lab.agents[1])["link_problem"], str(peer(lab.agents[1])))
+    told = wait_until(lambda: peer(lab.agents[1]), lambda it: it["link_problem"], 20,
+                      "a peer without a reason", 0.3)
+    expect("no answer" in told["link_problem"], str(told))
 
     for guest in lab.guests:
         guest.check("nft delete table inet block")

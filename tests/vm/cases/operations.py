@@ -7,7 +7,7 @@ import time
 
 from harness import paths, smcd, traffic
 from harness.agent import LOG
-from harness.case import case, expect, expect_equal
+from harness.case import case, expect, expect_equal, wait_until
 
 METRICS = "http://127.0.0.1:9470"
 FETCH = ("import sys, urllib.request, urllib.error\n"
@@ -121,9 +121,8 @@ def monitor(lab):
     listener.kill()
     listener.wait(10)
     listening = "bpftool -j map dump pinned /sys/fs/bpf/smc-steer/abi-1/monitor"
-    deadline = time.monotonic() + 10
-    while (value := json.loads(client.check(listening))[0]["value"])[:1] not in (["0x00"], [0]):
-        expect(time.monotonic() < deadline, f"decisions are still reported: {value}")
+    wait_until(lambda: json.loads(client.check(listening))[0]["value"],
+               lambda value: value[:1] in (["0x00"], [0]), 10, "who listens")
 
 
 @case("policy", "no-common-eid", agent=False)
@@ -136,10 +135,8 @@ def no_common_eid(lab):
     for agent in lab.agents:
         agent.start()
     traffic.transfer_server(server)
-    deadline = time.monotonic() + 20
-    while "fell back" not in (peer := lab.agents[1].ask("peers")["peers"][0])["link_problem"]:
-        expect(time.monotonic() < deadline, f"the peer is {peer}")
-        time.sleep(0.3)
+    wait_until(lambda: lab.agents[1].ask("peers")["peers"][0],
+               lambda peer: "fell back" in peer["link_problem"], 20, "the peer", 0.3)
     smcd.expect_tcp(client, server)
     found = [{reason["name"] for reason in agent.ask("reasons")["reasons"]} - {"PEERNOSMC"}
              for agent in lab.agents]
@@ -176,9 +173,7 @@ def metrics_and_health(lab):
 
     # Without the device the agent is alive and not ready.
     client.check("cd /sys/bus/pci/drivers/ivpci && basename 0000:* >unbind")
-    deadline = time.monotonic() + 10
-    while (ready := fetch(client, "/readyz"))[0] != 503:
-        expect(time.monotonic() < deadline, f"/readyz still says {ready}")
+    ready = wait_until(lambda: fetch(client, "/readyz"), lambda got: got[0] == 503, 10, "/readyz")
     expect("idle: " in ready[1], f"/readyz said {ready}")
     expect_equal(fetch(client, "/healthz")[0], 200, "/healthz of an idle agent")
     brief = client.run(["smc-policy", "status", "--brief"])

@@ -35,10 +35,7 @@ def short_connections(lab):
     """
     server, client = lab.guests
     client.put("/etc/smc-steer/agent.yaml", CONFIG)
-    for agent in lab.agents:
-        agent.launch_ready()
-    for agent in lab.agents:
-        agent.wait_state("active", 2)
+    lab.start_agents()
     agent = lab.agents[1]
     for port in (PORT, OTHER):
         traffic.transfer_server(server, port=port)

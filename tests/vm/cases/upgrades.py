@@ -2,10 +2,9 @@
 """Agents that become newer agents, or die on the way."""
 
 import json
-import time
 
 from harness import paths, smcd, traffic
-from harness.case import case, expect, expect_equal
+from harness.case import case, expect, expect_equal, wait_until
 
 PROBER = paths.REPO / "tests" / "vm" / "guest" / "prober"
 KILL_WHEN = paths.REPO / "tests" / "vm" / "guest" / "kill_when"
@@ -39,11 +38,9 @@ def upgrade(lab):
     server, client = lab.guests
     agents = lab.agents
     # The prober's connections are as short as can be.
-    for agent, guest in zip(agents, lab.guests):
+    for guest in lab.guests:
         guest.put("/etc/smc-steer/agent.yaml", "workloads: all\nshort_connections: off\n")
-        agent.start()
-    for agent in agents:
-        agent.wait_state("active", 2)
+    lab.start_agents()
     traffic.transfer_server(server)
     server.spawn([str(PROBER), "serve", str(PROBED)]).wait_output("listening", 20)
     new = [install(guest, "new") for guest in lab.guests]
@@ -54,9 +51,8 @@ def upgrade(lab):
     transfers = [client.spawn(traffic.transfer_argv(server.ip4, size, flags=("--pause", "25")))
                  for _ in range(10)]
     # They connect before the prober counts connections.
-    deadline = time.monotonic() + 20
-    while (made := agents[1].status()["connections"]["smcd"]) < 10:
-        expect(time.monotonic() < deadline, f"{made} of 10 transfers started")
+    wait_until(lambda: agents[1].status()["connections"]["smcd"], lambda made: made >= 10, 20,
+               "transfers of 10 that started")
     seconds = 30 if lab.long else 10
     prober = client.spawn([str(PROBER), server.ip4, str(PROBED), str(seconds)])
     client.check(["smc-policy", "upgrade", new[1]])

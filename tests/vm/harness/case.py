@@ -13,6 +13,7 @@ and when a guest died that it did not kill.
 
 import importlib
 import sys
+import time
 from dataclasses import dataclass
 from typing import Callable
 
@@ -68,6 +69,15 @@ def load() -> dict[str, Case]:
 def expect(condition, text: str) -> None:
     if not condition:
         raise AssertionError(text)
+
+
+def wait_until(look: Callable, good: Callable, seconds: float, what: str, pause: float = 0.1):
+    """What look() returns once good() says it is: at least once, for `seconds` at most."""
+    deadline = time.monotonic() + seconds
+    while not good(value := look()):
+        expect(time.monotonic() < deadline, f"{what} after {seconds:g} s: {value!r}")
+        time.sleep(pause)
+    return value
 
 
 def expect_equal(got, wanted, what: str) -> None:
