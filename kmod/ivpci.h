@@ -28,9 +28,12 @@
 #include <linux/uuid.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
+#include <linux/xarray.h>
 
 #include <ivpci/shm_abi.h>
 #include <ivpci/uapi.h>
+
+#include "ivpci_alloc.h"
 
 struct ivpci;
 
@@ -50,7 +53,7 @@ struct ivpci_dmb {
 
 /* A chunk leased to us; dmb_lock. */
 struct ivpci_chunk {
-	struct list_head list;
+	struct list_head room; /* on ivpci.room[], or empty: full, or returning */
 	u32 number;
 	bool returning; /* offered back to the broker, not allocated from */
 	u64 map;
@@ -77,6 +80,9 @@ struct ivpci_peer {
 	u32 vectors;
 	u64 gid;
 	bool unreachable;	  /* of another era: no doorbell reaches it, nor its us */
+	bool silent;		  /* its heart stands still, see ivpci_silence.c */
+	u32 heartbeat;		  /* as last seen; peer_lock, as the next */
+	unsigned long quiet;	  /* jiffies that it did not change in */
 	u32 bulletin_seq;	  /* member_lock only */
 	spinlock_t producer_lock; /* our half of the pair: ring and event ring */
 };
@@ -104,6 +110,7 @@ enum ivpci_counter {
 	IVPCI_REFUSED_MEMORY,
 	IVPCI_REFUSED_HEADER,
 	IVPCI_HEADER_TAMPERED,
+	IVPCI_PEERS_SILENT,
 	IVPCI_COUNTERS,
 };
 
@@ -148,6 +155,7 @@ struct ivpci {
 	bool broker_away;
 	bool going_away;
 	unsigned long ask_after;  /* jiffies, see ivpci_may_ask() */
+	unsigned long watched;	  /* jiffies, when the peers' heartbeats were looked at */
 	struct mutex peer_lock;	  /* writers of peers */
 	struct ivpci_peer *peers; /* [slots + 1] */
 	u32 nr_unreachable;	  /* of the live ones */
@@ -166,7 +174,9 @@ struct ivpci {
 	struct ivpci_dmb *dmbs;	 /* [IVPCI_DMBS] */
 	unsigned long *dmb_used; /* bitmap over dmbs */
 	bool withdrawn;		 /* leaving the region: claims do not count */
-	struct list_head chunks;
+	struct xarray chunks;	 /* leased to us, by number */
+	/* those with room, by the order of their largest free run */
+	struct list_head room[IVPCI_CHUNK_ORDER + 1];
 	struct list_head parked;
 	u32 nr_dmbs, nr_parked, nr_chunks;
 	u64 dmb_bytes;
@@ -185,6 +195,7 @@ struct ivpci {
 
 extern bool ivpci_nocopy;
 extern unsigned int ivpci_poll_us;
+extern unsigned int ivpci_silent_s;
 
 static inline void ivpci_add(struct ivpci *ivpci, enum ivpci_counter c, u64 n)
 {
@@ -279,6 +290,10 @@ static inline u32 ivpci_peer_generation(struct ivpci *ivpci, u32 slot)
 {
 	return READ_ONCE(ivpci->peers[slot].generation);
 }
+
+/* ivpci_silence.c: peers that stand still */
+void ivpci_silence_watch(struct ivpci *ivpci);
+void ivpci_silence_reset(struct ivpci *ivpci, u32 slot);
 
 /* ivpci_era.c: peers that have not our doorbells, and we not theirs */
 void ivpci_era_init(struct ivpci *ivpci);

@@ -16,20 +16,39 @@ static inline __u64 ivpci_run_mask(unsigned int order)
 	return order >= IVPCI_CHUNK_ORDER ? ~0ULL : (1ULL << (1u << order)) - 1;
 }
 
+/* One bit for each free run of 2^order units, at its first unit. */
+static inline __u64 ivpci_runs_free(__u64 map, unsigned int order)
+{
+	__u64 aligned = ~0ULL / ivpci_run_mask(order);
+	__u64 free = ~map;
+	unsigned int n;
+
+	for (n = 0; n < order; n++)
+		free &= free >> (1u << n);
+	return free & aligned;
+}
+
 /* Takes a run of 2^order units; returns its first unit, or -1 when there is none. */
 static inline int ivpci_run_take(__u64 *map, unsigned int order)
 {
-	unsigned int step = 1u << order;
-	__u64 mask = ivpci_run_mask(order);
-	unsigned int unit;
+	__u64 runs = ivpci_runs_free(*map, order);
+	int unit;
 
-	for (unit = 0; unit < IVPCI_UNITS_PER_CHUNK; unit += step) {
-		if (*map & mask << unit)
-			continue;
-		*map |= mask << unit;
-		return unit;
-	}
-	return -1;
+	if (!runs)
+		return -1;
+	unit = __builtin_ctzll(runs);
+	*map |= ivpci_run_mask(order) << unit;
+	return unit;
+}
+
+/* log2 of the largest free run, or -1 when nothing is free. */
+static inline int ivpci_run_largest(__u64 map)
+{
+	int order = IVPCI_CHUNK_ORDER;
+
+	while (order >= 0 && !ivpci_runs_free(map, order))
+		order--;
+	return order;
 }
 
 static inline void ivpci_run_give(__u64 *map, unsigned int unit, unsigned int order)

@@ -10,7 +10,6 @@
 #include <linux/unaligned.h>
 
 #include "ivpci.h"
-#include "ivpci_alloc.h"
 #include "ivpci_trace.h"
 
 static struct ivpci_attachment __rcu **ivpci_attachment_slot(struct ivpci *ivpci, u64 token)

@@ -9,7 +9,6 @@
 #include <linux/slab.h>
 
 #include "ivpci.h"
-#include "ivpci_alloc.h"
 #include "ivpci_trace.h"
 
 /* Empty chunks kept ready, so that a new connection does not wait for the broker, and
@@ -28,61 +27,83 @@ static bool ivpci_chunk_ours(struct ivpci *ivpci, u32 number)
 	return ivpci_leaseholder(ivpci, number) == ivpci_lease(ivpci->slot, ivpci->generation);
 }
 
-static struct ivpci_chunk *ivpci_chunk_find(struct ivpci *ivpci, u32 number)
+/* Puts a chunk where ivpci_run_alloc() looks for it, after its map or `returning` changed. */
+static void ivpci_chunk_place(struct ivpci *ivpci, struct ivpci_chunk *chunk)
 {
-	struct ivpci_chunk *chunk;
+	int order = chunk->returning ? -1 : ivpci_run_largest(chunk->map);
 
-	list_for_each_entry(chunk, &ivpci->chunks, list)
-		if (chunk->number == number)
-			return chunk;
-	return NULL;
+	list_del_init(&chunk->room);
+	if (order >= 0)
+		list_add(&chunk->room, &ivpci->room[order]);
 }
 
-/* Makes our list of chunks what the broker's lease table says. -ENOMEM: not quite. */
+/* -ENOMEM: it stays leased, and is seen again next time. */
+static int ivpci_chunk_add(struct ivpci *ivpci, u32 number)
+{
+	struct ivpci_chunk *chunk = kzalloc(sizeof(*chunk), GFP_KERNEL);
+	int rc;
+
+	if (!chunk)
+		return -ENOMEM;
+	chunk->number = number;
+	INIT_LIST_HEAD(&chunk->room);
+	rc = xa_err(xa_store(&ivpci->chunks, number, chunk, GFP_KERNEL));
+	if (rc) {
+		kfree(chunk);
+		return rc;
+	}
+	ivpci->nr_chunks++;
+	ivpci_chunk_place(ivpci, chunk);
+	return 0;
+}
+
+static void ivpci_chunk_del(struct ivpci *ivpci, struct ivpci_chunk *chunk)
+{
+	list_del(&chunk->room);
+	xa_erase(&ivpci->chunks, chunk->number);
+	ivpci->nr_chunks--;
+	kfree(chunk);
+}
+
+/* Makes our chunks what the broker's lease table says. -ENOMEM: not quite. */
 static int ivpci_chunks_refresh(struct ivpci *ivpci)
 {
-	struct ivpci_chunk *chunk, *next;
+	struct ivpci_chunk *chunk;
+	unsigned long known;
 	u32 number;
+	int rc;
 
 	lockdep_assert_held(&ivpci->dmb_lock);
 
-	list_for_each_entry_safe(chunk, next, &ivpci->chunks, list) {
-		if (!chunk->returning || ivpci_chunk_ours(ivpci, chunk->number))
-			continue;
-		list_del(&chunk->list);
-		ivpci->nr_chunks--;
-		kfree(chunk);
-	}
+	xa_for_each(&ivpci->chunks, known,
+		    chunk) if (chunk->returning && !ivpci_chunk_ours(ivpci, chunk->number))
+		ivpci_chunk_del(ivpci, chunk);
 
 	for (number = 0; number < ivpci->layout.chunks; number++) {
-		if (!ivpci_chunk_ours(ivpci, number) || ivpci_chunk_find(ivpci, number))
+		if (!ivpci_chunk_ours(ivpci, number) || xa_load(&ivpci->chunks, number))
 			continue;
-		chunk = kzalloc(sizeof(*chunk), GFP_KERNEL);
-		if (!chunk)
-			return -ENOMEM; /* stays leased, is seen again next time */
-		chunk->number = number;
-		list_add_tail(&chunk->list, &ivpci->chunks);
-		ivpci->nr_chunks++;
+		rc = ivpci_chunk_add(ivpci, number);
+		if (rc)
+			return rc;
 	}
 	return 0;
 }
 
+/* From the chunk that has the least to lose: the whole ones stay whole, and can go back. */
 static bool ivpci_run_alloc(struct ivpci *ivpci, int order, u64 *offset)
 {
-	struct ivpci_chunk *chunk;
-	int unit;
+	struct ivpci_chunk *chunk = NULL;
+	int room, unit;
 
-	list_for_each_entry(chunk, &ivpci->chunks, list) {
-		if (chunk->returning)
-			continue;
-		unit = ivpci_run_take(&chunk->map, order);
-		if (unit < 0)
-			continue;
-		*offset = ivpci->layout.chunk_off + (u64)chunk->number * IVPCI_CHUNK_SIZE +
-			  (u64)unit * IVPCI_DMB_UNIT;
-		return true;
-	}
-	return false;
+	for (room = order; room <= IVPCI_CHUNK_ORDER && !chunk; room++)
+		chunk = list_first_entry_or_null(&ivpci->room[room], struct ivpci_chunk, room);
+	if (!chunk)
+		return false;
+	unit = ivpci_run_take(&chunk->map, order);
+	ivpci_chunk_place(ivpci, chunk);
+	*offset = ivpci->layout.chunk_off + (u64)chunk->number * IVPCI_CHUNK_SIZE +
+		  (u64)unit * IVPCI_DMB_UNIT;
+	return true;
 }
 
 static void ivpci_run_free(struct ivpci *ivpci, u64 offset, u32 len)
@@ -90,10 +111,12 @@ static void ivpci_run_free(struct ivpci *ivpci, u64 offset, u32 len)
 	u64 in_chunks = offset - ivpci->layout.chunk_off;
 	struct ivpci_chunk *chunk;
 
-	chunk = ivpci_chunk_find(ivpci, in_chunks / IVPCI_CHUNK_SIZE);
-	if (chunk)
-		ivpci_run_give(&chunk->map, in_chunks % IVPCI_CHUNK_SIZE / IVPCI_DMB_UNIT,
-			       ivpci_dmb_order(len));
+	chunk = xa_load(&ivpci->chunks, in_chunks / IVPCI_CHUNK_SIZE);
+	if (!chunk)
+		return;
+	ivpci_run_give(&chunk->map, in_chunks % IVPCI_CHUNK_SIZE / IVPCI_DMB_UNIT,
+		       ivpci_dmb_order(len));
+	ivpci_chunk_place(ivpci, chunk);
 }
 
 /* A claim of a generation that is gone counts for nothing. */
@@ -279,6 +302,7 @@ unlock:
 static void ivpci_chunk_return(struct ivpci *ivpci, struct ivpci_chunk *chunk)
 {
 	chunk->returning = true;
+	ivpci_chunk_place(ivpci, chunk);
 	ivpci_request(ivpci, IVPCI_OP_RETURN, chunk->number);
 }
 
@@ -287,8 +311,10 @@ static void ivpci_chunks_balance(struct ivpci *ivpci)
 {
 	struct ivpci_chunk *chunk;
 	unsigned int spare = 0;
+	unsigned long number;
 
-	list_for_each_entry(chunk, &ivpci->chunks, list) {
+	xa_for_each(&ivpci->chunks, number, chunk)
+	{
 		if (chunk->returning)
 			ivpci_chunk_return(ivpci, chunk); /* the answer was lost: again */
 		else if (!chunk->map && ++spare > IVPCI_SPARE_MAX)
@@ -325,21 +351,22 @@ bool ivpci_dmb_all_returned(struct ivpci *ivpci)
 /* We are no member any more (or a new one): the chunks are not ours. All DMBs are back. */
 void ivpci_dmb_forget(struct ivpci *ivpci)
 {
-	struct ivpci_chunk *chunk, *next;
+	struct ivpci_chunk *chunk;
+	unsigned long number;
 
 	mutex_lock(&ivpci->dmb_lock);
-	list_for_each_entry_safe(chunk, next, &ivpci->chunks, list) {
-		list_del(&chunk->list);
-		kfree(chunk);
-	}
-	ivpci->nr_chunks = 0;
+	xa_for_each(&ivpci->chunks, number, chunk) ivpci_chunk_del(ivpci, chunk);
 	mutex_unlock(&ivpci->dmb_lock);
 }
 
 int ivpci_dmb_init(struct ivpci *ivpci)
 {
+	int order;
+
 	mutex_init(&ivpci->dmb_lock);
-	INIT_LIST_HEAD(&ivpci->chunks);
+	xa_init(&ivpci->chunks);
+	for (order = 0; order <= IVPCI_CHUNK_ORDER; order++)
+		INIT_LIST_HEAD(&ivpci->room[order]);
 	INIT_LIST_HEAD(&ivpci->parked);
 	ivpci->serial = get_random_u32();
 
@@ -357,6 +384,7 @@ int ivpci_dmb_init(struct ivpci *ivpci)
 void ivpci_dmb_exit(struct ivpci *ivpci)
 {
 	ivpci_dmb_forget(ivpci);
+	xa_destroy(&ivpci->chunks);
 	bitmap_free(ivpci->dmb_used);
 	kvfree(ivpci->dmbs);
 }

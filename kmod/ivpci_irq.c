@@ -130,6 +130,15 @@ static bool ivpci_drain_signals(struct ivpci *ivpci, u32 producer)
 	return true;
 }
 
+static void ivpci_serve_event(struct ivpci *ivpci, u64 gid, u32 code, u64 info)
+{
+	ivpci_inc(ivpci, IVPCI_EVENTS_RECEIVED);
+	if (code == IVPCI_EVENT_PARTED)
+		ivpci_client_peer_lost(ivpci, gid);
+	else
+		ivpci_client_event(ivpci, gid, code, info);
+}
+
 static bool ivpci_drain_events(struct ivpci *ivpci, u32 producer)
 {
 	struct ivpci_pair *pair = ivpci_pair(ivpci, producer, ivpci->slot);
@@ -145,8 +154,7 @@ static bool ivpci_drain_events(struct ivpci *ivpci, u32 producer)
 		i = head;
 	for (; i != head; i++) {
 		event = &pair->event[i % IVPCI_EVENT_RING_SIZE];
-		ivpci_inc(ivpci, IVPCI_EVENTS_RECEIVED);
-		ivpci_client_event(ivpci, gid, READ_ONCE(event->code), READ_ONCE(event->info));
+		ivpci_serve_event(ivpci, gid, READ_ONCE(event->code), READ_ONCE(event->info));
 	}
 	smp_store_release(tail, head);
 	return true;

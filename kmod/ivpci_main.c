@@ -23,6 +23,13 @@ MODULE_PARM_DESC(
 	"microseconds a receiver looks on at most, on an idle CPU, before it wants a doorbell "
 	"(default 200; 0: never)");
 
+unsigned int ivpci_silent_s = 900;
+module_param_named(silent_s, ivpci_silent_s, uint, 0644);
+MODULE_PARM_DESC(
+	silent_s,
+	"seconds a peer may stand still until connections with it end (default 900, about what TCP "
+	"waits for an acknowledgement; 0: for ever)");
+
 static DEFINE_IDA(ivpci_numbers);
 
 static int ivpci_regs_map(struct ivpci *ivpci)

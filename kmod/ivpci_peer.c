@@ -50,6 +50,7 @@ static void ivpci_peer_found(struct ivpci *ivpci, u32 slot, u32 generation, u64 
 	WRITE_ONCE(peer->vectors, clamp(vectors, 1, IVPCI_VECTORS_MAX));
 	WRITE_ONCE(peer->gid, gid);
 	WRITE_ONCE(peer->unreachable, ivpci_era_differs(ivpci, slot));
+	ivpci_silence_reset(ivpci, slot);
 	smp_store_release(&peer->generation, generation);
 	trace_ivpci_peer(ivpci->number, slot, generation, gid);
 	dev_info(&ivpci->pdev->dev, "slot %u joined, GID %016llx\n", slot, gid);
@@ -102,7 +103,8 @@ static bool ivpci_bulletins_changed(struct ivpci *ivpci)
 }
 
 /**
- * ivpci_peer_by_gid() - the slot of another live member, asked of the broker's table
+ * ivpci_peer_by_gid() - the slot of another live member that does not stand still, asked of
+ * the broker's table
  *
  * Context: process, sleeps. Called by SMC under its device list mutex.
  * Return: slot, or 0
@@ -116,7 +118,7 @@ u32 ivpci_peer_by_gid(struct ivpci *ivpci, u64 gid)
 	ivpci_peers_sync(ivpci);
 	for (slot = 1; slot <= ivpci->layout.slots; slot++)
 		if (ivpci_peer_generation(ivpci, slot) && READ_ONCE(ivpci->peers[slot].gid) == gid)
-			return slot;
+			return READ_ONCE(ivpci->peers[slot].silent) ? 0 : slot;
 	return 0;
 }
 
@@ -211,6 +213,7 @@ static void ivpci_member_work(struct work_struct *work)
 	if (!ivpci->generation)
 		ivpci_join(ivpci);
 	ivpci_peers_sync(ivpci);
+	ivpci_silence_watch(ivpci);
 	if (ivpci_bulletins_changed(ivpci))
 		ivpci_chardev_wake(ivpci);
 	if (ivpci->generation)
@@ -230,6 +233,7 @@ int ivpci_member_init(struct ivpci *ivpci)
 	init_waitqueue_head(&ivpci->request_wait);
 	INIT_DELAYED_WORK(&ivpci->member_work, ivpci_member_work);
 	ivpci->ask_after = jiffies;
+	ivpci->watched = jiffies;
 
 	ivpci->peers = kcalloc(ivpci->layout.slots + 1, sizeof(*ivpci->peers), GFP_KERNEL);
 	if (!ivpci->peers)

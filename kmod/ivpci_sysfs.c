@@ -95,6 +95,7 @@ IVPCI_ATTR(refused_broker, "%llu", ivpci_counter(ivpci, IVPCI_REFUSED_BROKER));
 IVPCI_ATTR(refused_memory, "%llu", ivpci_counter(ivpci, IVPCI_REFUSED_MEMORY));
 IVPCI_ATTR(refused_header, "%llu", ivpci_counter(ivpci, IVPCI_REFUSED_HEADER));
 IVPCI_ATTR(header_tampered, "%llu", ivpci_counter(ivpci, IVPCI_HEADER_TAMPERED));
+IVPCI_ATTR(peers_silent, "%llu", ivpci_counter(ivpci, IVPCI_PEERS_SILENT));
 
 static struct attribute *ivpci_stats_attrs[] = {
 	&dev_attr_dmbs.attr,
@@ -124,6 +125,7 @@ static struct attribute *ivpci_stats_attrs[] = {
 	&dev_attr_refused_memory.attr,
 	&dev_attr_refused_header.attr,
 	&dev_attr_header_tampered.attr,
+	&dev_attr_peers_silent.attr,
 	NULL,
 };
 

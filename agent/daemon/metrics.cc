@@ -18,7 +18,7 @@ using nlohmann::json;
 constexpr std::string_view kGauge = "gauge";
 constexpr std::string_view kCounter = "counter";
 
-constexpr std::array<MetricFamily, 42> kFamilies{{
+constexpr std::array<MetricFamily, 43> kFamilies{{
     {"smc_steer_agent_info", kGauge, "version, kernel", "Always 1; what runs here."},
     {"smc_steer_active", kGauge, "", "1: new connections are accelerated; 0: idle."},
     {"smc_steer_rules_rejected", kGauge, "",
@@ -63,6 +63,8 @@ constexpr std::array<MetricFamily, 42> kFamilies{{
      "Times a member was found to have written into the region's header."},
     {"smc_steer_ivpci_full_scans_total", kCounter, "", "Looks at all DMBs of a peer."},
     {"smc_steer_ivpci_peers_lost_total", kCounter, "", "Peers that went away."},
+    {"smc_steer_ivpci_peers_silent_total", kCounter, "",
+     "Times connections with a peer ended because it stood still."},
     {"smc_steer_bpf_runs_total", kCounter, "program", "Runs of our BPF programs."},
     {"smc_steer_bpf_run_nanoseconds_total", kCounter, "program", "Time spent in them."},
     {"smc_steer_upgrades_total", kCounter, "", "Upgrades since the machine's agent was started."},

@@ -57,6 +57,7 @@ json stats_json(const ivpci_stats& s) {
         {"refused_memory", s.refused_memory},
         {"refused_header", s.refused_header},
         {"header_tampered", s.header_tampered},
+        {"peers_silent", s.peers_silent},
     };
 }
 

@@ -195,6 +195,11 @@ struct ivpci_event {
 	__u32 reserved;
 };
 
+/* Codes are the DIBS client's, but for this one, between drivers: the producer has ended its
+ * connections with the receiver, which stood still for too long.
+ */
+#define IVPCI_EVENT_PARTED 0x49565043u
+
 /* Producer's half of an ordered pair (producer -> receiver), in the producer's area. */
 struct ivpci_pair {
 	__u32 head;	/* free running; entries are written before it, release */

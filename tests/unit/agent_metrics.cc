@@ -60,6 +60,7 @@ std::string full_text() {
                              "poll_hits",
                              "poll_nanoseconds",
                              "header_tampered",
+                             "peers_silent",
                              "bytes_sent",
                              "signals_sent",
                              "doorbells_sent",

@@ -43,6 +43,14 @@ TEST(KmodAlloc, AlignedRunSkipsTakenUnits) {
     EXPECT_EQ(ivpci_run_take(&map, 0), 0);
 }
 
+TEST(KmodAlloc, LargestFreeRun) {
+    EXPECT_EQ(ivpci_run_largest(0), IVPCI_CHUNK_ORDER);
+    EXPECT_EQ(ivpci_run_largest(~0ULL), -1);
+    EXPECT_EQ(ivpci_run_largest(1), 5);           // the upper half
+    EXPECT_EQ(ivpci_run_largest(~0b1111ULL), 2);  // four units from 0
+    EXPECT_EQ(ivpci_run_largest(~0b0110ULL), 0);  // two units, but not as a pair
+}
+
 TEST(KmodAlloc, RandomTakesAndGivesNeverOverlap) {
     std::mt19937 random(20221);
     __u64 map = 0;
@@ -52,7 +60,9 @@ TEST(KmodAlloc, RandomTakesAndGivesNeverOverlap) {
         if (held.empty() || random() % 2) {
             const unsigned order = random() % (IVPCI_CHUNK_ORDER + 1);
             const __u64 before = map;
+            const int largest = ivpci_run_largest(map);
             const int unit = ivpci_run_take(&map, order);
+            ASSERT_EQ(unit<0, static_cast<int>(order)> largest);
             if (unit < 0) {
                 ASSERT_EQ(map, before);
                 continue;

@@ -17,6 +17,7 @@
  *   echo OWN PEER | echo off        what arrives in OWN is sent back into PEER
  *   ping OWN PEER COUNT             round trips with an echo: min, p50, p99, max in ns
  *   time-move TOKEN SIZE COUNT      ns for COUNT moves without a signal
+ *   time-copy SIZE COUNT            ns for COUNT copies between ordinary memory
  *   time-alloc GID LEN IN_USE ROUNDS   ns for ROUNDS times unregister and register while
  *                                   IN_USE DMBs exist
  */
@@ -71,6 +72,7 @@ int cmd_ping(const char *words, char *answer);
 
 /* timing.c */
 int cmd_time_move(const char *words, char *answer);
+int cmd_time_copy(const char *words, char *answer);
 int cmd_time_alloc(const char *words, char *answer);
 
 #endif

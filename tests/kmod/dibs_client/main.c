@@ -135,21 +135,14 @@ static const struct {
 	const char *name;
 	int (*run)(const char *words, char *answer); /* length of the answer, or -errno */
 } commands[] = {
-	{"device", cmd_device},
-	{"query", cmd_query},
-	{"register", cmd_register},
-	{"unregister", cmd_unregister},
-	{"peek", cmd_peek},
-	{"signals", cmd_signals},
-	{"attach", cmd_attach},
-	{"detach", cmd_detach},
-	{"move", cmd_move},
-	{"event", cmd_event},
-	{"events", cmd_events},
-	{"echo", cmd_echo},
-	{"ping", cmd_ping},
-	{"time-move", cmd_time_move},
-	{"time-alloc", cmd_time_alloc},
+	{"device", cmd_device},	      {"query", cmd_query},
+	{"register", cmd_register},   {"unregister", cmd_unregister},
+	{"peek", cmd_peek},	      {"signals", cmd_signals},
+	{"attach", cmd_attach},	      {"detach", cmd_detach},
+	{"move", cmd_move},	      {"event", cmd_event},
+	{"events", cmd_events},	      {"echo", cmd_echo},
+	{"ping", cmd_ping},	      {"time-move", cmd_time_move},
+	{"time-copy", cmd_time_copy}, {"time-alloc", cmd_time_alloc},
 };
 
 static int client_run(const char *text, char *answer)

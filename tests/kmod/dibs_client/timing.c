@@ -32,6 +32,35 @@ int cmd_time_move(const char *words, char *answer)
 	return rc ?: scnprintf(answer, ANSWER_SIZE, "%llu\n", began);
 }
 
+/* What this machine's memory allows: the same copy, with nothing of the device in it. */
+int cmd_time_copy(const char *words, char *answer)
+{
+	void *from = NULL, *to = NULL;
+	int rc = -ENOMEM;
+	u32 size, count, i;
+	u64 began;
+
+	if (sscanf(words, "%u %u", &size, &count) != 2 || !size || size > SZ_1M)
+		return -EINVAL;
+	from = kvmalloc(size, GFP_KERNEL);
+	to = kvmalloc(size, GFP_KERNEL);
+	if (!from || !to)
+		goto free;
+	memset(from, 0x5a, size);
+	began = ktime_get_ns();
+	for (i = 0; i < count; i++) {
+		memcpy(to, from, size);
+		OPTIMIZER_HIDE_VAR(to);
+		cond_resched();
+	}
+	began = ktime_get_ns() - began;
+	rc = scnprintf(answer, ANSWER_SIZE, "%llu\n", began);
+free:
+	kvfree(to);
+	kvfree(from);
+	return rc;
+}
+
 /* A random one goes, another comes: the allocator stays as full as it is. */
 static int churn(const uuid_t *gid, u32 len, struct client_dmb **in_use, u32 n, u32 rounds)
 {

@@ -4,7 +4,7 @@
 import time
 
 from harness import driver, smcd, stress, traffic
-from harness.case import case, expect, expect_equal
+from harness.case import case, expect, expect_equal, wait_until
 
 STALLS_ALLOWED = "/sys/module/rcupdate/parameters/rcu_cpu_stall_suppress"
 
@@ -26,6 +26,39 @@ def stopped_guest(lab):
     server.thaw()
     server.check(f"sleep 2; echo 0 >{STALLS_ALLOWED}")
     stress.finish(running, pause + 60)
+
+
+@case("fabric", "silent-guest", timeout=90)
+def silent_guest(lab):
+    """A guest that stands still for longer than its peers wait (silent_s), as one that hangs does:
+    the sockets of the survivor fail with an ordinary error, no new one is tried over SMC-D, and
+    memory stays set aside. When it goes on its own sockets fail too, all memory is back, and the
+    next connection is accelerated.
+    """
+    server, client = lab.guests
+    stress.serve(server)
+    traffic.transfer_server(server)
+    running = stress.start(client, server, 4, 60, 60000)
+    held = traffic.hold(client, server.ip4, 2)
+    client.check("echo 3 >/sys/module/ivpci/parameters/silent_s")
+    server.check(f"echo 1 >{STALLS_ALLOWED}")
+    server.freeze()
+    expect_equal(running.wait(20), 1, "exit code of stress with a guest that stands still")
+    expect(b"ended" in running.err, f"stress said {running.err!r}")
+    expect_equal(held.wait(20), 3, "exit code of a reader of a guest that stands still")
+    counted = driver.stats(client)
+    expect_equal(counted["peers_silent"], 1, "peers found silent")
+    expect("stands still: connections with it end" in client.console(), "the driver said nothing")
+    wait_until(lambda: lab.agents[1].status()["same_host_addresses"], lambda known: known == 0, 20,
+               "addresses of a guest that stands still")
+    server.thaw()
+    for guest in lab.guests:
+        wait_until(lambda guest=guest: driver.stats(guest), lambda now: now["dmbs"] <= 2, 20,
+                   f"DMBs of {guest.name}, but for the agents' link")
+    for agent in lab.agents:
+        agent.wait_state("active", 2)
+    server.check(f"echo 0 >{STALLS_ALLOWED}")
+    smcd.expect_smcd(client, server)
 
 
 @case("fabric", "unload-under-traffic", timeout=90)

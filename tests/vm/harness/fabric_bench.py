@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import Callable
 
-from . import dibs, paths, traffic
+from . import dibs, many, paths, traffic
 from .guest import Guest
 from .lab import ADDRESSES, Lab
 
@@ -19,7 +19,6 @@ KIB = 1024
 MIB = 1024 * KIB
 REGION = "2G"
 BROKER_JOINS = paths.BUILD / "tests" / "bench" / "broker_joins"
-STRESS = paths.PROGRAMS / "stress"
 
 MOVE_SIZES = [16, 64, 256, KIB, 4 * KIB, 16 * KIB, 64 * KIB, 256 * KIB, MIB]
 DMBS_IN_USE = [1, 100, 4000]
@@ -28,8 +27,10 @@ ALLOC_ROUNDS = 20000
 PINGS = 3000
 RUNS = 5
 MEMBERS, JOIN_ROUNDS = 64, 640
-IDLE, ACTIVE = 200, 40  # connections
-ACTIVE_SECONDS = 8
+IDLE = 1000  # connections, with the smallest buffers
+DEFAULT_BUFFERS = 100  # connections, with what the agent sets
+MEMORY_PAIRS = 3
+SIDES = ("server", "client")
 
 
 def size_name(size: int) -> str:
@@ -78,15 +79,23 @@ def latency(owner: dibs.Client, writer: dibs.Client) -> list[dict]:
 
 
 def throughput(owner: dibs.Client, writer: dibs.Client) -> list[dict]:
+    """Each size beside a plain copy of that size in the same guest: what is slow for both is the
+    machine's doing.
+    """
     token = owner.register(writer, MIB)
     writer.ask(f"attach {token}")
     rows = []
     for size in MOVE_SIZES:
         count = max(64, min(50000, 64 * MIB // size))
-        times = [int(writer.ask(f"time-move {token} {size} {count}", 120)) for _ in range(RUNS)]
+        pairs = [[int(writer.ask(words, 120)) for words in
+                  (f"time-move {token} {size} {count}", f"time-copy {size} {count}")]
+                 for _ in range(RUNS)]
+        moves = [move for move, _ in pairs]
         rows.append(row(f"move_data_{size_name(size)}_MBps", "MB/s",
-                        [size * count / ns * 1000 for ns in times],
-                        ns_per_move=round(median(times) / count, 1)))
+                        [size * count / ns * 1000 for ns in moves],
+                        ns_per_move=round(median(moves) / count, 1),
+                        of_a_copy_in_ordinary_memory=round(
+                            median([copy / move for move, copy in pairs]), 2)))
     writer.ask(f"detach {token}")
     owner.ask(f"unregister {token}")
     return rows
@@ -139,75 +148,83 @@ def broker_joins() -> list[dict]:
 
 
 def kernel_memory(guest: Guest) -> int:
-    """Bytes the guest's kernel has for itself, its programs' stacks and page tables left out."""
-    text = guest.check("echo 2 >/proc/sys/vm/drop_caches; cat /proc/meminfo")
+    """Bytes in the kernel's own objects, those of a connection among them. What the kernel merely
+    keeps at hand (free pages, caches of files) is not counted: it moves by more than connections
+    take.
+    """
+    text = guest.check("sync; echo 3 >/proc/sys/vm/drop_caches; cat /proc/meminfo")
     kib = {name: int(value) for name, value in re.findall(r"^(\w+): +(\d+) kB", text, re.M)}
-    programs = sum(kib[name] for name in ("MemFree", "Buffers", "Cached", "AnonPages",
-                                          "KernelStack", "PageTables"))
-    return (kib["MemTotal"] - programs) * KIB
+    return (kib["Slab"] + kib["VmallocUsed"] + kib["Percpu"]) * KIB
 
 
-def settled_memory(guests: list[Guest]) -> list[int]:
+def dmb_bytes(guest: Guest) -> int:
+    return traffic.raw_counters(guest)["ivpci"].get("ivpci0", {}).get("dmb_bytes", 0)
+
+
+def settled(guests: list[Guest]) -> list[tuple[int, int]]:
     time.sleep(2)  # what is freed after a grace period
-    return [kernel_memory(guest) for guest in guests]
+    return [(kernel_memory(guest), dmb_bytes(guest)) for guest in guests]
 
 
-def dmb_bytes(guests: list[Guest]) -> list[int]:
-    devices = [traffic.raw_counters(guest)["ivpci"].get("ivpci0", {}) for guest in guests]
-    return [device.get("dmb_bytes", 0) for device in devices]
+def connection_memory(guests: list[Guest], count: int) -> list[tuple[float, float]]:
+    """KiB of kernel memory and of DMBs that each of `count` open connections takes, of the server
+    and of the client.
+    """
+    server, client = guests
+    before = settled(guests)
+    held = many.start(client, server, count)
+    many.expect_checked(held, count)
+    during = settled(guests)
+    held.kill()
+    held.wait(60)
+    return [tuple((new - old) / count / KIB for old, new in zip(*states))
+            for states in zip(before, during)]
 
 
-def connection_memory(guests: list[Guest], way: str, count: int, what: str,
-                      start: Callable) -> list[dict]:
-    """What `count` connections take while `start`'s program has them."""
-    before, dmbs_before = settled_memory(guests), dmb_bytes(guests)
-    process = start()
-    during, dmbs_during = settled_memory(guests), dmb_bytes(guests)
-    process.kill()
-    process.wait(30)
-    rows = []
-    for side, old, new, dmb_old, dmb_new in zip(("server", "client"), before, during, dmbs_before,
-                                                dmbs_during):
-        rows.append(row(f"{way}_{what}_connection_{side}_kernel_KiB", "KiB",
-                        [(new - old) / count / KIB], connections=count))
-        if way == "smcd":
-            rows.append(row(f"{way}_{what}_connection_{side}_dmb_KiB", "KiB",
-                            [(dmb_new - dmb_old) / count / KIB], connections=count))
-    return rows
+def start_agents(lab: Lab) -> None:
+    for agent in lab.agents[:2]:
+        agent.launch_ready()
+    for agent in lab.agents[:2]:
+        agent.wait_state("active", ADDRESSES * (len(lab.guests) - 1))
+
+
+def small_buffers(guests: list[Guest]) -> None:
+    for guest in guests:
+        guest.check("sysctl -q net.smc.wmem=16384 net.smc.rmem=16384")
 
 
 def memory(lab: Lab) -> list[dict]:
-    """Of idle and busy connections; TCP first, then SMC-D, whose buffers are in the region."""
-    server, client = guests = lab.guests[:2]
-    rows = []
-    for way in ("tcp", "smcd"):
-        if way == "smcd":
-            for agent in lab.agents[:2]:
-                agent.launch_ready()
-            for agent in lab.agents[:2]:
-                agent.wait_state("active", ADDRESSES * (len(lab.guests) - 1))
-        listener = traffic.transfer_server(server, port=9300)
-        busy = server.spawn([str(paths.built(STRESS)), "serve", "9301"])
-        busy.wait_output("listening", 20)
-        before = traffic.counters(client)
-        traffic.transfer(client, server.ip4, 1 << 16, port=9300)  # what the first one sets up
-        rows += connection_memory(guests, way, IDLE, "idle",
-                                  lambda: traffic.hold(client, server.ip4, IDLE, 9300, 120))
-        argv = [str(STRESS), "run", server.ip4, "9301", str(ACTIVE), str(ACTIVE_SECONDS + 60),
-                "60000"]
-
-        def start_busy(argv=argv):
-            process = client.spawn(argv)
-            time.sleep(ACTIVE_SECONDS)
-            return process
-        rows += connection_memory(guests, way, ACTIVE, "busy", start_busy)
-        made = (traffic.counters(client) - before).client
-        wanted = 1 + IDLE + ACTIVE if way == "smcd" else 0
-        if made != wanted:
-            raise AssertionError(f"{made} of the connections were SMC-D, not {wanted}")
-        listener.kill()
-        busy.kill()
-    return rows
+    """Kernel memory with many small buffers, TCP and SMC-D in turn; the region's with the default
+    ones. Nothing is in flight: data on its way in TCP's queues would be on top of it.
+    """
+    guests = lab.guests[:2]
+    kernel = {(way, side): [] for way in ("tcp", "smcd") for side in SIDES}
+    for _ in range(MEMORY_PAIRS):
+        for way in ("tcp", "smcd"):
+            if way == "smcd":
+                start_agents(lab)
+            # A listener stays what it was when it was made.
+            listener = many.serve(guests[0])
+            if way == "smcd":
+                dmb_default = connection_memory(guests, DEFAULT_BUFFERS)
+                small_buffers(guests)
+            before = traffic.counters(guests[1])
+            connection_memory(guests, 50)  # what the first ones set up for all
+            for side, (used, _) in zip(SIDES, connection_memory(guests, IDLE)):
+                kernel[way, side].append(used)
+            made = (traffic.counters(guests[1]) - before).client
+            wanted = 50 + IDLE if way == "smcd" else 0
+            if made != wanted:
+                raise AssertionError(f"{made} of the connections were SMC-D, not {wanted}")
+            listener.kill()
+            listener.wait(60)
+            if way == "smcd":
+                for agent in lab.agents[:2]:
+                    agent.stop()
+    rows = [row(f"{way}_connection_{side}_kernel_KiB", "KiB", kernel[way, side], connections=IDLE)
+            for way, side in kernel]
+    return rows + [row(f"smcd_connection_{side}_dmb_KiB", "KiB", [dmb], connections=DEFAULT_BUFFERS)
+                   for side, (_, dmb) in zip(SIDES, dmb_default)]
 
 
 def run(lab: Lab, say: Callable[[str], None]) -> list[dict]:
@@ -222,7 +239,7 @@ def run(lab: Lab, say: Callable[[str], None]) -> list[dict]:
         rows += measure(owner, writer)
     for client in (owner, writer):
         client.unload()
-    say(f"memory of {IDLE} idle and {ACTIVE} busy connections, TCP and SMC-D")
+    say(f"memory of {IDLE} connections, TCP and SMC-D")
     return rows + memory(lab)
 
 
