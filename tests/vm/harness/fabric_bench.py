@@ -221,6 +221,8 @@ def memory(lab: Lab) -> list[dict]:
             if way == "smcd":
                 for agent in lab.agents[:2]:
                     agent.stop()
+                    # SMC keeps buffers for the next connection as long as it has the device.
+                    agent.guest.check("modprobe -r ivpci")
     rows = [row(f"{way}_connection_{side}_kernel_KiB", "KiB", kernel[way, side], connections=IDLE)
             for way, side in kernel]
     return rows + [row(f"smcd_connection_{side}_dmb_KiB", "KiB", [dmb], connections=DEFAULT_BUFFERS)
