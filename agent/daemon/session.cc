@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "agent/base/clock.h"
 #include "agent/base/version.h"
@@ -183,13 +184,15 @@ Result<void> Session::set_policy(const Policy& policy) {
     if (!tables) {
         return tl::unexpected(tables.error());
     }
-    cgroups_->scan();
+    auto found = cgroups_->scan();
     machine_ = read_machine();
     auto done = datapath_->stores().set_policy(*tables, members(tables->workloads, machine_));
     if (done) {
         rule_workloads_ = std::move(tables->workloads);
-        ready_ = true;
-        update_workloads();
+        auto entered = update_workloads();
+        if (std::exchange(ready_, true)) {
+            note_coverage(found, entered);
+        }
     }
     return done;
 }
@@ -314,7 +317,7 @@ void Session::tick() {
         cri_->refresh();
     }
     if (follows_machine()) {
-        follow_machine(cgroups_->scan());
+        follow_machine(look_for_cgroups());
     }
     if (auto info = device_.info()) {
         info_ = *info;

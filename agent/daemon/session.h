@@ -115,6 +115,7 @@ private:
     bool follows_machine() const;
     Result<void> watch_machine();
     Result<void> listen_to_machine();
+    std::vector<NewCgroup> look_for_cgroups();
     // `found`: control groups that are new since the last call.
     void follow_machine(const std::vector<NewCgroup>& found);
     void note_coverage(const std::vector<NewCgroup>& found, const std::set<std::uint64_t>& entered);
@@ -152,6 +153,7 @@ private:
     Coverage coverage_;
     std::unique_ptr<CgroupWatch> cgroups_;
     EventSource cgroups_changed_;
+    unsigned looks_ = 0;
     std::unique_ptr<CriPods> cri_;                   // null: off
     std::map<std::string, NewCgroup> unknown_pods_;  // by path: whose, CRI has not said (yet)
     bool ready_ = false;  // the first policy is in force, changes of the machine may follow

@@ -16,6 +16,7 @@ using nlohmann::json;
 
 // What a runtime that answers needs; one that hangs may not hold up the start.
 constexpr auto kFirstAnswer = std::chrono::milliseconds(500);
+constexpr unsigned kTicksBetweenScans = 10;
 constexpr auto kMountedSoon = std::chrono::milliseconds(50);
 
 std::uint64_t realtime_ns() {
@@ -38,11 +39,7 @@ const char* why(const Pod& pod) { return pod.accelerate ? "annotation" : "defaul
 
 // Before the first policy, which wants to know who belongs to its workloads.
 Result<void> Session::watch_machine() {
-    auto cgroups = CgroupWatch::open();
-    if (!cgroups) {
-        return tl::unexpected(cgroups.error());
-    }
-    cgroups_ = std::make_unique<CgroupWatch>(std::move(*cgroups));
+    cgroups_ = std::make_unique<CgroupWatch>();
     if (config_.cri == "off") {
         return {};
     }
@@ -58,6 +55,10 @@ Result<void> Session::watch_machine() {
 }
 
 Result<void> Session::listen_to_machine() {
+    if (cgroups_->fd() < 0) {
+        spdlog::warn("no inotify: new control groups are found by looking, twice a second");
+        return {};
+    }
     auto changed = loop_.on_io(cgroups_->fd(), EPOLLIN, [this](std::uint32_t) {
         auto found = cgroups_->read_events();
         if (follows_machine()) {
@@ -81,6 +82,12 @@ Machine Session::read_machine() const {
 bool Session::follows_machine() const {
     return config_.workloads != all_workloads() || !config_.pods || (cri_ && cri_->asks()) ||
            depends_on_machine(rule_workloads_);
+}
+
+// inotify has told of most of them before.
+std::vector<NewCgroup> Session::look_for_cgroups() {
+    bool due = ++looks_ % kTicksBetweenScans == 0;
+    return due || cgroups_->unwatched() ? cgroups_->scan() : std::vector<NewCgroup>{};
 }
 
 void Session::follow_machine(const std::vector<NewCgroup>& found) {
@@ -150,12 +157,12 @@ void Session::note_coverage(const std::vector<NewCgroup>& found,
         if (waiting == unknown_pods_.end()) {
             continue;
         }
-        if (waiting->second.cgroup.id != cgroup.id ||
-            pod_of_cgroup(machine_.pods, pods, cgroup.path)) {
+        bool same = waiting->second.cgroup.id == cgroup.id;
+        if (same && pod_of_cgroup(machine_.pods, pods, cgroup.path)) {
             late(cgroup, waiting->second.since_ns);
-            continue;
+        } else if (same) {
+            there.insert(cgroup.path);
         }
-        there.insert(cgroup.path);
     }
     std::erase_if(unknown_pods_, [&](const auto& entry) { return !there.contains(entry.first); });
     for (const auto& cgroup : found) {

@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include <array>
-#include <cerrno>
 #include <cstring>
 
 #include "agent/workloads/machine.h"
@@ -14,6 +13,7 @@
 namespace smc_steer {
 namespace {
 
+constexpr std::size_t kEventsMost = 16384;  // bytes read at once
 constexpr std::uint32_t kMask =
     IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_ONLYDIR | IN_DONT_FOLLOW;
 
@@ -23,13 +23,8 @@ std::string below(const std::string& path, const std::string& name) {
 
 }  // namespace
 
-Result<CgroupWatch> CgroupWatch::open(std::string mount) {
-    UniqueFd inotify(inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
-    if (!inotify) {
-        return fail_errno(errno, "cannot watch {}", mount);
-    }
-    return CgroupWatch(std::move(mount), std::move(inotify));
-}
+CgroupWatch::CgroupWatch(std::string mount)
+    : mount_(std::move(mount)), inotify_(inotify_init1(IN_NONBLOCK | IN_CLOEXEC)) {}
 
 // Watched before it is listed: what is made meanwhile is seen at least once.
 void CgroupWatch::visit(const std::string& path, std::vector<NewCgroup>& found) {
@@ -86,7 +81,7 @@ void CgroupWatch::forget(const std::string& path) {
 
 std::vector<NewCgroup> CgroupWatch::read_events() {
     std::vector<NewCgroup> found;
-    alignas(inotify_event) std::array<char, 16 * 1024> buffer;
+    alignas(inotify_event) std::array<char, kEventsMost> buffer;
     for (;;) {
         auto length = ::read(inotify_.get(), buffer.data(), buffer.size());
         if (length <= 0) {

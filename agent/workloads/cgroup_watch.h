@@ -11,7 +11,6 @@
 #include <unordered_map>
 #include <vector>
 
-#include "agent/base/result.h"
 #include "agent/base/unique_fd.h"
 #include "agent/policy/pod.h"
 
@@ -26,9 +25,10 @@ struct NewCgroup {
 
 class CgroupWatch {
 public:
-    static Result<CgroupWatch> open(std::string mount = "/sys/fs/cgroup");
+    explicit CgroupWatch(std::string mount = "/sys/fs/cgroup");
 
-    // Readable when control groups came or went.
+    // Readable when control groups came or went. -1: the machine has no inotify to give, and
+    // scan() alone finds them.
     int fd() const { return inotify_.get(); }
 
     // What has come; also when scan() found it.
@@ -47,9 +47,6 @@ private:
         std::uint64_t id = 0;
         int watch = -1;
     };
-    CgroupWatch(std::string mount, UniqueFd inotify)
-        : mount_(std::move(mount)), inotify_(std::move(inotify)) {}
-
     void visit(const std::string& path, std::vector<NewCgroup>& found);
     void forget(const std::string& path);
     void unwatch(const Known& known);

@@ -20,9 +20,7 @@ protected:
     void SetUp() override {
         DirectoryTest::SetUp();
         fs::create_directories(dir_ / "system.slice/a.service");
-        auto watch = CgroupWatch::open(dir_);
-        ASSERT_TRUE(watch) << watch.error().message;
-        watch_ = std::make_unique<CgroupWatch>(std::move(*watch));
+        watch_ = std::make_unique<CgroupWatch>(dir_);
         watch_->scan();
     }
     static std::string paths(const std::vector<NewCgroup>& found) {
