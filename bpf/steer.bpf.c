@@ -25,17 +25,28 @@ static __always_inline bool means_tcp(int family, int type, int protocol)
 	       (protocol == 0 || protocol == IPPROTO_TCP || protocol == STEER_IPPROTO_MPTCP);
 }
 
+/* From the task's cgroup upwards: a pod that opted out is nearer than the cgroup of all pods. */
 static __always_inline bool workload_selected(void)
 {
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct cgroup *cgroup = task->cgroups->dfl_cgrp;
+	struct cgroup_subsys_state *css;
+	__u8 *what;
 	__u64 id;
 	int level;
 
-	for (level = 0; level < STEER_CGROUP_DEPTH; level++) {
-		id = bpf_get_current_ancestor_cgroup_id(level);
-		if (!id)
+	if (!cgroup)
+		return false;
+	css = &cgroup->self;
+	for (level = 0; level < STEER_CGROUP_DEPTH && css; level++) {
+		cgroup = css->cgroup;
+		if (!cgroup)
 			return false;
-		if (bpf_map_lookup_elem(&workloads, &id))
-			return true;
+		id = cgroup->kn->id;
+		what = bpf_map_lookup_elem(&workloads, &id);
+		if (what)
+			return *what == STEER_WORKLOAD_STEER;
+		css = css->parent;
 	}
 	return false;
 }

@@ -51,7 +51,7 @@ private:
     std::vector<Command> commands_;
 };
 
-// report_commands.cc: status, peers, flows, reasons, top
+// report_commands.cc: status, peers, pods, flows, reasons, top
 void add_report_commands(Commands& commands);
 // admin_commands.cc: doctor, bugtool, upgrade, cleanup
 void add_admin_commands(Commands& commands);

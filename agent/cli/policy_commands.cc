@@ -32,8 +32,8 @@ void add_writer(Commands& commands, const std::string& name, const std::string& 
             ->type_name("CIDR");
         command
             .add_option("--workload", options->workload,
-                        "our end: cgroup:PATH, unit:NAME, container:ID, uid:N, netns:NAME or "
-                        "command:NAME")
+                        "our end: cgroup:PATH, unit:NAME, container:ID, pod:NAMESPACE/NAME, "
+                        "namespace:NAME, label:KEY=VALUE, uid:N, netns:NAME or command:NAME")
             ->type_name("KIND:VALUE");
         command.add_option("--comment", options->comment, "why, for people")->type_name("TEXT");
         return [&commands, name, options] {

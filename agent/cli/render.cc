@@ -130,6 +130,26 @@ std::string render_status(const json& answer) {
     add("network namespaces", member(answer, "netns"));
     add("peers", fmt::format("{} with {} addresses", member(answer, "peers"),
                              member(answer, "same_host_addresses")));
+    if (const auto& addresses = section(answer, "addresses"); number_of(addresses, "left_out")) {
+        add("addresses",
+            fmt::format("{} published, no room for {} more (those stay plain TCP)",
+                        member(addresses, "published"), member(addresses, "left_out")));
+    }
+    if (const auto& pods = section(answer, "pods"); !section(pods, "runtimes").empty()) {
+        add("pods",
+            fmt::format("{} known, {} steered, default {} ('smc-policy pods')",
+                        member(pods, "known"), member(pods, "steered"), member(pods, "default")));
+        for (const auto& runtime : section(pods, "runtimes")) {
+            auto problem = member(runtime, "problem");
+            add("container runtime",
+                fmt::format("{} at {}{}", member(runtime, "runtime"), member(runtime, "socket"),
+                            problem.empty() ? "" : ": " + problem));
+        }
+    }
+    if (const auto& coverage = section(answer, "coverage"); number_of(coverage, "late")) {
+        add("coverage", fmt::format("{} new control groups, the slowest after {:.3f} s",
+                                    member(coverage, "late"), coverage.value("max_seconds", 0.0)));
+    }
     add("rules", fmt::format("{}, default {}", member(answer, "rules"), member(answer, "default")));
     const auto& connections = section(answer, "connections");
     const auto& counters = section(answer, "counters");
@@ -195,6 +215,12 @@ std::string render_endpoints(const json& answer) {
 }
 
 std::string render_decision(const json& line) {
+    if (auto event = member(line, "event"); !event.empty()) {
+        auto what = event == "pod_gone"            ? std::string("gone")
+                    : line.value("steered", false) ? "steered, by " + member(line, "why")
+                                                   : "left alone, by " + member(line, "why");
+        return fmt::format("pod     {:<13}  {}\n", member(line, "pod"), what);
+    }
     auto rule = member(line, "rule");
     return fmt::format("{}  {:<13}  {} port {}{}{}\n", member(line, "side"),
                        member(line, "decision"), member(line, "peer"), member(line, "port"),
@@ -242,6 +268,16 @@ std::string render_rules(const json& answer) {
     return text;
 }
 
+std::string render_pods(const json& answer) {
+    Rows rows{{"POD", "STEERED", "WHY", "CONTROL GROUPS"}};
+    for (const auto& pod : section(answer, "pods")) {
+        rows.push_back({member(pod, "namespace") + "/" + member(pod, "name"),
+                        pod.value("steered", false) ? "yes" : "no", member(pod, "why"),
+                        joined(section(pod, "cgroups"), " ")});
+    }
+    return render_table(rows);
+}
+
 std::string render_flows(const json& answer) {
     Rows rows{{"MODE", "LOCAL", "PEER", "SENT", "RECEIVED", "AGE", "WORKLOAD", "WHY TCP"}};
     for (const auto& flow : section(answer, "flows")) {
@@ -250,7 +286,10 @@ std::string render_flows(const json& answer) {
             why = member(flow, "reason");
         }
         auto age = flow.find("age_seconds");
-        auto workload = member(flow, "workload");
+        auto workload = member(flow, "pod");
+        if (workload.empty()) {
+            workload = member(flow, "workload");
+        }
         rows.push_back(
             {member(flow, "mode"), member(flow, "local"), member(flow, "peer"),
              human_bytes(number_of(flow, "bytes_sent")),

@@ -24,6 +24,7 @@ std::string render_reasons(const nlohmann::json& answer);
 // A line of monitor.
 std::string render_decision(const nlohmann::json& line);
 std::string render_peers(const nlohmann::json& answer);
+std::string render_pods(const nlohmann::json& answer);
 std::string render_rules(const nlohmann::json& answer);
 std::string render_flows(const nlohmann::json& answer);
 std::string render_endpoints(const nlohmann::json& answer);

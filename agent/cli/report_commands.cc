@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// smc-policy status, peers, flows, reasons, monitor, top: what is going on.
+// smc-policy status, peers, pods, flows, reasons, monitor, top: what is going on.
 #include <fmt/format.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -127,6 +127,8 @@ void add_report_commands(Commands& commands) {
     commands.add_reader("peers", "the other guests of this host", render_peers);
     commands.add("flows", "living connections with guests of this host",
                  [&](CLI::App& command) { return define_flows(commands, command); });
+    commands.add_reader("pods", "the pods that container runtimes tell of, and which are steered",
+                        render_pods);
     commands.add_reader("endpoints", "where our connections go, and which are too short for SMC",
                         render_endpoints);
     commands.add_reader("reasons", "why steered sockets became TCP, by SMC's own codes",

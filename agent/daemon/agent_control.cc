@@ -47,6 +47,8 @@ json Agent::answer(const Request& request) {
             return rules();
         case Command::peers:
             return {{"ok", true}, {"peers", session_ ? session_->report_peers() : json::array()}};
+        case Command::pods:
+            return {{"ok", true}, {"pods", session_ ? session_->report_pods() : json::array()}};
         case Command::endpoints:
             return {{"ok", true},
                     {"endpoints", session_ ? session_->report_endpoints() : json::array()}};
@@ -89,9 +91,11 @@ json Agent::monitor() {
     if (!session_) {
         return error_answer("idle: " + reason_);
     }
-    auto listening = session_->listen([this](const steer_decision& decision) {
-        control_->broadcast(to_line(decision_json(decision, policy_)));
-    });
+    auto listening = session_->listen(
+        [this](const steer_decision& decision) {
+            control_->broadcast(to_line(decision_json(decision, policy_)));
+        },
+        [this](const json& pod) { control_->broadcast(to_line(pod)); });
     return listening ? json{{"ok", true}} : error_answer(listening.error().message);
 }
 
@@ -150,6 +154,9 @@ json Agent::status() {
         {"counters", json::object()},
         {"connections", {{"smcd", 0}, {"tcp", 0}, {"failed", 0}}},
         {"ivpci", json::object()},
+        {"pods", json::object()},
+        {"coverage", json::object()},
+        {"addresses", json::object()},
         {"rules", policy_.rules.size()},
         {"default", to_string(policy_.default_action)},
         {"last_error", policy_error_},

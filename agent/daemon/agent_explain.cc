@@ -2,6 +2,9 @@
 // smc-policy explain: what will become of a connection, in the order in which it is decided.
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <optional>
+
 #include "agent/daemon/agent.h"
 #include "agent/daemon/rule_json.h"
 #include "agent/policy/members.h"
@@ -16,20 +19,70 @@ json step(const char* what, bool good, const std::string& text) {
     return {{"what", what}, {"ok", good}, {"text", text}};
 }
 
-// Does somebody of workload `asked` also belong to `named`, as far as the two can tell.
-bool belongs(const Workload& asked, const Workload& named) {
-    if (asked == named) {
-        return true;
-    }
-    if (asked.kind != WorkloadKind::cgroup) {
-        return false;
-    }
-    for (auto path = asked.value; !path.empty(); path = path.substr(0, path.rfind('/'))) {
+bool is_around(const Workload& named, std::string path) {
+    for (; !path.empty(); path = path.substr(0, path.rfind('/'))) {
         if (names_cgroup(named, path)) {
             return true;
         }
     }
     return names_cgroup(named, "/");
+}
+
+// Who is asked about, with what is known of them on this machine.
+struct Asked {
+    Workload workload;
+    std::optional<Pod> pod{};
+    std::vector<std::string> cgroups{};  // all of them count
+    bool there = false;                  // a control group of these exists
+};
+
+Asked resolve(const Workload& workload, const Machine& machine) {
+    Asked asked{workload};
+    auto found = find_pod_cgroups(machine.pods, machine.cgroups);
+    if (workload.kind == WorkloadKind::cgroup) {
+        asked.cgroups.push_back(workload.value);
+        if (const auto* pod = pod_of_cgroup(machine.pods, found, workload.value)) {
+            asked.pod = *pod;
+        }
+        asked.there = std::any_of(
+            machine.cgroups.begin(), machine.cgroups.end(),
+            [&workload](const CgroupEntry& entry) { return entry.path == workload.value; });
+    }
+    if (workload.kind != WorkloadKind::pod) {
+        return asked;
+    }
+    for (std::size_t i = 0; i < machine.pods.size() && !asked.pod; i++) {
+        if (!names_pod(workload, machine.pods[i])) {
+            continue;
+        }
+        asked.pod = machine.pods[i];
+        for (const auto& [path, pod] : found) {
+            if (pod == i) {
+                asked.cgroups.push_back(path);
+                asked.there = true;
+            }
+        }
+    }
+    if (!asked.pod) {
+        // Not here now: its name is all that is known.
+        auto slash = workload.value.find('/');
+        asked.pod = Pod{};
+        asked.pod->space = workload.value.substr(0, slash);
+        asked.pod->name = workload.value.substr(slash + 1);
+    }
+    return asked;
+}
+
+// Does somebody of `asked` also belong to `named`, as far as the two can tell.
+bool belongs(const Asked& asked, const Workload& named) {
+    if (asked.workload == named) {
+        return true;
+    }
+    if (named.is_pod()) {
+        return asked.pod && names_pod(named, *asked.pod);
+    }
+    return std::any_of(asked.cgroups.begin(), asked.cgroups.end(),
+                       [&named](const std::string& path) { return is_around(named, path); });
 }
 
 std::string why(const Explanation& explanation, const Policy& policy) {
@@ -42,13 +95,35 @@ std::string why(const Explanation& explanation, const Policy& policy) {
                        rule.comment.empty() ? "" : ": " + rule.comment);
 }
 
-bool is_steered(const Config& config, const Workload& asked) {
-    for (const auto& named : config.workloads) {
-        if (belongs(asked, named)) {
-            return true;
+json workload_step(const Config& config, const Session* session, const Asked& asked) {
+    bool steered = false;
+    if (session && asked.there) {
+        for (const auto& path : asked.cgroups) {
+            steered = steered || is_steered(session->steering(), path);
         }
+    } else {
+        steered = std::any_of(config.workloads.begin(), config.workloads.end(),
+                              [&asked](const Workload& named) { return belongs(asked, named); });
     }
-    return false;
+    bool pod = asked.pod && (asked.pod->accelerate || !config.pods);
+    if (asked.workload.kind == WorkloadKind::pod && !asked.there) {
+        return step("workload", steered,
+                    fmt::format("no pod {} with a control group is known", asked.workload.value));
+    }
+    if (pod && asked.pod->accelerate) {
+        return step("workload", steered,
+                    fmt::format("pod {} is annotated {}: {}", to_string(*asked.pod),
+                                kAccelerateAnnotation, *asked.pod->accelerate));
+    }
+    if (pod && !steered) {
+        return step("workload", false,
+                    fmt::format("pods: default is off in agent.yaml, and pod {} has no "
+                                "annotation {}",
+                                to_string(*asked.pod), kAccelerateAnnotation));
+    }
+    return step("workload", steered,
+                steered ? "its sockets are steered"
+                        : "not among the workloads that agent.yaml has steered");
 }
 
 }  // namespace
@@ -68,20 +143,17 @@ json Agent::explain(const Request& request) {
     connection.way = server && !client ? Direction::in : Direction::out;
     connection.port = request.port;
     connection.peer = connection.way == Direction::in ? request.source : request.destination;
+    std::optional<Asked> asked;
     if (request.workload) {
-        connection.is_of = [&asked = *request.workload](const Workload& named) {
-            return belongs(asked, named);
-        };
+        asked = resolve(*request.workload, session_ ? session_->machine() : Machine{});
+        connection.is_of = [&asked](const Workload& named) { return belongs(*asked, named); };
     }
     auto explanation = smc_steer::explain(policy_, connection);
 
     json steps = json::array();
     steps.push_back(step("agent", session_ != nullptr, session_ ? "active" : "idle: " + reason_));
-    if (request.workload && request.workload->kind == WorkloadKind::cgroup) {
-        bool steered = is_steered(config_, *request.workload);
-        steps.push_back(step("workload", steered,
-                             steered ? "its sockets are steered"
-                                     : "not among the workloads that agent.yaml has steered"));
+    if (asked && (asked->workload.kind == WorkloadKind::cgroup || asked->pod)) {
+        steps.push_back(workload_step(config_, session_.get(), *asked));
     }
     steps.push_back(step("rules", explanation.action == Action::allow, why(explanation, policy_)));
     if (client && server) {

@@ -83,18 +83,13 @@ Result<YAML::Node> read_section(const YAML::Node& root, const std::string& name,
     return node;
 }
 
-// The one key that `section` may have, a list of strings.
-Result<std::vector<std::string>> read_list(const YAML::Node& root, const std::string& name,
-                                           const char* section, const char* key,
-                                           std::vector<std::string> otherwise) {
-    auto node = read_section(root, name, section, {key});
-    if (!node) {
-        return tl::unexpected(node.error());
+// Of a section that read_section() has accepted; none where it has no such key.
+Result<std::vector<std::string>> read_list(const YAML::Node& section, const std::string& name,
+                                           const char* key) {
+    if (!section.IsMap() || !section[key]) {
+        return std::vector<std::string>{};
     }
-    if (!node->IsMap() || !(*node)[key]) {
-        return otherwise;
-    }
-    return yaml_strings((*node)[key], name, key);
+    return yaml_strings(section[key], name, key);
 }
 
 Result<void> read_workloads(const YAML::Node& root, const std::string& name, Config& config) {
@@ -114,7 +109,11 @@ Result<void> read_workloads(const YAML::Node& root, const std::string& name, Con
         return yaml_error(node, name,
                           "workloads: must be all, containers or a map such as {cgroups: [/a]}");
     }
-    auto cgroups = read_list(root, name, "workloads", "cgroups", {});
+    auto section = read_section(root, name, "workloads", {"cgroups"});
+    if (!section) {
+        return tl::unexpected(section.error());
+    }
+    auto cgroups = read_list(*section, name, "cgroups");
     if (!cgroups) {
         return tl::unexpected(cgroups.error());
     }
@@ -176,23 +175,84 @@ Result<void> read_word(const YAML::Node& section, const std::string& name, const
     return {};
 }
 
+Result<void> read_switch(const YAML::Node& section, const std::string& name, const char* key,
+                         bool& out) {
+    std::string word = out ? "on" : "off";
+    if (auto done = read_word(section, name, key, word); !done) {
+        return done;
+    }
+    if (word != "on" && word != "off") {
+        return yaml_error(section[key], name,
+                          fmt::format("{}: must be on or off, not '{}'", key, word));
+    }
+    out = word == "on";
+    return {};
+}
+
+Result<void> read_pods(const YAML::Node& root, const std::string& name, Config& config) {
+    auto section = read_section(root, name, "pods", {"default"});
+    if (!section) {
+        return tl::unexpected(section.error());
+    }
+    if (auto done = read_switch(*section, name, "default", config.pods); !done) {
+        return done;
+    }
+    std::string cri = config.cri;
+    if (auto done = read_word(root, name, "cri", cri); !done) {
+        return done;
+    }
+    constexpr std::string_view kUnix = "unix://";
+    if (cri.starts_with(kUnix)) {
+        cri.erase(0, kUnix.size());
+    }
+    // as long as the address of a socket may be
+    bool path = cri.starts_with('/') && cri.size() < 108;
+    if (cri != "auto" && cri != "off" && !path) {
+        return yaml_error(root["cri"], name,
+                          fmt::format("cri: must be auto, off or a runtime's socket such as "
+                                      "unix:///run/containerd/containerd.sock, not '{}'",
+                                      cri));
+    }
+    config.cri = std::move(cri);
+    return {};
+}
+
+Result<void> read_publish(const YAML::Node& root, const std::string& name, Config& config) {
+    auto section = read_section(root, name, "publish", {"exclude_interfaces", "exclude_networks"});
+    if (!section) {
+        return tl::unexpected(section.error());
+    }
+    auto interfaces = read_list(*section, name, "exclude_interfaces");
+    if (!interfaces) {
+        return tl::unexpected(interfaces.error());
+    }
+    config.exclude_interfaces.insert(interfaces->begin(), interfaces->end());
+    auto networks = read_list(*section, name, "exclude_networks");
+    if (!networks) {
+        return tl::unexpected(networks.error());
+    }
+    for (const auto& text : *networks) {
+        auto network = parse_cidr(text);
+        if (!network) {
+            return yaml_error((*section)["exclude_networks"], name,
+                              "exclude_networks: " + network.error().message);
+        }
+        config.exclude_networks.push_back(*network);
+    }
+    return {};
+}
+
 Result<void> read_metrics(const YAML::Node& root, const std::string& name, Config& config) {
     auto section = read_section(root, name, "metrics", {"listen", "bpf_stats"});
     if (!section) {
         return tl::unexpected(section.error());
     }
-    std::string stats = "on";
     for (auto done : {read_word(*section, name, "listen", config.metrics_listen),
-                      read_word(*section, name, "bpf_stats", stats)}) {
+                      read_switch(*section, name, "bpf_stats", config.bpf_stats)}) {
         if (!done) {
             return done;
         }
     }
-    if (stats != "on" && stats != "off") {
-        return yaml_error((*section)["bpf_stats"], name,
-                          fmt::format("bpf_stats: must be on or off, not '{}'", stats));
-    }
-    config.bpf_stats = stats == "on";
     if (config.metrics_listen == "off") {
         config.metrics_listen.clear();
     } else if (auto good = parse_listen_address(config.metrics_listen); !good) {
@@ -286,10 +346,10 @@ Result<Config> parse_config(std::string_view text, const std::string& name) {
     if (!root->IsMap()) {
         return yaml_error(*root, name, "the configuration is a map of keys");
     }
-    auto known =
-        yaml_known_keys(*root, name,
-                        {"device", "wmem", "rmem", "workloads", "publish", "eid", "link_port",
-                         "when_unsupported", "metrics", "control", "short_connections"});
+    auto known = yaml_known_keys(
+        *root, name,
+        {"device", "wmem", "rmem", "workloads", "pods", "cri", "publish", "eid", "link_port",
+         "when_unsupported", "metrics", "control", "short_connections"});
     if (!known) {
         return tl::unexpected(known.error());
     }
@@ -299,16 +359,12 @@ Result<Config> parse_config(std::string_view text, const std::string& name) {
                       read_size(*root, name, "rmem", config.rmem),
                       read_workloads(*root, name, config), read_link_port(*root, name, config),
                       read_words(*root, name, config), read_metrics(*root, name, config),
-                      read_control(*root, name, config), read_short(*root, name, config)}) {
+                      read_control(*root, name, config), read_short(*root, name, config),
+                      read_pods(*root, name, config), read_publish(*root, name, config)}) {
         if (!done) {
             return tl::unexpected(done.error());
         }
     }
-    auto excluded = read_list(*root, name, "publish", "exclude_interfaces", {});
-    if (!excluded) {
-        return tl::unexpected(excluded.error());
-    }
-    config.exclude_interfaces.insert(excluded->begin(), excluded->end());
     return config;
 }
 

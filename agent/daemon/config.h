@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "agent/base/result.h"
+#include "agent/policy/cidr.h"
 #include "agent/policy/members.h"
 
 namespace smc_steer {
@@ -28,7 +29,10 @@ struct Config {
     int wmem = 1 << 20;           // bytes, net.smc.wmem is raised to it
     int rmem = 1 << 20;
     std::vector<Workload> workloads = container_cgroups();  // whose sockets are steered
+    bool pods = true;                                       // steer pods that do not say whether
+    std::string cri = "auto";  // or "off", or a container runtime's socket
     std::set<std::string> exclude_interfaces;
+    std::vector<Cidr> exclude_networks;
     std::string eid = "auto";        // or an EID
     std::uint16_t link_port = 7254;  // TCP, where agents of other guests connect to
     WhenUnsupported when_unsupported = WhenUnsupported::exit;

@@ -12,9 +12,10 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::array<std::pair<std::string_view, Command>, 13> kCommands{{
+constexpr std::array<std::pair<std::string_view, Command>, 14> kCommands{{
     {"status", Command::status},
     {"peers", Command::peers},
+    {"pods", Command::pods},
     {"rules", Command::rules},
     {"flows", Command::flows},
     {"endpoints", Command::endpoints},

@@ -30,6 +30,7 @@ inline constexpr const char* kDefaultSocket = "/run/smc-steer/agent.sock";
 enum class Command {
     status,
     peers,
+    pods,
     rules,
     flows,
     endpoints,

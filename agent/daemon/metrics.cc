@@ -17,8 +17,9 @@ using nlohmann::json;
 
 constexpr std::string_view kGauge = "gauge";
 constexpr std::string_view kCounter = "counter";
+constexpr std::string_view kHistogram = "histogram";
 
-constexpr std::array<MetricFamily, 43> kFamilies{{
+constexpr auto kFamilies = std::to_array<MetricFamily>({
     {"smc_steer_agent_info", kGauge, "version, kernel", "Always 1; what runs here."},
     {"smc_steer_active", kGauge, "", "1: new connections are accelerated; 0: idle."},
     {"smc_steer_rules_rejected", kGauge, "",
@@ -30,6 +31,17 @@ constexpr std::array<MetricFamily, 43> kFamilies{{
     {"smc_steer_links", kGauge, "", "Peers with an agent we hold a connection with over SMC-D."},
     {"smc_steer_link_strangers_total", kCounter, "",
      "Callers at the links' port that were no agent of the region."},
+    {"smc_steer_pods", kGauge, "state",
+     "Pods that container runtimes tell of: all (known) and those whose sockets are steered."},
+    {"smc_steer_container_runtimes", kGauge, "state",
+     "Container runtimes found, by whether they answered the last question over CRI."},
+    {"smc_steer_addresses", kGauge, "state",
+     "Addresses of this guest that peers know (published) or not, for want of room (left_out)."},
+    {"smc_steer_coverage_seconds", kHistogram, "le",
+     "From a new control group that needed an entry of its own to its sockets being steered."},
+    {"smc_steer_coverage_max_seconds", kGauge, "", "The longest of these times."},
+    {"smc_steer_coverage_inside_total", kCounter, "",
+     "Containers made inside a steered control group: covered from birth."},
     {"smc_steer_sockets_steered_total", kCounter, "", "Sockets that were made SMC sockets."},
     {"smc_steer_syn_total", kCounter, "decision", "SYNs of SMC sockets, by decision."},
     {"smc_steer_synack_total", kCounter, "decision", "SYN-ACKs of SMC listeners, by decision."},
@@ -71,7 +83,7 @@ constexpr std::array<MetricFamily, 43> kFamilies{{
     {"smc_steer_start_time_seconds", kGauge, "", "When this agent process started, Unix time."},
     {"smc_steer_open_descriptors", kGauge, "", "File descriptors the agent has open."},
     {"smc_steer_resident_bytes", kGauge, "", "Memory of the agent."},
-}};
+});
 
 using Label = std::pair<std::string_view, std::string>;
 
@@ -93,7 +105,9 @@ std::string escaped(std::string_view text) {
 // Lines by family, so that each comes once under its own HELP and TYPE.
 class Text {
 public:
-    void add(std::string_view family, std::initializer_list<Label> labels, const json& value) {
+    // `suffix`: of a histogram's lines, "_sum".
+    void add(std::string_view family, std::initializer_list<Label> labels, const json& value,
+             std::string_view suffix = "") {
         if (!value.is_number() && !value.is_boolean()) {
             return;
         }
@@ -102,8 +116,9 @@ public:
             list += fmt::format("{}{}=\"{}\"", list.empty() ? "" : ",", name, escaped(text));
         }
         std::string number = value.is_boolean() ? (value.get<bool>() ? "1" : "0") : value.dump();
-        lines_[family] += list.empty() ? fmt::format("{} {}\n", family, number)
-                                       : fmt::format("{}{{{}}} {}\n", family, list, number);
+        lines_[family] += list.empty()
+                              ? fmt::format("{}{} {}\n", family, suffix, number)
+                              : fmt::format("{}{}{{{}}} {}\n", family, suffix, list, number);
     }
 
     std::string str() const {
@@ -172,6 +187,34 @@ void add_ivpci(const json& stats, Text& text) {
     }
 }
 
+void add_workloads(const json& status, Text& text) {
+    const auto& pods = member(status, "pods");
+    for (const char* state : {"known", "steered"}) {
+        text.add("smc_steer_pods", {{"state", state}}, member(pods, state));
+    }
+    std::size_t answering = 0, silent = 0;
+    for (const auto& runtime : member(pods, "runtimes")) {
+        (text_of(runtime, "problem").empty() ? answering : silent)++;
+    }
+    text.add("smc_steer_container_runtimes", {{"state", "answering"}}, answering);
+    text.add("smc_steer_container_runtimes", {{"state", "silent"}}, silent);
+    for (const char* state : {"published", "left_out"}) {
+        text.add("smc_steer_addresses", {{"state", state}},
+                 member(member(status, "addresses"), state));
+    }
+    constexpr std::string_view kTimes = "smc_steer_coverage_seconds";
+    const auto& coverage = member(status, "coverage");
+    for (const auto& bucket : member(coverage, "buckets")) {
+        auto bound = member(bucket, "le_milliseconds").get<double>() / 1000;
+        text.add(kTimes, {{"le", fmt::format("{}", bound)}}, member(bucket, "count"), "_bucket");
+    }
+    text.add(kTimes, {{"le", "+Inf"}}, member(coverage, "late"), "_bucket");
+    text.add(kTimes, {}, member(coverage, "seconds"), "_sum");
+    text.add(kTimes, {}, member(coverage, "late"), "_count");
+    text.add("smc_steer_coverage_max_seconds", {}, member(coverage, "max_seconds"));
+    text.add("smc_steer_coverage_inside_total", {}, member(coverage, "inside"));
+}
+
 }  // namespace
 
 std::span<const MetricFamily> metric_families() { return kFamilies; }
@@ -189,6 +232,7 @@ std::string render_metrics(const json& status, const json& reasons, const json& 
     text.add("smc_steer_links", {}, member(member(status, "link"), "up"));
     text.add("smc_steer_link_strangers_total", {}, member(member(status, "link"), "strangers"));
     text.add("smc_steer_smcd_connections_total", {}, member(member(status, "connections"), "smcd"));
+    add_workloads(status, text);
     add_counters(member(status, "counters"), text);
     for (const auto& reason : member(reasons, "reasons")) {
         text.add("smc_steer_fallbacks_total",

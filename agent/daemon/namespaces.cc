@@ -22,12 +22,12 @@ Result<void> keep(Result<T> opened, std::unique_ptr<T>& place) {
 
 }  // namespace
 
-Namespaces::Namespaces(EventLoop& loop, SmcSysctls sysctls,
-                       std::set<std::string> excluded_interfaces, SavedState inherited,
-                       std::function<void()> on_addresses)
+Namespaces::Namespaces(EventLoop& loop, SmcSysctls sysctls, NotPublished left_out,
+                       SavedState inherited, std::function<void()> on_addresses)
     : loop_(loop),
       sysctls_(std::move(sysctls)),
-      excluded_interfaces_(std::move(excluded_interfaces)),
+      left_out_(std::move(left_out)),
+      own_(own_netns()),
       inherited_(std::move(inherited)),
       on_addresses_(std::move(on_addresses)),
       totals_(inherited_.totals) {}
@@ -179,8 +179,8 @@ void Namespaces::restore() {
     covered_.clear();
 }
 
-std::set<Address> Namespaces::addresses() {
-    std::set<Address> all;
+GuestAddresses Namespaces::addresses() {
+    GuestAddresses all;
     for (auto& [id, covered] : covered_) {
         if (covered.addresses_changed) {
             auto list = covered.addresses->list();
@@ -188,10 +188,16 @@ std::set<Address> Namespaces::addresses() {
                 spdlog::warn("network namespace net:[{}]: {}", id.inode, list.error().message);
                 continue;
             }
-            covered.published = publishable(*list, excluded_interfaces_);
+            covered.published = publishable(*list, left_out_);
+            covered.left_out = publishable(*list, {});
+            for (const auto& address : covered.published) {
+                covered.left_out.erase(address);
+            }
             covered.addresses_changed = false;
         }
-        all.insert(covered.published.begin(), covered.published.end());
+        auto& place = id == own_ ? all.node : all.others;
+        place.insert(covered.published.begin(), covered.published.end());
+        all.left_out.insert(covered.left_out.begin(), covered.left_out.end());
     }
     return all;
 }

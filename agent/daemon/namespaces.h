@@ -27,8 +27,8 @@ class Namespaces {
 public:
     // `on_addresses`: some namespace's addresses may have changed.
     // `inherited`: what namespaces had before a predecessor covered them, and its totals.
-    Namespaces(EventLoop& loop, SmcSysctls sysctls, std::set<std::string> excluded_interfaces,
-               SavedState inherited, std::function<void()> on_addresses);
+    Namespaces(EventLoop& loop, SmcSysctls sysctls, NotPublished left_out, SavedState inherited,
+               std::function<void()> on_addresses);
 
     // Covers what is new, forgets what is gone. Value: did anything change. A namespace that
     // cannot be covered is named in the log once and left alone.
@@ -39,8 +39,8 @@ public:
     std::size_t size() const { return covered_.size(); }
     // Fills in what belongs to namespaces.
     void save(SavedState& state);
-    // Of all namespaces.
-    std::set<Address> addresses();
+    // Of all namespaces, to be published.
+    GuestAddresses addresses();
     // Looks at the statistics of a share of the namespaces, in turns: once a second is often
     // enough for the kernel's short counters (smc_totals.h).
     void sample();
@@ -66,6 +66,7 @@ private:
         std::unique_ptr<OwnAddresses> addresses;
         bool addresses_changed = true;
         std::set<Address> published;  // as of the last change
+        std::set<Address> left_out;
         SmcStats seen;
         EventSource news;
     };
@@ -74,7 +75,8 @@ private:
 
     EventLoop& loop_;
     SmcSysctls sysctls_;
-    std::set<std::string> excluded_interfaces_;
+    NotPublished left_out_;
+    NetnsId own_;  // the one the agent is in
     SavedState inherited_;
     std::function<void()> on_addresses_;
     bool first_scan_ = true;

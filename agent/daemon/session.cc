@@ -8,19 +8,18 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "agent/base/clock.h"
 #include "agent/base/version.h"
 #include "agent/kernel/eid.h"
 #include "agent/policy/tables.h"
-#include "agent/workloads/machine.h"
 
 namespace smc_steer {
 namespace {
 
 constexpr std::uint64_t kLeaseNs = 3'000'000'000;
 constexpr std::uint64_t kHandoverNs = 30'000'000'000;
-constexpr auto kMountedSoon = std::chrono::milliseconds(50);
 
 std::string host_name() {
     char name[256] = "";
@@ -70,6 +69,9 @@ Result<void> Session::bring_up(const Policy& policy, Inheritance inherited) {
         }
     }
 
+    if (auto done = watch_machine(); !done) {
+        return done;
+    }
     if (auto done = set_policy(policy); !done) {
         return done;
     }
@@ -103,7 +105,8 @@ Result<void> Session::bring_up(const Policy& policy, Inheritance inherited) {
         loop_,
         SmcSysctls{datapath_->handshake_name(), config_.wmem, config_.rmem,
                    config_.short_connections.step_back},
-        config_.exclude_interfaces, std::move(inherited.saved), [this] { update_addresses(); });
+        NotPublished{config_.exclude_interfaces, config_.exclude_networks},
+        std::move(inherited.saved), [this] { update_addresses(); });
     namespaces_->scan();
     if (namespaces_->size() == 0) {
         return fail("no network namespace could be prepared, see above");
@@ -132,6 +135,9 @@ Result<void> Session::bring_up(const Policy& policy, Inheritance inherited) {
         spdlog::warn("the next agent will count from zero: {}", done.error().message);
     }
     watch_namespaces();
+    if (auto done = listen_to_machine(); !done) {
+        return done;
+    }
     update_addresses();
     auto events = loop_.on_io(device_.fd(), EPOLLPRI | EPOLLHUP,
                               [this](std::uint32_t what) { on_device(what); });
@@ -145,6 +151,8 @@ Result<void> Session::bring_up(const Policy& policy, Inheritance inherited) {
 
 Session::~Session() {
     device_events_.reset();
+    cgroups_changed_.reset();
+    cri_.reset();
     links_.reset();
     netns_directories_.clear();
     scan_soon_.reset();
@@ -176,11 +184,15 @@ Result<void> Session::set_policy(const Policy& policy) {
     if (!tables) {
         return tl::unexpected(tables.error());
     }
+    auto found = cgroups_->scan();
     machine_ = read_machine();
     auto done = datapath_->stores().set_policy(*tables, members(tables->workloads, machine_));
     if (done) {
         rule_workloads_ = std::move(tables->workloads);
-        update_workloads();
+        auto entered = update_workloads();
+        if (std::exchange(ready_, true)) {
+            note_coverage(found, entered);
+        }
     }
     return done;
 }
@@ -212,74 +224,24 @@ Result<void> Session::renew_lease() {
     return datapath_->stores().set_lease(monotonic_ns() + kLeaseNs, config_.link_port);
 }
 
-Machine Session::read_machine() const { return {list_cgroups(), list_named_netns()}; }
-
-bool Session::follows_machine() const {
-    return config_.workloads != all_workloads() || depends_on_machine(rule_workloads_);
-}
-
-void Session::follow_machine() {
-    auto machine = read_machine();
-    if (machine == machine_) {
-        return;
-    }
-    machine_ = std::move(machine);
-    auto done = datapath_->stores().set_subjects(members(rule_workloads_, machine_));
-    if (!done) {
-        spdlog::error("{}", done.error().message);
-        machine_ = {};  // again at the next tick
-        return;
-    }
-    update_workloads();
-}
-
-// Which sockets become SMC sockets at all.
-void Session::update_workloads() {
-    std::set<std::uint64_t> wanted;
-    for (const auto& cgroup : topmost(config_.workloads, machine_.cgroups)) {
-        wanted.insert(cgroup.id);
-    }
-    auto& stores = datapath_->stores();
-    for (auto id : wanted) {
-        if (workloads_.contains(id)) {
-            continue;
-        }
-        if (auto done = stores.add_workload(id); !done) {
-            spdlog::error("{}", done.error().message);
-            continue;
-        }
-        workloads_.insert(id);
-    }
-    for (auto it = workloads_.begin(); it != workloads_.end();) {
-        if (wanted.contains(*it)) {
-            ++it;
-            continue;
-        }
-        if (auto done = stores.remove_workload(*it); !done) {
-            spdlog::error("{}", done.error().message);
-            ++it;
-            continue;
-        }
-        it = workloads_.erase(it);
-    }
-}
-
 void Session::update_addresses() {
     auto addresses = namespaces_->addresses();
-    if (published_ && addresses == own_addresses_) {
+    if (published_ && addresses == guest_addresses_) {
         return;
     }
-    own_addresses_ = std::move(addresses);
-    if (own_addresses_.size() > IVPCI_BULLETIN_ADDRESSES) {
+    guest_addresses_ = std::move(addresses);
+    own_addresses_ = guest_addresses_.all();
+    auto left_out = guest_addresses_.publishable() > IVPCI_BULLETIN_ADDRESSES;
+    if (left_out && !addresses_left_out_) {
         spdlog::warn(
             "{} addresses, the bulletin has room for {}: the rest stays plain TCP; leave "
-            "out what nobody connects to with publish.exclude_interfaces",
-            own_addresses_.size(), IVPCI_BULLETIN_ADDRESSES);
+            "out what nobody connects to with publish.exclude_interfaces or exclude_networks",
+            guest_addresses_.publishable(), IVPCI_BULLETIN_ADDRESSES);
     }
-    Bulletin bulletin{kVersionNumber,
-                      host_name(),
-                      {own_addresses_.begin(), own_addresses_.end()},
-                      config_.link_port};
+    addresses_left_out_ = left_out;
+    bulletin_ = choose_published(guest_addresses_, bulletin_, IVPCI_BULLETIN_ADDRESSES);
+    Bulletin bulletin{
+        kVersionNumber, host_name(), {bulletin_.begin(), bulletin_.end()}, config_.link_port};
     if (auto done = device_.publish(bulletin); !done) {
         spdlog::error("{}", done.error().message);
     } else {
@@ -290,7 +252,7 @@ void Session::update_addresses() {
 
 void Session::update_peers() {
     peers_ = read_peers(device_.region(), info_.slot, peers_);
-    auto wanted = same_host_of(peers_, own_addresses_);
+    auto wanted = same_host_of(peers_, own_addresses_, config_.exclude_networks);
     for (const auto& address : wanted.disputed) {
         if (!same_host_.disputed.contains(address)) {
             spdlog::warn("{} is published by two guests: connections to it stay plain TCP",
@@ -351,8 +313,11 @@ void Session::tick() {
     if (auto done = renew_lease(); !done) {
         spdlog::error("{}", done.error().message);
     }
+    if (cri_) {
+        cri_->refresh();
+    }
     if (follows_machine()) {
-        follow_machine();
+        follow_machine(look_for_cgroups());
     }
     if (auto info = device_.info()) {
         info_ = *info;
@@ -389,15 +354,7 @@ void Session::watch_namespaces() {
                                            }
                                            // The file comes first, what is mounted on it a moment
                                            // later.
-                                           if (!scan_soon_.active()) {
-                                               auto later = loop_.after(kMountedSoon, [this] {
-                                                   scan_soon_.reset();
-                                                   scan_namespaces();
-                                               });
-                                               if (later) {
-                                                   scan_soon_ = std::move(*later);
-                                               }
-                                           }
+                                           scan_namespaces_soon();
                                        });
         if (source) {
             watch = std::move(*source);
@@ -405,7 +362,8 @@ void Session::watch_namespaces() {
     }
 }
 
-Result<void> Session::listen(Decisions::OnDecision on_decision) {
+Result<void> Session::listen(Decisions::OnDecision on_decision,
+                             std::function<void(const nlohmann::json&)> on_pod) {
     if (decisions_) {
         return {};
     }
@@ -418,6 +376,7 @@ Result<void> Session::listen(Decisions::OnDecision on_decision) {
     if (!source) {
         return tl::unexpected(source.error());
     }
+    on_pod_ = std::move(on_pod);
     decisions_ = std::move(*decisions);
     decided_ = std::move(*source);
     return {};
@@ -426,6 +385,8 @@ Result<void> Session::listen(Decisions::OnDecision on_decision) {
 void Session::stop_listening() {
     decided_.reset();
     decisions_.reset();
+    on_pod_ = nullptr;
+    reported_pods_.clear();
 }
 
 SavedState Session::saved_state() {

@@ -24,6 +24,10 @@
 #include "agent/peers/same_host.h"
 #include "agent/policy/members.h"
 #include "agent/policy/rule.h"
+#include "agent/policy/steering.h"
+#include "agent/workloads/cgroup_watch.h"
+#include "agent/workloads/coverage.h"
+#include "agent/workloads/cri_pods.h"
 
 namespace smc_steer {
 
@@ -54,8 +58,10 @@ public:
 
     Result<void> set_policy(const Policy& policy);
 
-    // Every decision of the handshake, until stop_listening().
-    Result<void> listen(Decisions::OnDecision on_decision);
+    // Every decision of the handshake, and pods that come, change and go, until
+    // stop_listening().
+    Result<void> listen(Decisions::OnDecision on_decision,
+                        std::function<void(const nlohmann::json&)> on_pod);
     void stop_listening();
 
     // The datapath may do without an agent for half a minute.
@@ -77,9 +83,13 @@ public:
     nlohmann::json report_programs() const;
     Result<nlohmann::json> report_flows();
     nlohmann::json report_endpoints() const;
+    nlohmann::json report_pods() const;
 
     // One that this guest has published, or would if there were room.
     bool is_own(const Address& address) const { return own_addresses_.contains(address); }
+    // Control groups and pods, as last seen; and whose sockets are steered.
+    const Machine& machine() const { return machine_; }
+    const Steering& steering() const { return steering_; }
     // What else decides about connections with `peer`: "what", "ok", "text" of each.
     nlohmann::json explain_peer(const Address& peer);
     // How long this guest's connections to it were, as a step of "explain"; null: nobody asks.
@@ -103,8 +113,23 @@ private:
     Result<void> renew_lease();
     Machine read_machine() const;
     bool follows_machine() const;
-    void follow_machine();
-    void update_workloads();
+    Result<void> watch_machine();
+    Result<void> listen_to_machine();
+    std::vector<NewCgroup> look_for_cgroups();
+    // `found`: control groups that are new since the last call.
+    void follow_machine(const std::vector<NewCgroup>& found);
+    void note_coverage(const std::vector<NewCgroup>& found, const std::set<std::uint64_t>& entered);
+    void scan_namespaces_soon();
+    // Which control groups have got an entry in the map, or another one.
+    std::set<std::uint64_t> update_workloads();
+    struct PodState {
+        const Pod* pod = nullptr;
+        std::vector<std::string> cgroups;
+        bool steered = false;
+    };
+    std::vector<PodState> pod_states() const;
+    void report_pod_changes();
+    void report_workloads(nlohmann::json& out) const;
     void update_addresses();
     void update_peers();
     void update_links(SameHost& wanted);
@@ -121,11 +146,24 @@ private:
     std::unique_ptr<SmcNetlink> smc_;  // of our own namespace, for the EID
     std::string eid_;
     bool remove_eid_ = false;
-    Machine machine_;                            // as last seen
-    std::vector<NamedWorkload> rule_workloads_;  // of the policy in force
-    std::set<std::uint64_t> workloads_;          // ids of control groups that are steered
+    Machine machine_;                                    // as last seen
+    std::vector<NamedWorkload> rule_workloads_;          // of the policy in force
+    Steering steering_;                                  // as it is to be
+    std::map<std::uint64_t, steer_workload> workloads_;  // as it is in the map
+    Coverage coverage_;
+    std::unique_ptr<CgroupWatch> cgroups_;
+    EventSource cgroups_changed_;
+    unsigned looks_ = 0;
+    std::unique_ptr<CriPods> cri_;                   // null: off
+    std::map<std::string, NewCgroup> unknown_pods_;  // by path: whose, CRI has not said (yet)
+    bool ready_ = false;  // the first policy is in force, changes of the machine may follow
+    std::function<void(const nlohmann::json&)> on_pod_;
+    std::map<std::string, nlohmann::json> reported_pods_;  // to it
     bool published_ = false;
-    std::set<Address> own_addresses_;
+    GuestAddresses guest_addresses_;
+    std::set<Address> own_addresses_;  // all of these
+    std::set<Address> bulletin_;       // those with room in it
+    bool addresses_left_out_ = false;
     PeerTable peers_;
     SameHost same_host_;
     std::unique_ptr<Links> links_;

@@ -104,6 +104,7 @@ void Session::report_status(json& out) {
         {"tcp", same_host_tcp + totals.failed()},
         {"failed", totals.failed()},
     };
+    report_workloads(out);
     auto stats = device_.stats();
     out["ivpci"] = stats ? stats_json(*stats) : json::object();
 }
@@ -242,8 +243,10 @@ Result<json> Session::report_flows() {
         return tl::unexpected(flows.error());
     }
     json list = json::array();
+    auto all_cgroups = list_cgroups();
+    auto pods = find_pod_cgroups(machine_.pods, all_cgroups);
     std::map<std::uint64_t, std::string> cgroups;
-    for (auto& cgroup : list_cgroups()) {
+    for (auto& cgroup : all_cgroups) {
         cgroups.emplace(cgroup.id, std::move(cgroup.path));
     }
     auto now = monotonic_ns();
@@ -260,6 +263,9 @@ Result<json> Session::report_flows() {
             age = static_cast<double>(milliseconds) / 1000;
         }
         auto workload = cgroups.find(flow.cgroup);
+        const Pod* pod = workload == cgroups.end()
+                             ? nullptr
+                             : pod_of_cgroup(machine_.pods, pods, workload->second);
         smcd += flow.mode == FlowMode::smcd;
         tcp += flow.mode == FlowMode::tcp || flow.mode == FlowMode::fallback;
         list.push_back({
@@ -268,6 +274,7 @@ Result<json> Session::report_flows() {
             {"peer", to_string(flow.addresses.peer, flow.addresses.peer_port)},
             {"mode", to_string(flow.mode)},
             {"workload", workload == cgroups.end() ? "" : workload->second},
+            {"pod", pod ? to_string(*pod) : ""},
             {"bytes_sent", flow.bytes.sent},
             {"bytes_received", flow.bytes.received},
             {"age_seconds", age},

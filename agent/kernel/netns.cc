@@ -50,6 +50,11 @@ std::map<NetnsId, std::string> list_netns(const NetnsPlaces& places) {
     return found;
 }
 
+NetnsId own_netns() {
+    struct stat st {};
+    return stat("/proc/thread-self/ns/net", &st) == 0 ? NetnsId{st.st_dev, st.st_ino} : NetnsId{};
+}
+
 Result<UniqueFd> open_netns(const std::string& path, NetnsId id) {
     UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
     if (!fd) {

@@ -37,6 +37,9 @@ struct NetnsPlaces {
 // process.
 std::map<NetnsId, std::string> list_netns(const NetnsPlaces& places = {});
 
+// The calling thread's; {} where /proc does not tell.
+NetnsId own_netns();
+
 // Opens `path` if it still leads to `id`.
 Result<UniqueFd> open_netns(const std::string& path, NetnsId id);
 

@@ -289,9 +289,9 @@ Result<void> Stores::remove_same_host(const Address& address) {
     return {};
 }
 
-Result<void> Stores::add_workload(std::uint64_t cgroup_id) {
-    std::uint8_t one = 1;
-    if (bpf_map_update_elem(workloads_, &cgroup_id, &one, BPF_ANY) != 0) {
+Result<void> Stores::set_workload(std::uint64_t cgroup_id, steer_workload what) {
+    auto value = static_cast<std::uint8_t>(what);
+    if (bpf_map_update_elem(workloads_, &cgroup_id, &value, BPF_ANY) != 0) {
         return fail_errno(errno, "cannot add cgroup {} to the workloads", cgroup_id);
     }
     return {};

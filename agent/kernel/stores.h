@@ -42,7 +42,7 @@ public:
     Result<void> add_same_host(const Address& address, steer_peer peer);
     Result<void> remove_same_host(const Address& address);
 
-    Result<void> add_workload(std::uint64_t cgroup_id);
+    Result<void> set_workload(std::uint64_t cgroup_id, steer_workload what);
     Result<void> remove_workload(std::uint64_t cgroup_id);
 
     // What a short connection is (policy_abi.h); 0: nobody steps back from them.

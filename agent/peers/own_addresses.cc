@@ -5,6 +5,7 @@
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <map>
@@ -83,15 +84,46 @@ Result<int> dump(NetlinkSocket& socket, std::uint16_t type, const NetlinkSocket:
 }  // namespace
 
 std::set<Address> publishable(const std::vector<InterfaceAddress>& all,
-                              const std::set<std::string>& excluded) {
+                              const NotPublished& left_out) {
     std::set<Address> chosen;
     for (const auto& entry : all) {
         bool ready = (entry.flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED)) == 0;
         if (ready && entry.scope < RT_SCOPE_LINK && entry.address.is_global() &&
-            !excluded.contains(entry.interface)) {
+            !left_out.interfaces.contains(entry.interface) &&
+            std::none_of(left_out.networks.begin(), left_out.networks.end(),
+                         [&entry](const Cidr& c) { return c.contains(entry.address.in6); })) {
             chosen.insert(entry.address);
         }
     }
+    return chosen;
+}
+
+std::set<Address> GuestAddresses::all() const {
+    auto all = node;
+    all.insert(others.begin(), others.end());
+    all.insert(left_out.begin(), left_out.end());
+    return all;
+}
+
+std::size_t GuestAddresses::publishable() const {
+    auto both = node;
+    both.insert(others.begin(), others.end());
+    return both.size();
+}
+
+std::set<Address> choose_published(const GuestAddresses& addresses,
+                                   const std::set<Address>& published, std::size_t room) {
+    std::set<Address> chosen;
+    auto take = [&](const std::set<Address>& from, bool only_published) {
+        for (const auto& address : from) {
+            if (chosen.size() < room && (!only_published || published.contains(address))) {
+                chosen.insert(address);
+            }
+        }
+    };
+    take(addresses.node, false);
+    take(addresses.others, true);
+    take(addresses.others, false);
     return chosen;
 }
 

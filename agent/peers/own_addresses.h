@@ -10,6 +10,7 @@
 
 #include "agent/kernel/address.h"
 #include "agent/kernel/netlink.h"
+#include "agent/policy/cidr.h"
 
 namespace smc_steer {
 
@@ -20,10 +21,31 @@ struct InterfaceAddress {
     std::uint8_t scope = 0;   // RT_SCOPE_*
 };
 
-// Global scope, ready for use (IPv6: past duplicate address detection), not on one of
-// `excluded` interfaces.
+// What operators leave out, as nobody reaches it from another guest.
+struct NotPublished {
+    std::set<std::string> interfaces;
+    std::vector<Cidr> networks;
+};
+
+// Global scope, ready for use (IPv6: past duplicate address detection), not left out.
 std::set<Address> publishable(const std::vector<InterfaceAddress>& all,
-                              const std::set<std::string>& excluded);
+                              const NotPublished& left_out);
+
+// Those of a guest: of the namespace its agent is in, and of the other ones, pods' above all.
+struct GuestAddresses {
+    std::set<Address> node;
+    std::set<Address> others;
+    std::set<Address> left_out;  // ours all the same: no peer's word about them counts
+
+    bool operator==(const GuestAddresses&) const = default;
+    std::set<Address> all() const;
+    std::size_t publishable() const;
+};
+
+// At most `room` of them: the node's first, then those `published` before, so that a pod that
+// comes takes no other pod's place, then the others, each in the order of addresses.
+std::set<Address> choose_published(const GuestAddresses& addresses,
+                                   const std::set<Address>& published, std::size_t room);
 
 class OwnAddresses {
 public:

@@ -1,9 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/peers/same_host.h"
 
+#include <algorithm>
+
 namespace smc_steer {
 
-SameHost same_host_of(const PeerTable& peers, const std::set<Address>& own) {
+SameHost same_host_of(const PeerTable& peers, const std::set<Address>& own,
+                      const std::vector<Cidr>& local) {
+    auto is_local = [&local](const Address& address) {
+        return std::any_of(local.begin(), local.end(),
+                           [&address](const Cidr& c) { return c.contains(address.in6); });
+    };
     SameHost result;
     for (const auto& [slot, peer] : peers) {
         if (peer.membership.state != IVPCI_SLOT_LIVE || peer.bulletin.agent_version == 0) {
@@ -11,7 +18,7 @@ SameHost same_host_of(const PeerTable& peers, const std::set<Address>& own) {
         }
         PeerRef ref{slot, peer.membership.generation, peer.bulletin.link_port};
         for (const auto& address : peer.bulletin.addresses) {
-            if (!address.is_global() || own.contains(address)) {
+            if (!address.is_global() || own.contains(address) || is_local(address)) {
                 continue;
             }
             auto [entry, added] = result.addresses.try_emplace(address, ref);

@@ -10,6 +10,7 @@
 
 #include "agent/kernel/address.h"
 #include "agent/peers/peer_table.h"
+#include "agent/policy/cidr.h"
 
 namespace smc_steer {
 
@@ -29,8 +30,10 @@ struct SameHost {
 };
 
 // Only LIVE peers with an agent count; our own addresses never do, nor those no other
-// machine can have (loopback, link-local, multicast).
-SameHost same_host_of(const PeerTable& peers, const std::set<Address>& own);
+// machine can have (loopback, link-local, multicast), nor `local` networks, whose addresses are
+// other machines in each guest.
+SameHost same_host_of(const PeerTable& peers, const std::set<Address>& own,
+                      const std::vector<Cidr>& local = {});
 
 struct SameHostDiff {
     std::vector<Address> remove;

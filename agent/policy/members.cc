@@ -36,14 +36,27 @@ public:
                 case WorkloadKind::container:
                     containers_[value.substr(0, kContainerKey)].push_back(&named);
                     break;
+                case WorkloadKind::pod:
+                case WorkloadKind::pod_space:
+                case WorkloadKind::label:
+                    pods_.push_back(&named);
+                    break;
                 default:
                     break;
             }
         }
     }
 
-    std::vector<const NamedWorkload*> find(const std::string& path) const {
+    bool asks_for_pods() const { return !pods_.empty(); }
+
+    // `pod`: the one that begins in this control group; null: none.
+    std::vector<const NamedWorkload*> find(const std::string& path, const Pod* pod) const {
         std::vector<const NamedWorkload*> found;
+        for (const auto* named : pods_) {
+            if (pod && names_pod(named->workload, *pod)) {
+                found.push_back(named);
+            }
+        }
         auto take = [&](const Table& table, const std::string& key) {
             if (auto entry = table.find(key); entry != table.end()) {
                 add(entry->second, path, found);
@@ -74,7 +87,7 @@ private:
     }
 
     Table paths_, units_, containers_;
-    List globs_;
+    List globs_, pods_;
 };
 
 void extend(steer_chain& chain, const NamedWorkload& named) {
@@ -94,9 +107,13 @@ steer_subject subject(steer_subject_kind kind, std::uint64_t number) {
     return s;
 }
 
-void add_cgroups(const std::vector<NamedWorkload>& workloads,
-                 const std::vector<CgroupEntry>& cgroups, Subjects& subjects) {
+void add_cgroups(const std::vector<NamedWorkload>& workloads, const Machine& machine,
+                 Subjects& subjects) {
     CgroupIndex index(workloads);
+    PodCgroups pods;
+    if (index.asks_for_pods()) {
+        pods = find_pod_cgroups(machine.pods, machine.cgroups);
+    }
     std::unordered_map<std::string, steer_chain> chains;  // of the control groups with one
     auto inherited = [&chains](std::string path) {
         for (; !path.empty(); path = around(path)) {
@@ -107,8 +124,10 @@ void add_cgroups(const std::vector<NamedWorkload>& workloads,
         auto root = chains.find("/");
         return root == chains.end() ? steer_chain{} : root->second;
     };
-    for (const auto& cgroup : cgroups) {
-        auto begun = index.find(cgroup.path);
+    for (const auto& cgroup : machine.cgroups) {
+        auto pod = pods.find(cgroup.path);
+        auto begun =
+            index.find(cgroup.path, pod == pods.end() ? nullptr : &machine.pods[pod->second]);
         if (begun.empty()) {
             continue;
         }
@@ -151,7 +170,7 @@ Subjects members(const std::vector<NamedWorkload>& workloads, const Machine& mac
                 break;
         }
     }
-    add_cgroups(workloads, machine.cgroups, subjects);
+    add_cgroups(workloads, machine, subjects);
     return subjects;
 }
 

@@ -12,20 +12,15 @@
 #include <string>
 #include <vector>
 
+#include "agent/policy/pod.h"
 #include "agent/policy/tables.h"
 
 namespace smc_steer {
 
-struct CgroupEntry {
-    std::string path;  // "/", "/a/b"
-    std::uint64_t id = 0;
-
-    bool operator==(const CgroupEntry&) const = default;
-};
-
 struct Machine {
     std::vector<CgroupEntry> cgroups;            // each after the one it is in
     std::map<std::string, std::uint64_t> netns;  // name below /run/netns -> inode number
+    std::vector<Pod> pods{};
 
     bool operator==(const Machine&) const = default;
 };

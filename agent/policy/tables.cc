@@ -38,6 +38,9 @@ std::uint32_t has_of(WorkloadKind kind) {
         case WorkloadKind::cgroup:
         case WorkloadKind::unit:
         case WorkloadKind::container:
+        case WorkloadKind::pod:
+        case WorkloadKind::pod_space:
+        case WorkloadKind::label:
             break;
     }
     return STEER_HAS_CGROUPS;

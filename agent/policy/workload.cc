@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::size_t kPathMost = 1024;
 constexpr std::size_t kCommandMost = 15;
+constexpr std::size_t kPodMost = 512, kPodSpaceMost = 63;
 constexpr std::size_t kContainerLeast = 12, kContainerMost = 64;
 
 bool only(std::string_view text, bool (*good)(unsigned char)) {
@@ -47,6 +48,39 @@ Result<void> check_unit(std::string_view unit) {
 Result<void> check_container(std::string_view id) {
     if (id.size() < kContainerLeast || id.size() > kContainerMost || !only(id, hex)) {
         return fail("'{}' is not a container's id: write 12 to 64 of its hexadecimal digits", id);
+    }
+    return {};
+}
+
+// A part of a Kubernetes name, or a glob for several.
+bool of_pod(unsigned char c) {
+    return of_name(c) || c == '*' || c == '?' || c == '[' || c == ']' || c == '!';
+}
+
+Result<void> check_pod(std::string_view value) {
+    auto slash = value.find('/');
+    if (slash == std::string_view::npos || value.size() > kPodMost ||
+        !only(value.substr(0, slash), of_pod) || !only(value.substr(slash + 1), of_pod)) {
+        return fail("'{}' is not a pod: write NAMESPACE/NAME, such as shop/web-*", value);
+    }
+    return {};
+}
+
+Result<void> check_pod_space(std::string_view name) {
+    if (!only(name, of_name) || name.size() > kPodSpaceMost) {
+        return fail("'{}' is not a Kubernetes namespace: write its name", name);
+    }
+    return {};
+}
+
+Result<void> check_label(std::string_view label) {
+    auto equals = label.find('=');
+    auto key = label.substr(0, equals);
+    auto of_key = [](unsigned char c) { return of_name(c) || c == '/'; };
+    bool good = equals != std::string_view::npos && label.size() <= kPodMost && only(key, of_key) &&
+                (label.size() == equals + 1 || only(label.substr(equals + 1), of_name));
+    if (!good) {
+        return fail("'{}' is not a label: write KEY=VALUE, such as app=web", label);
     }
     return {};
 }
@@ -115,6 +149,15 @@ Result<Workload> make_workload(WorkloadKind kind, std::string_view value) {
         case WorkloadKind::container:
             good = check_container(value);
             break;
+        case WorkloadKind::pod:
+            good = check_pod(value);
+            break;
+        case WorkloadKind::pod_space:
+            good = check_pod_space(value);
+            break;
+        case WorkloadKind::label:
+            good = check_label(value);
+            break;
         case WorkloadKind::uid: {
             auto uid = parse_number(value, UINT32_MAX - 1);
             if (!uid) {
@@ -146,8 +189,8 @@ Result<Workload> parse_workload(std::string_view text) {
         }
     }
     return fail(
-        "'{}' is not a workload: write cgroup:, unit:, container:, uid:, netns: or command: and "
-        "which one",
+        "'{}' is not a workload: write cgroup:, unit:, container:, pod:, namespace:, label:, uid:, "
+        "netns: or command: and which one",
         text);
 }
 
@@ -163,6 +206,24 @@ bool names_cgroup(const Workload& workload, std::string_view path) {
             return last_component(path) == workload.value;
         case WorkloadKind::container:
             return names_container(last_component(path), workload.value);
+        default:
+            return false;
+    }
+}
+
+bool names_pod(const Workload& workload, const Pod& pod) {
+    auto slash = workload.value.find('/');
+    auto equals = workload.value.find('=');
+    switch (workload.kind) {
+        case WorkloadKind::pod:
+            return fnmatch(workload.value.substr(0, slash).c_str(), pod.space.c_str(), 0) == 0 &&
+                   fnmatch(workload.value.substr(slash + 1).c_str(), pod.name.c_str(), 0) == 0;
+        case WorkloadKind::pod_space:
+            return pod.space == workload.value;
+        case WorkloadKind::label: {
+            auto label = pod.labels.find(workload.value.substr(0, equals));
+            return label != pod.labels.end() && label->second == workload.value.substr(equals + 1);
+        }
         default:
             return false;
     }

@@ -50,6 +50,16 @@ std::vector<CgroupEntry> list_cgroups(const std::string& mount) {
     return all;
 }
 
+std::vector<std::string> list_directories(const std::string& directory) {
+    std::vector<std::string> names;
+    for_each_entry(directory, [&](const std::string& name, const dirent& entry) {
+        if (entry.d_type == DT_DIR) {
+            names.push_back(name);
+        }
+    });
+    return names;
+}
+
 std::map<std::string, std::uint64_t> list_named_netns(const std::string& directory) {
     std::map<std::string, std::uint64_t> all;
     for_each_entry(directory, [&](const std::string& name, const dirent&) {

@@ -14,6 +14,9 @@ namespace smc_steer {
 // are left out.
 std::vector<CgroupEntry> list_cgroups(const std::string& mount = "/sys/fs/cgroup");
 
+// Names of the directories in `directory`; links do not count.
+std::vector<std::string> list_directories(const std::string& directory);
+
 // The network namespaces that have a name in `directory`.
 std::map<std::string, std::uint64_t> list_named_netns(const std::string& directory = "/run/netns");
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The control groups whose sockets become SMC sockets.
+ * The control groups whose sockets become SMC sockets, or do not.
  */
 #ifndef BPF_STEERED_H
 #define BPF_STEERED_H

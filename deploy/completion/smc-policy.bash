@@ -31,7 +31,7 @@ _smc_policy() {
     COMPREPLY=()
     case $previous in
     --direction) words='out in both' ;;
-    --workload) words='cgroup: unit: container: uid: netns: command:' ;;
+    --workload) words='cgroup: unit: container: pod: namespace: label: uid: netns: command:' ;;
     --policy | --socket)
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         return

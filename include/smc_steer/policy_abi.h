@@ -4,8 +4,9 @@
  *
  *   control       array[1] of struct steer_control
  *   same_host     hash: struct steer_address -> struct steer_peer
- *   workloads     hash: __u64 cgroup id -> __u8 (1): sockets created by tasks in this
- *                 cgroup or below it become SMC sockets
+ *   workloads     hash: __u64 cgroup id -> __u8, enum steer_workload: what becomes of the
+ *                 sockets created by tasks in this cgroup or below it; the entry nearest to
+ *                 the task decides
  *
  * The rules are in five maps, each inside an array_of_maps[STEER_POLICY_SLOTS]:
  *
@@ -39,7 +40,13 @@
 
 #define STEER_SAME_HOST_MAX 65536
 #define STEER_WORKLOADS_MAX 4096
-#define STEER_CGROUP_DEPTH  16 /* ancestors looked at */
+#define STEER_CGROUP_DEPTH  16 /* cgroups looked at, from a task's own upwards */
+
+/* Without an entry in any of the cgroups around a task its sockets are left alone. */
+enum steer_workload {
+	STEER_WORKLOAD_STEER = 1, /* they become SMC sockets */
+	STEER_WORKLOAD_LEAVE = 2, /* they stay what the program asked for */
+};
 
 #define STEER_POLICY_NONE  0 /* as policy_slot: not one rule is in force yet */
 #define STEER_POLICY_SLOTS 3 /* 1 and 2; what is in 0 is never read */

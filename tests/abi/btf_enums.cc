@@ -124,6 +124,13 @@ TEST_F(BpfEnums, Verdicts) {
     EXPECT_EQ(values_of("steer_verdict"), expected);
 }
 
+TEST_F(BpfEnums, Workloads) {
+    const Values expected = {VALUE(STEER_WORKLOAD_STEER), VALUE(STEER_WORKLOAD_LEAVE)};
+    EXPECT_EQ(values_of("steer_workload"), expected);
+    EXPECT_EQ(STEER_WORKLOAD_STEER, 1);
+    EXPECT_EQ(STEER_WORKLOAD_LEAVE, 2);
+}
+
 TEST_F(BpfEnums, PolicyTable) {
     int id = btf__find_by_name_kind(btf_, "steer_policy", BTF_KIND_STRUCT);
     ASSERT_GT(id, 0);

@@ -9,4 +9,5 @@
 
 enum steer_counter counter;
 enum steer_verdict verdict;
+enum steer_workload workload;
 struct steer_policy policy;

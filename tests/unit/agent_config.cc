@@ -20,6 +20,24 @@ TEST(AgentConfig, EmptyIsTheDefaults) {
     EXPECT_EQ(config->workloads, container_cgroups());
     EXPECT_EQ(config->eid, "auto");
     EXPECT_EQ(config->when_unsupported, WhenUnsupported::exit);
+    EXPECT_TRUE(config->pods);
+    EXPECT_EQ(config->cri, "auto");
+}
+
+TEST(AgentConfig, PodsAndTheirRuntime) {
+    EXPECT_FALSE(parse_config("pods: {default: off}\n", "a")->pods);
+    EXPECT_TRUE(parse_config("pods: {default: on}\n", "a")->pods);
+    EXPECT_EQ(parse_config("cri: off\n", "a")->cri, "off");
+    EXPECT_EQ(parse_config("cri: unix:///run/x.sock\n", "a")->cri, "/run/x.sock");
+    EXPECT_EQ(parse_config("cri: /run/x.sock\n", "a")->cri, "/run/x.sock");
+    for (const char* text : {"cri: x.sock\n", "cri: tcp://127.0.0.1\n", "cri: unix://x\n"}) {
+        EXPECT_NE(error_of(text).find("a.yaml:1: cri: must be auto, off or a runtime's socket"),
+                  std::string::npos)
+            << error_of(text);
+    }
+    EXPECT_EQ(error_of("pods: {default: maybe}\n"),
+              "a.yaml:1: default: must be on or off, not 'maybe'");
+    EXPECT_EQ(error_of("pods: on\n"), "a.yaml:1: pods: must be a map");
 }
 
 TEST(AgentConfig, ReadsEveryKey) {
@@ -29,6 +47,7 @@ rmem: 2097152
 workloads: {cgroups: ["/system.slice", "/user.slice"]}
 publish:
   exclude_interfaces: [docker0]
+  exclude_networks: [172.17.0.0/16]
 eid: MY.EID-1
 when_unsupported: idle
 metrics: {listen: "[::1]:9999", bpf_stats: off}
@@ -43,6 +62,10 @@ short_connections: {bytes: 32KiB, milliseconds: 20}
     EXPECT_EQ(config->workloads, (std::vector<Workload>{{WorkloadKind::cgroup, "/system.slice"},
                                                         {WorkloadKind::cgroup, "/user.slice"}}));
     EXPECT_TRUE(config->exclude_interfaces.contains("docker0"));
+    ASSERT_EQ(config->exclude_networks.size(), 1U);
+    EXPECT_EQ(to_string(config->exclude_networks[0]), "172.17.0.0/16");
+    EXPECT_NE(error_of("publish: {exclude_networks: [172.17.0.1/16]}\n").find("exclude_networks"),
+              std::string::npos);
     EXPECT_EQ(config->eid, "MY.EID-1");
     EXPECT_EQ(config->when_unsupported, WhenUnsupported::idle);
     EXPECT_EQ(config->metrics_listen, "[::1]:9999");
@@ -61,10 +84,9 @@ TEST(AgentConfig, WorkloadsByName) {
 }
 
 TEST(AgentConfig, ErrorsNameTheLine) {
-    EXPECT_EQ(
-        error_of("\nwmen: 1MiB\n"),
-        "a.yaml:2: wmen: unknown key; known here: device, wmem, rmem, workloads, publish, eid, "
-        "link_port, when_unsupported, metrics, control, short_connections");
+    EXPECT_EQ(error_of("\nwmen: 1MiB\n"),
+              "a.yaml:2: wmen: unknown key; known here: device, wmem, rmem, workloads, pods, cri, "
+              "publish, eid, link_port, when_unsupported, metrics, control, short_connections");
     EXPECT_EQ(error_of("wmem: lots\n"),
               "a.yaml:1: wmem: 'lots' is not a size: write bytes, KiB or MiB, such as 1MiB");
     EXPECT_EQ(error_of("device: auto\nrmem: 1\n"),

@@ -41,6 +41,18 @@ std::string full_text() {
           {"established_smc", 3},
           {"closed_other", 4}}},
         {"connections", {{"smcd", 5}}},
+        {"pods",
+         {{"known", 3},
+          {"steered", 2},
+          {"runtimes", {{{"problem", ""}}, {{"problem", "no answer"}}}}}},
+        {"addresses", {{"published", 4}, {"left_out", 0}}},
+        {"coverage",
+         {{"inside", 5},
+          {"late", 3},
+          {"seconds", 0.02},
+          {"max_seconds", 0.012},
+          {"buckets",
+           {{{"le_milliseconds", 1}, {"count", 1}}, {{"le_milliseconds", 20}, {"count", 3}}}}}},
         {"link", {{"up", 1}, {"strangers", 6}}},
         {"process",
          {{"upgrades", 0}, {"start_time", 7}, {"descriptors", 8}, {"resident_bytes", 9}}},
@@ -100,7 +112,21 @@ std::set<std::string> family_names() {
 TEST(AgentMetrics, EveryFamilyIsThereOnce) {
     auto text = full_text();
     EXPECT_EQ(names_in(text, "# TYPE ([a-z_]+) "), family_names());
-    EXPECT_EQ(names_in(text, "(?:^|\n)([a-z_]+)[{ ]"), family_names());
+    // A histogram has lines of three names.
+    auto lines = names_in(text, "(?:^|\n)([a-z_]+)[{ ]");
+    for (const char* part : {"_bucket", "_sum", "_count"}) {
+        EXPECT_EQ(lines.erase(std::string("smc_steer_coverage_seconds") + part), 1U) << part;
+    }
+    lines.insert("smc_steer_coverage_seconds");
+    EXPECT_EQ(lines, family_names());
+    EXPECT_NE(text.find("smc_steer_coverage_seconds_bucket{le=\"0.001\"} 1\n"
+                        "smc_steer_coverage_seconds_bucket{le=\"0.02\"} 3\n"
+                        "smc_steer_coverage_seconds_bucket{le=\"+Inf\"} 3\n"
+                        "smc_steer_coverage_seconds_sum 0.02\n"
+                        "smc_steer_coverage_seconds_count 3\n"),
+              std::string::npos)
+        << text;
+    EXPECT_NE(text.find("smc_steer_container_runtimes{state=\"silent\"} 1\n"), std::string::npos);
     EXPECT_NE(text.find("smc_steer_agent_info{version=\"1.2.3\",kernel=\"7.3\\\"4\"} 1\n"),
               std::string::npos)
         << text;

@@ -55,9 +55,10 @@ TEST(AgentProtocol, RefusesTheRest) {
               "the direction must be out, in or both, not 'up'");
     EXPECT_EQ(error_of(R"({"cmd":"deny","peers":"10.0.0.1/8"})"),
               "'10.0.0.1/8' has bits beyond its prefix: write 10.0.0.0/8");
-    EXPECT_EQ(error_of(R"({"cmd":"deny","workload":"user:5"})"),
-              "'user:5' is not a workload: write cgroup:, unit:, container:, uid:, netns: or "
-              "command: and which one");
+    EXPECT_EQ(
+        error_of(R"({"cmd":"deny","workload":"user:5"})"),
+        "'user:5' is not a workload: write cgroup:, unit:, container:, pod:, namespace:, label:, "
+        "uid:, netns: or command: and which one");
     EXPECT_EQ(error_of(R"({"cmd":"explain","source":"x","destination":"::1","port":1})"),
               "'x' is not an address: write one such as 10.0.0.1 or fd00::1");
     EXPECT_EQ(error_of(R"({"cmd":"explain","source":"::1","destination":"::1","port":0})"),

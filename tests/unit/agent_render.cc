@@ -86,6 +86,46 @@ TEST(AgentRender, FlowsSayWhyTcp) {
     EXPECT_NE(text.find("0 SMC-D, 1 TCP\n"), std::string::npos) << text;
 }
 
+TEST(AgentRender, PodsInFlowsStatusAndMonitor) {
+    auto flows =
+        render_flows({{"flows",
+                       {{{"mode", "SMC-D"}, {"workload", "/kubepods/pod1"}, {"pod", "a/b"}},
+                        {{"mode", "TCP"}, {"workload", "/system.slice"}, {"pod", ""}}}}});
+    EXPECT_NE(flows.find(" a/b"), std::string::npos) << flows;
+    EXPECT_EQ(flows.find("/kubepods"), std::string::npos) << flows;
+    EXPECT_NE(flows.find("/system.slice"), std::string::npos) << flows;
+
+    auto pods = render_pods({{"pods",
+                              {{{"namespace", "shop"},
+                                {"name", "web-0"},
+                                {"steered", false},
+                                {"why", "annotation"},
+                                {"cgroups", {"/kubepods/pod1"}}}}}});
+    EXPECT_NE(pods.find("shop/web-0  no       annotation  /kubepods/pod1\n"), std::string::npos)
+        << pods;
+
+    auto status = render_status({{"state", "active"},
+                                 {"pods",
+                                  {{"known", 3},
+                                   {"steered", 2},
+                                   {"default", "on"},
+                                   {"runtimes",
+                                    {{{"runtime", "containerd 1.6"},
+                                      {"socket", "/run/c.sock"},
+                                      {"problem", "no answer"}}}}}},
+                                 {"addresses", {{"published", 1016}, {"left_out", 4}}},
+                                 {"coverage", {{"late", 7}, {"max_seconds", 0.012}}}});
+    for (const char* text :
+         {"3 known, 2 steered, default on", "containerd 1.6 at /run/c.sock: no answer",
+          "1016 published, no room for 4 more", "7 new control groups", "0.012 s"}) {
+        EXPECT_NE(status.find(text), std::string::npos) << text << " in\n" << status;
+    }
+    json event = {{"event", "pod"}, {"pod", "a/b"}, {"steered", false}, {"why", "annotation"}};
+    EXPECT_EQ(render_decision(event), "pod     a/b            left alone, by annotation\n");
+    EXPECT_EQ(render_decision({{"event", "pod_gone"}, {"pod", "a/b"}}),
+              "pod     a/b            gone\n");
+}
+
 TEST(AgentRender, IdleStatusSaysWhy) {
     json answer = {{"state", "idle"},
                    {"reason", "module ivpci is not loaded"},

@@ -43,6 +43,26 @@ TEST(AgentSameHost, AnAddressOfTwoPeersIsNobodys) {
     EXPECT_EQ(set.disputed, std::set<Address>{addr("172.17.0.1")});
 }
 
+// docker's default bridge in both guests: each has its own containers there, and only TCP between
+// them and whoever they reach.
+TEST(AgentSameHost, OurOwnWinsOverAPeersEqualAddress) {
+    PeerTable peers{{2, peer(1, {addr("172.17.0.1"), addr("172.17.0.2"), addr("172.17.0.3")})}};
+    auto set = same_host_of(peers, {addr("172.17.0.1"), addr("172.17.0.2")});
+    ASSERT_EQ(set.addresses.size(), 1U);
+    EXPECT_TRUE(set.addresses.contains(addr("172.17.0.3")));
+    // A network that is another one in each guest is nobody's word, from no peer.
+    EXPECT_TRUE(same_host_of(peers, {}, {*parse_cidr("172.17.0.0/16")}).addresses.empty());
+}
+
+TEST(AgentSameHost, AnAddressIsThePeersAgainWhenTheOtherOneIsGone) {
+    PeerTable peers{{2, peer(1, {addr("10.1.0.9")})}, {3, peer(1, {addr("10.1.0.9")})}};
+    EXPECT_TRUE(same_host_of(peers, {}).addresses.empty());
+    peers[3].bulletin.addresses.clear();
+    auto set = same_host_of(peers, {});
+    EXPECT_TRUE(set.disputed.empty());
+    EXPECT_EQ(set.addresses.at(addr("10.1.0.9")).slot, 2U);
+}
+
 TEST(AgentSameHost, SaidTwiceByOnePeerIsNoDispute) {
     PeerTable peers{{2, peer(1, {addr("10.0.0.2"), addr("10.0.0.2")})}};
     auto set = same_host_of(peers, {});
@@ -80,7 +100,7 @@ TEST(AgentOwnAddresses, PublishesWhatOthersCanReach) {
     auto with = [&](auto change) {
         auto entry = good;
         change(entry);
-        return publishable({entry}, {"docker0"}).size();
+        return publishable({entry}, {{"docker0"}, {}}).size();
     };
     EXPECT_EQ(with([](auto&) {}), 1U);
     EXPECT_EQ(with([](auto& e) { e.interface = "docker0"; }), 0U);
@@ -90,6 +110,32 @@ TEST(AgentOwnAddresses, PublishesWhatOthersCanReach) {
     EXPECT_EQ(with([](auto& e) { e.scope = RT_SCOPE_HOST; }), 0U);
     EXPECT_EQ(with([](auto& e) { e.address = addr("127.0.0.1"); }), 0U);
     EXPECT_EQ(with([](auto& e) { e.address = addr("fe80::1"); }), 0U);
+}
+
+TEST(AgentOwnAddresses, ANetworkCanBeLeftOut) {
+    InterfaceAddress pod{addr("172.17.0.2"), "eth0", IFA_F_PERMANENT, RT_SCOPE_UNIVERSE};
+    EXPECT_EQ(publishable({pod}, {{}, {*parse_cidr("172.17.0.0/16")}}).size(), 0U);
+    EXPECT_EQ(publishable({pod}, {{}, {*parse_cidr("10.0.0.0/8")}}).size(), 1U);
+    GuestAddresses guest{{addr("10.0.0.1")}, {addr("10.0.0.1"), addr("10.1.0.1")}, {pod.address}};
+    EXPECT_EQ(guest.publishable(), 2U);
+    EXPECT_EQ(guest.all().size(), 3U);
+}
+
+TEST(AgentOwnAddresses, WithoutRoomTheNodeComesFirstAndThenThosePublishedBefore) {
+    GuestAddresses guest;
+    guest.node = {addr("192.168.0.1")};
+    guest.others = {addr("10.0.0.1"), addr("10.0.0.2"), addr("10.0.0.3")};
+    auto first = choose_published(guest, {}, 3);
+    EXPECT_EQ(first, (std::set<Address>{addr("192.168.0.1"), addr("10.0.0.1"), addr("10.0.0.2")}));
+    // One that comes takes nobody's place, though its address is a lower one ...
+    guest.others.insert(addr("10.0.0.0"));
+    EXPECT_EQ(choose_published(guest, first, 3), first);
+    // ... and gets the place of one that goes.
+    guest.others.erase(addr("10.0.0.2"));
+    EXPECT_EQ(choose_published(guest, first, 3),
+              (std::set<Address>{addr("192.168.0.1"), addr("10.0.0.1"), addr("10.0.0.0")}));
+    EXPECT_EQ(choose_published(guest, {}, 9).size(), 4U);
+    EXPECT_TRUE(choose_published({}, first, 3).empty());
 }
 
 }  // namespace

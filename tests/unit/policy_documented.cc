@@ -74,7 +74,15 @@ Connection read_connection(const std::string& cell) {
     connection.way = cell.starts_with("from") ? Direction::in : Direction::out;
     connection.port = static_cast<std::uint16_t>(std::stoi(matches(cell, "port (\\d+)").at(0)));
     auto uid = matches(cell, "by uid (\\d+)"), cgroup = matches(cell, "by cgroup (\\S+)");
-    connection.is_of = [uid, cgroup](const Workload& workload) {
+    auto name = matches(cell, "by pod (\\S+)");
+    connection.is_of = [uid, cgroup, name](const Workload& workload) {
+        if (workload.is_pod()) {
+            Pod pod;
+            auto slash = name.empty() ? 0 : name[0].find('/');
+            pod.space = name.empty() ? "" : name[0].substr(0, slash);
+            pod.name = name.empty() ? "" : name[0].substr(slash + 1);
+            return !name.empty() && names_pod(workload, pod);
+        }
         if (workload.kind == WorkloadKind::uid) {
             return !uid.empty() && uid[0] == workload.value;
         }

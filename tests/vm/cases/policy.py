@@ -2,9 +2,10 @@
 """The rules: who, with whom, which way, and what the agent says about them."""
 
 import json
+import shlex
 
 from harness import paths, smcd, traffic
-from harness.case import case, expect, expect_equal
+from harness.case import case, expect, expect_equal, wait_until
 
 PORT = traffic.TRANSFER_PORT
 
@@ -57,6 +58,41 @@ def workloads(lab):
     rule(client, "deny", "--workload", "command:transfer")
     report = traffic.transfer(client, server.ip4, 1 << 20)
     expect_equal(report["protocol"], smcd.TCP, "SO_PROTOCOL of a denied command")
+
+
+@case("policy", "nearest-control-group", guests=1, agent=False, timeout=100)
+def nearest_control_group(lab):
+    """The nearest control group decides whether sockets are steered, inotify tells of one that is
+    made, and the time that took is counted. No rule and no peer is needed to see a steered socket.
+    """
+    guest = lab.guests[0]
+    guest.put("/etc/smc-steer/agent.yaml", "workloads: all\npods: {default: off}\n")
+    lab.start_agents()
+    agent = lab.agents[0]
+
+    def protocol(cgroup: str) -> int:
+        return int(guest.check(f"echo $$ >/sys/fs/cgroup{cgroup}/cgroup.procs; " + shlex.join(
+            ["python3", "-c", "import socket as s; "
+             "print(s.socket().getsockopt(s.SOL_SOCKET, s.SO_PROTOCOL))"])))
+
+    def covered() -> dict:
+        return agent.status()["coverage"]
+
+    guest.check("mkdir -p /sys/fs/cgroup/tenants/a")
+    expect_equal(protocol("/tenants/a"), smcd.SMC, "SO_PROTOCOL below the root, which is steered")
+    before = covered()
+    guest.check("mkdir -p /sys/fs/cgroup/kubepods/pod1/c1")
+    after = wait_until(covered, lambda now: now["late"] > before["late"], 10,
+                       "the entry of /kubepods")
+    expect_equal(protocol("/kubepods/pod1/c1"), smcd.TCP, "SO_PROTOCOL of a pod, default off")
+    expect_equal(protocol("/tenants/a"), smcd.SMC, "SO_PROTOCOL beside the pods")
+    expect_equal(after["unwatched"], 0, "control groups that inotify does not watch")
+    lab.progress(f"policy: coverage of one control group: {after}")
+    # A name that comes again is another control group.
+    guest.check("cd /sys/fs/cgroup/kubepods && rmdir pod1/c1 pod1 && cd .. && rmdir kubepods && "
+                "mkdir -p kubepods/pod2")
+    wait_until(covered, lambda now: now["late"] > after["late"], 10, "the second entry")
+    expect_equal(protocol("/kubepods/pod2"), smcd.TCP, "SO_PROTOCOL of a later pod")
 
 
 PROBE = paths.PROGRAMS / "policy_probe"
