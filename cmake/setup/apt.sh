@@ -14,6 +14,7 @@ packages=(
     libcli11-dev libexpected-dev libfmt-dev libgmock-dev libgtest-dev libmicrohttpd-dev libmnl-dev
     libspdlog-dev
     libsystemd-dev libyaml-cpp-dev nlohmann-json3-dev libelf-dev zlib1g-dev
+    libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc
     # kernel and libbpf
     bc bison bpftool cpio dpkg-dev flex kmod libssl-dev pahole perl python3 xz-utils
     debian-archive-keyring
