@@ -79,9 +79,9 @@ public:
         }
         if (!options_.metrics.empty()) {
             auto metrics =
-                HttpServer::serve(loop_, options_.metrics, [this](std::string_view path) {
-                    return path == "/metrics" ? HttpAnswer{200, to_prometheus(status())}
-                                              : HttpAnswer{404, "see /metrics\n"};
+                HttpServer::serve(loop_, options_.metrics, [this](const HttpRequest& request) {
+                    return request.path == "/metrics" ? HttpAnswer{200, to_prometheus(status())}
+                                                      : HttpAnswer{404, "see /metrics\n"};
                 });
             if (!metrics) {
                 return forward_error(std::move(metrics), "--metrics");

@@ -19,15 +19,21 @@ MHD_Result on_request(void* self, MHD_Connection* connection, const char* url, c
     std::string_view verb(method);
     HttpAnswer answer{MHD_HTTP_METHOD_NOT_ALLOWED, "only GET and HEAD\n"};
     if (verb == "GET" || verb == "HEAD") {
-        answer = static_cast<const HttpServer*>(self)->answer(url);
+        const char* host =
+            MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_HOST);
+        answer = static_cast<const HttpServer*>(self)->answer({url, host ? host : ""});
+    } else {
+        answer.headers.emplace_back(MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
     }
     MHD_Response* response = MHD_create_response_from_buffer(answer.body.size(), answer.body.data(),
                                                              MHD_RESPMEM_MUST_COPY);
     if (response == nullptr) {
         return MHD_NO;
     }
-    MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE,
-                            "text/plain; version=0.0.4; charset=utf-8");
+    MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, answer.type.c_str());
+    for (const auto& [name, value] : answer.headers) {
+        MHD_add_response_header(response, name.c_str(), value.c_str());
+    }
     MHD_Result queued = MHD_queue_response(connection, answer.code, response);
     MHD_destroy_response(response);
     return queued;
@@ -62,6 +68,17 @@ Result<ListenAddress> parse_listen_address(const std::string& text) {
         return fail("'{}': give an address and a port, as 127.0.0.1:9469 or [::1]:9469", text);
     }
     return address;
+}
+
+bool is_own_host(std::string_view header, std::string_view own_name) {
+    std::string host(header);
+    bool bracketed = host.starts_with('[');
+    if (auto end = bracketed ? host.find(']') : host.rfind(':'); end != std::string::npos) {
+        host = host.substr(bracketed ? 1 : 0, bracketed ? end - 1 : end);
+    }
+    in6_addr address{};
+    return inet_pton(bracketed ? AF_INET6 : AF_INET, host.c_str(), &address) == 1 ||
+           host == "localhost" || (!host.empty() && host == own_name);
 }
 
 Result<std::unique_ptr<HttpServer>> HttpServer::serve(EventLoop& loop, const std::string& address,

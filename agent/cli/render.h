@@ -8,11 +8,9 @@
 #include <string>
 #include <vector>
 
-namespace smc_steer {
+#include "agent/base/human.h"
 
-// "3.4 MiB"; below 1 KiB: "12 B". "2h05m", "3m07s", "4.2s".
-std::string human_bytes(std::uint64_t bytes);
-std::string human_time(double seconds);
+namespace smc_steer {
 
 // Columns as wide as their widest cell, two blanks apart, no blanks at line ends.
 std::string render_table(const std::vector<std::vector<std::string>>& rows);

@@ -6,6 +6,7 @@
 
 #include <utility>
 
+#include "agent/base/clock.h"
 #include "agent/peers/device.h"
 
 namespace smc_steer {
@@ -125,8 +126,9 @@ void Agent::serve_http() {
     if (config_.metrics_listen.empty()) {
         return;
     }
-    auto http = HttpServer::serve(loop_, config_.metrics_listen,
-                                  [this](std::string_view path) { return this->http(path); });
+    auto http =
+        HttpServer::serve(loop_, config_.metrics_listen,
+                          [this](const HttpRequest& request) { return this->http(request); });
     if (!http) {
         spdlog::warn("no metrics: {}", http.error().message);
         return;
@@ -174,6 +176,12 @@ void Agent::tick() {
             session_->stop_listening();
         }
         session_->tick();
+    }
+    if (config_.status_page) {
+        auto moved = session_ ? session_->moved() : Session::Moved{};
+        throughput_.add(monotonic_ns(), moved.sent, moved.received);
+    }
+    if (session_) {
         return;
     }
     if (++ticks_idle_ % kRetryTicks != 0) {

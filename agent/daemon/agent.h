@@ -20,6 +20,7 @@
 #include "agent/daemon/handover.h"
 #include "agent/daemon/policy_source.h"
 #include "agent/daemon/session.h"
+#include "agent/daemon/throughput.h"
 #include "agent/kernel/features.h"
 
 namespace smc_steer {
@@ -64,7 +65,9 @@ private:
 
     // Serving metrics is a convenience: what goes wrong with it is logged.
     void serve_http();
-    HttpAnswer http(std::string_view path);
+    HttpAnswer http(const HttpRequest& request);
+    HttpAnswer page(const HttpRequest& request);
+    const nlohmann::json& view();
 
     ControlServer::Answer handle(std::string_view line, const Caller& caller);
     nlohmann::json answer(const Request& request);
@@ -94,6 +97,9 @@ private:
     Access access_;
     std::unique_ptr<ControlServer> control_;
     std::unique_ptr<HttpServer> http_;
+    Throughput throughput_;  // for the status page, where there is one
+    nlohmann::json view_;    // as of view_ns_
+    std::uint64_t view_ns_ = 0;
     std::unique_ptr<PolicyWatch> watch_;
     std::unique_ptr<Session> session_;
     EventSource ticking_;

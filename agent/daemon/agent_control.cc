@@ -6,12 +6,15 @@
 #include <filesystem>
 #include <fstream>
 
+#include "agent/base/clock.h"
+#include "agent/base/host.h"
 #include "agent/base/log.h"
 #include "agent/base/version.h"
 #include "agent/daemon/agent.h"
 #include "agent/daemon/decision_json.h"
 #include "agent/daemon/metrics.h"
 #include "agent/daemon/rule_json.h"
+#include "agent/daemon/status_page.h"
 #include "agent/policy/edit.h"
 #include "agent/policy/verdicts.h"
 
@@ -116,7 +119,8 @@ json Agent::report_process() const {
     };
 }
 
-HttpAnswer Agent::http(std::string_view path) {
+HttpAnswer Agent::http(const HttpRequest& request) {
+    auto path = request.path;
     if (path == "/metrics") {
         auto all = status();  // counts anew, for the reasons too
         json reasons = {{"reasons", session_ ? session_->report_reasons() : json()}};
@@ -129,7 +133,48 @@ HttpAnswer Agent::http(std::string_view path) {
     if (path == "/readyz") {
         return session_ ? HttpAnswer{200, "active\n"} : HttpAnswer{503, "idle: " + reason_ + "\n"};
     }
+    if (config_.status_page) {
+        return page(request);
+    }
     return {404, "see /metrics, /healthz, /readyz\n"};
+}
+
+HttpAnswer Agent::page(const HttpRequest& request) {
+    if (!is_own_host(request.host, host_name())) {
+        return {403, "ask for this machine by its address, its host name or as localhost\n"};
+    }
+    if (request.path == "/") {
+        return page_html(view());
+    }
+    if (request.path == "/status.json") {
+        return page_json(view());
+    }
+    if (const auto* file = page_file(request.path)) {
+        return *file;
+    }
+    return {404, "see /, /metrics, /healthz, /readyz\n"};
+}
+
+// However many look at it, the kernel is asked once a second at most.
+const json& Agent::view() {
+    constexpr std::uint64_t kFreshNs = 1'000'000'000;
+    auto now = monotonic_ns();
+    if (!view_.is_null() && now < view_ns_ + kFreshNs) {
+        return view_;
+    }
+    PageFacts facts{host_name(), status(), json::array(), json::object(), json::array()};
+    if (session_) {
+        facts.peers = session_->report_peers();
+        facts.reasons = session_->report_reasons();
+        if (auto flows = session_->report_flows()) {
+            facts.flows = std::move(*flows);
+        } else {
+            facts.status["last_error"] = flows.error().message;
+        }
+    }
+    view_ = page_view(facts, throughput_, now);
+    view_ns_ = now;
+    return view_;
 }
 
 json Agent::status() {

@@ -175,6 +175,7 @@ Result<void> read_word(const YAML::Node& section, const std::string& name, const
     return {};
 }
 
+// "on" or "off"; leaves `out` alone where the section has no such key.
 Result<void> read_switch(const YAML::Node& section, const std::string& name, const char* key,
                          bool& out) {
     std::string word = out ? "on" : "off";
@@ -243,17 +244,22 @@ Result<void> read_publish(const YAML::Node& root, const std::string& name, Confi
 }
 
 Result<void> read_metrics(const YAML::Node& root, const std::string& name, Config& config) {
-    auto section = read_section(root, name, "metrics", {"listen", "bpf_stats"});
+    auto section = read_section(root, name, "metrics", {"listen", "status_page", "bpf_stats"});
     if (!section) {
         return tl::unexpected(section.error());
     }
     for (auto done : {read_word(*section, name, "listen", config.metrics_listen),
+                      read_switch(*section, name, "status_page", config.status_page),
                       read_switch(*section, name, "bpf_stats", config.bpf_stats)}) {
         if (!done) {
             return done;
         }
     }
     if (config.metrics_listen == "off") {
+        if (config.status_page) {
+            return yaml_error((*section)["status_page"], name,
+                              "status_page: there is none while listen is off");
+        }
         config.metrics_listen.clear();
     } else if (auto good = parse_listen_address(config.metrics_listen); !good) {
         return yaml_error((*section)["listen"], name, "listen: " + good.error().message);

@@ -37,6 +37,7 @@ struct Config {
     std::uint16_t link_port = 7254;  // TCP, where agents of other guests connect to
     WhenUnsupported when_unsupported = WhenUnsupported::exit;
     std::string metrics_listen = "127.0.0.1:9470";  // empty: no metrics
+    bool status_page = false;                       // beside them
     bool bpf_stats = true;
     ShortConnections short_connections;
     std::string control_read = "root";   // or "all", or a group

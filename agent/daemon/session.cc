@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "agent/base/clock.h"
+#include "agent/base/host.h"
 #include "agent/base/version.h"
 #include "agent/kernel/eid.h"
 #include "agent/policy/tables.h"
@@ -20,12 +21,6 @@ namespace {
 
 constexpr std::uint64_t kLeaseNs = 3'000'000'000;
 constexpr std::uint64_t kHandoverNs = 30'000'000'000;
-
-std::string host_name() {
-    char name[256] = "";
-    gethostname(name, sizeof(name) - 1);
-    return name;
-}
 
 }  // namespace
 

@@ -76,6 +76,15 @@ public:
     // Reads SMC's counters in all namespaces, for the reports of totals and reasons.
     void refresh_totals() { namespaces_->sample_all(); }
 
+    // Bytes over SMC-D since the session began, as of the last look at SMC's counters.
+    struct Moved {
+        std::uint64_t sent = 0;
+        std::uint64_t received = 0;
+    };
+    Moved moved() const {
+        return {namespaces_->totals().smcd_sent, namespaces_->totals().smcd_received};
+    }
+
     // For the control socket; names are stable, smc-policy --help documents them.
     void report_status(nlohmann::json& out);
     nlohmann::json report_peers() const;

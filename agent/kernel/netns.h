@@ -13,6 +13,7 @@
 
 #include "agent/base/result.h"
 #include "agent/base/unique_fd.h"
+#include "agent/kernel/proc_root.h"
 
 namespace smc_steer {
 
@@ -29,7 +30,7 @@ struct NetnsId {
 // engines bind them to. A namespace that is kept only by somebody's open descriptor is
 // not found; what INHERITABLE did at its birth is all it gets.
 struct NetnsPlaces {
-    std::string proc = "/proc";
+    std::string proc = proc_root();
     std::vector<std::string> bind_dirs{"/run/netns", "/run/docker/netns"};
 };
 

@@ -29,6 +29,12 @@ void read_smcd(const nlattr& nest, SmcStats& stats) {
             case SMC_NLA_STATS_T_SRV_V2_SUCC:
                 stats.smcd_server += attribute_u64(attribute);
                 break;
+            case SMC_NLA_STATS_T_TX_BYTES:
+                stats.smcd_sent += attribute_u64(attribute);
+                break;
+            case SMC_NLA_STATS_T_RX_BYTES:
+                stats.smcd_received += attribute_u64(attribute);
+                break;
             default:
                 break;
         }

@@ -33,6 +33,8 @@ void SmcTotals::add_growth(const SmcStats& then, const SmcStats& now) {
     smcd_client += now.smcd_client - then.smcd_client;
     smcd_server += now.smcd_server - then.smcd_server;
     handshake_errors += now.handshake_errors - then.handshake_errors;
+    smcd_sent += now.smcd_sent - then.smcd_sent;
+    smcd_received += now.smcd_received - then.smcd_received;
     add_fallbacks(then.fallbacks_client, now.fallbacks_client, fallbacks_client);
     add_fallbacks(then.fallbacks_server, now.fallbacks_server, fallbacks_server);
 }

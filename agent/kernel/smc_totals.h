@@ -14,6 +14,8 @@ struct SmcStats {
     std::uint64_t smcd_client = 0;  // connections that became SMC-D
     std::uint64_t smcd_server = 0;
     std::uint64_t handshake_errors = 0;
+    std::uint64_t smcd_sent = 0;  // bytes that programs wrote and read
+    std::uint64_t smcd_received = 0;
     // steered sockets that became TCP, by reason
     std::map<std::uint32_t, std::uint16_t> fallbacks_client;
     std::map<std::uint32_t, std::uint16_t> fallbacks_server;
@@ -24,6 +26,8 @@ struct SmcTotals {
     std::uint64_t smcd_client = 0;
     std::uint64_t smcd_server = 0;
     std::uint64_t handshake_errors = 0;
+    std::uint64_t smcd_sent = 0;  // not saved: of this process's life
+    std::uint64_t smcd_received = 0;
     std::map<std::uint32_t, std::uint64_t> fallbacks_client;
     std::map<std::uint32_t, std::uint64_t> fallbacks_server;
 

@@ -8,14 +8,15 @@
 #include <cerrno>
 
 #include "agent/base/unique_fd.h"
+#include "agent/kernel/proc_root.h"
 
 namespace smc_steer {
 namespace {
 
 std::string path_of(const std::string& name) {
-    std::string path = "/proc/sys/" + name;
-    std::replace(path.begin() + 10, path.end(), '.', '/');
-    return path;
+    std::string path = name;
+    std::replace(path.begin(), path.end(), '.', '/');
+    return proc_root() + "/sys/" + path;
 }
 
 }  // namespace

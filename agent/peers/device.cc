@@ -37,10 +37,23 @@ std::vector<std::string> list_devices(const std::string& directory) {
     return paths;
 }
 
+namespace {
+
+// A device that a container may see and not open is one that it does not have.
+Result<std::string> allowed(std::string path) {
+    if (access(path.c_str(), R_OK | W_OK) != 0 && errno == EPERM) {
+        return fail_errno(EPERM, "{}: the device control group of this container does not allow it",
+                          path);
+    }
+    return path;
+}
+
+}  // namespace
+
 Result<std::string> find_device(const std::string& wanted) {
     if (wanted != "auto") {
         if (access(wanted.c_str(), F_OK) == 0) {
-            return wanted;
+            return allowed(wanted);
         }
         return fail(
             "no device {}: is ivpci loaded ('modprobe ivpci') and the ivshmem device there?",
@@ -48,7 +61,7 @@ Result<std::string> find_device(const std::string& wanted) {
     }
     auto devices = list_devices();
     if (!devices.empty()) {
-        return devices.front();
+        return allowed(std::move(devices.front()));
     }
     if (access("/sys/module/ivpci", F_OK) != 0) {
         return fail("module ivpci is not loaded: 'modprobe ivpci' loads it");

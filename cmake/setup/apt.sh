@@ -11,8 +11,8 @@ packages=(
     clang-format-14 clang-tidy-14
     clang-format clang-tidy shellcheck git spin
     # libraries
-    libcli11-dev libexpected-dev libfmt-dev libgmock-dev libgtest-dev libmicrohttpd-dev libmnl-dev
-    libspdlog-dev
+    libcli11-dev libcpp-httplib-dev libexpected-dev libfmt-dev libgmock-dev libgtest-dev libkainjow-mustache-dev
+    libmicrohttpd-dev libmnl-dev libspdlog-dev
     libsystemd-dev libyaml-cpp-dev nlohmann-json3-dev libelf-dev zlib1g-dev
     libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc
     # kernel and libbpf
@@ -25,7 +25,12 @@ packages=(
     util-linux
     # what the examples in deploy/ are checked with
     libvirt-clients
+    # the status page in a browser; the image, and a container of it
+    chromium fonts-dejavu-core golang-github-containers-common openssl runc umoci
 )
+
+# Other sources of Node.js have npm in the package nodejs, which Debian's npm does not go with.
+command -v npm >/dev/null || packages+=(npm)
 
 missing=()
 for package in "${packages[@]}"; do

@@ -67,3 +67,9 @@ libbpf_prefix() {
         fi
     done
 }
+
+# Directory of what cmake/setup/npm.sh installs.
+npm_dir() {
+    printf '%s' "$STEER_CACHE/npm-$(hash_of "$STEER_REPO/cmake/setup/npm/package-lock.json" \
+        "$STEER_REPO/cmake/setup/npm.sh")"
+}

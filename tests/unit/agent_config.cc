@@ -22,6 +22,7 @@ TEST(AgentConfig, EmptyIsTheDefaults) {
     EXPECT_EQ(config->when_unsupported, WhenUnsupported::exit);
     EXPECT_TRUE(config->pods);
     EXPECT_EQ(config->cri, "auto");
+    EXPECT_FALSE(config->status_page);
 }
 
 TEST(AgentConfig, PodsAndTheirRuntime) {
@@ -50,7 +51,7 @@ publish:
   exclude_networks: [172.17.0.0/16]
 eid: MY.EID-1
 when_unsupported: idle
-metrics: {listen: "[::1]:9999", bpf_stats: off}
+metrics: {listen: "[::1]:9999", status_page: on, bpf_stats: off}
 control: {read: all, write: netadmin}
 short_connections: {bytes: 32KiB, milliseconds: 20}
 )",
@@ -69,6 +70,7 @@ short_connections: {bytes: 32KiB, milliseconds: 20}
     EXPECT_EQ(config->eid, "MY.EID-1");
     EXPECT_EQ(config->when_unsupported, WhenUnsupported::idle);
     EXPECT_EQ(config->metrics_listen, "[::1]:9999");
+    EXPECT_TRUE(config->status_page);
     EXPECT_FALSE(config->bpf_stats);
     EXPECT_TRUE(config->short_connections.step_back);
     EXPECT_EQ(config->short_connections.bytes, 32 << 10);
@@ -122,6 +124,10 @@ TEST(AgentConfig, ErrorsNameTheLine) {
     EXPECT_FALSE(parse_config("short_connections: off", "a")->short_connections.step_back);
     EXPECT_EQ(error_of("metrics: {bpf_stats: 7}\n"),
               "a.yaml:1: bpf_stats: must be on or off, not '7'");
+    EXPECT_EQ(error_of("metrics: {status_page: yes}\n"),
+              "a.yaml:1: status_page: must be on or off, not 'yes'");
+    EXPECT_EQ(error_of("metrics: {listen: off, status_page: on}\n"),
+              "a.yaml:1: status_page: there is none while listen is off");
     EXPECT_EQ(error_of("control: {write: all}\n"),
               "a.yaml:1: write: must be root or a group, not all");
     EXPECT_EQ(error_of("control: {write: ''}\n"), "a.yaml:1: write: is empty");

@@ -3,7 +3,9 @@
 
 import os
 import subprocess
+import tomllib
 import unittest
+from pathlib import Path
 
 from harness import paths
 
@@ -38,6 +40,15 @@ class Kata(unittest.TestCase):
         self.assertEqual(self.arguments("-m", "1G", "-kernel", "/k"),
                          "-m 1G -kernel /k -chardev socket,path=/run/x y.sock,id=ivpci "
                          "-device ivshmem-doorbell,chardev=ivpci,vectors=4")
+
+    def test_the_drop_in_names_the_wrapper_and_the_driver(self):
+        with open(DEPLOY / "kata" / "50-smc-steer.toml", "rb") as file:
+            config = tomllib.load(file)
+        qemu = config["hypervisor"]["qemu"]
+        self.assertEqual(Path(qemu["path"]).name, "qemu-ivpci")
+        self.assertEqual(qemu["valid_hypervisor_paths"], [qemu["path"]])
+        self.assertGreater(qemu["default_maxvcpus"], 1)
+        self.assertEqual(config["agent"]["kata"]["kernel_modules"], ["smc", "ivpci"])
 
     def test_a_question_does_not(self):
         self.assertEqual(self.arguments("-machine", "help"), "-machine help")
