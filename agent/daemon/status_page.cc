@@ -152,7 +152,7 @@ json flows_view(const json& flows) {
         rows.push_back({
             {"mode", shown(*flow, "mode")},
             {"kind", kind == kKinds.end() ? "plain" : kind->second},
-            {"workload", shown(*flow, "workload")},
+            {"workload", shown(*flow, text_of(*flow, "pod").empty() ? "workload" : "pod")},
             {"local", shown(*flow, "local")},
             {"peer", shown(*flow, "peer")},
             {"sent", human_bytes(number_of(*flow, "bytes_sent"))},

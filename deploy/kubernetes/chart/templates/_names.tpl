@@ -17,6 +17,7 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 
 {{- define "smc-steer.agent-yaml" -}}
 {{ toYaml .Values.agent }}
+cri: {{ if .Values.criSocket }}{{ printf "unix://%s" .Values.criSocket | quote }}{{ else }}"off"{{ end }}
 metrics:
   listen: {{ printf "%s:%v" .Values.metrics.address .Values.metrics.port | quote }}
   status_page: {{ ternary "on" "off" .Values.metrics.statusPage | quote }}
