@@ -15,6 +15,7 @@ function(bpf_object name source)
   add_custom_command(
       OUTPUT ${object}
       COMMAND ${SMC_STEER_CLANG} -target bpf -g -O2 -Wall -Wextra -Wno-unused-parameter -Werror -D__TARGET_ARCH_x86
+              ${SMC_STEER_SHIPPED_FLAGS}
               -I${PROJECT_SOURCE_DIR}/include -I${PROJECT_SOURCE_DIR}/bpf
               -isystem ${SMC_STEER_LIBBPF}/include
               -idirafter /usr/include/${CMAKE_LIBRARY_ARCHITECTURE}

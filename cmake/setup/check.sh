@@ -34,8 +34,8 @@ check_tidy() {
 }
 
 check_shell() {
-    sources dev '*.sh' .ci/run tests/vm/guest/initramfs \
-        tests/vm/guest/systemd | xargs -r shellcheck -x
+    sources dev '*.sh' .ci/run tests/vm/guest/initramfs tests/vm/guest/systemd \
+        'deploy/debian/*.p[or]*' | xargs -r shellcheck -x
 }
 
 check_python() {

@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Debian packages, in installations that have never seen this project (harness/clean.py). What is
+typed there is what docs/OPERATIONS.md says.
+"""
+
+import re
+import time
+
+from harness import packages as debs, paths, smcd, traffic
+from harness.case import case, expect, expect_equal, wait_until
+from harness.documented import Page
+
+CLEANUP = paths.POLICY  # of the build directory: what is installed is gone when it is asked
+POD = "/sys/fs/cgroup/kubepods/besteffort/pod1/{}"
+ADDRESSES = 2
+
+# What apt, dpkg, DKMS, systemd and depmod write about anything they are used for.
+OTHERS = re.compile(r"""
+    /(proc|sys|dev|run|tmp)/ | /root/ | /var/(log|cache|tmp)/ |
+    /var/lib/(apt|dpkg|systemd|dkms|private|ucf)/ | /etc/(passwd|group|shadow|gshadow|subuid|subgid)-$ |
+    /etc/\.(pwd|updated)|/var/\.updated | /etc/machine-id$ | /etc/ld\.so\.cache |
+    /usr/lib/modules/[^/]+/modules\. | /usr/lib/modules/[^/]+/updates$ | .*/__pycache__
+    """, re.X)
+
+
+def in_pod(name: str, argv: list[str]) -> list[str]:
+    """`argv` in a control group where a container engine puts what it runs."""
+    group = POD.format(name)
+    return ["sh", "-c", f"mkdir -p {group} && echo $$ >{group}/cgroup.procs && exec \"$@\"", "sh",
+            *argv]
+
+
+def pod_server(guest) -> None:
+    guest.spawn(in_pod("server", [str(traffic.TRANSFER), "serve", "0.0.0.0",
+                                  str(traffic.TRANSFER_PORT)])).wait_output("listening", 30)
+
+
+def pod_transfer(guest, address: str, size: int = 1 << 20) -> dict:
+    argv = in_pod("client", traffic.transfer_argv(address, size))
+    run = guest.run(argv, 60)
+    return traffic.transfer_result(run.code, run.out + run.err, f"{guest.name}: transfer")
+
+
+def expect_accelerated(client, server) -> None:
+    """By the counters of both kernels."""
+    smcd.expect_connections(client, server, 1, lambda: pod_transfer(client, server.ip4))
+
+
+def accelerated(client, server) -> bool:
+    before = traffic.counters(client).client
+    pod_transfer(client, server.ip4)
+    return traffic.counters(client).client > before
+
+
+def expect_plain(client, server) -> None:
+    smcd.expect_connections(client, server, 0, lambda: pod_transfer(client, server.ip4))
+
+
+def put_packages(guest) -> None:
+    for place, where, names in (("new", debs.PACKAGES, ("smc-steer", "ivpci-dkms", "ivpci-broker")),
+                                ("old", debs.OLD, ("smc-steer",))):
+        copies = " ".join(str(debs.package(name, where)) for name in names)
+        guest.check(f"mkdir -p /root/{place} && cp {copies} /root/{place}")
+
+
+def files(lab, guest) -> set[str]:
+    guest.check("sync")
+    return {path for path in lab.roots[guest.number - 1].files() if not OTHERS.match(path)}
+
+
+def expect_nothing_left(lab, guest, before: set[str]) -> None:
+    left = files(lab, guest)
+    expect_equal(sorted(left - before), [], f"files {guest.name} has more than before")
+    expect_equal(sorted(before - left), [], f"files {guest.name} has not any more")
+    state = guest.check(
+        "systemctl --no-legend list-units --all '*smc-agent*' '*ivpci*'; ls -d /run/smc-steer* "
+        "/run/ivpci /sys/fs/bpf/smc-steer* /sys/module/ivpci /dev/ivpci* 2>/dev/null; getent passwd ivpci; "
+        "getent group ivpci; dpkg-query -W -f '${Package} ${Status}\\n' smc-steer ivpci-dkms ivpci-broker "
+        "2>/dev/null | grep -v not-installed; pidof smc-agent ivpci-broker; :")
+    expect_equal(state, "", f"what is left in {guest.name}")
+
+
+def expect_settings_back(guest) -> None:
+    out = guest.check("cat /proc/sys/net/smc/hs_ctrl /proc/sys/net/smc/wmem /proc/sys/net/smc/rmem")
+    expect_equal(out.split(), ["65536", "65536"], f"settings of {guest.name}")
+    # Registrations and pins are told by the command that would take them back.
+    expect("nothing" in guest.check([str(CLEANUP), "cleanup"]), "there was something to clean up")
+    expect_equal(traffic.raw_counters(guest)["smc"]["eids"], [], f"EIDs of {guest.name}")
+
+
+def wait_active(guest, seconds: float = 90) -> None:
+    wait_until(lambda: guest.run(["smc-policy", "status", "--brief"]), lambda run: run.code == 0,
+               seconds, f"{guest.name}: smc-policy status --brief")
+
+
+def wait_peer(lab, guest) -> None:
+    wait_active(guest)
+    lab.agents[guest.number - 1].wait_state("active", ADDRESSES)
+
+
+def host_side(lab, page, guest, before) -> None:
+    """The broker's package, whose machine is a host; this one is as good."""
+    out = page.run(guest, "Install", "host", cwd="/root/new")
+    expect("blue" in out and "0 of 32" in out, f"status of the broker that was installed: {out}")
+    shown = guest.check("systemctl show -p User,ActiveState,NRestarts ivpci-broker; stat -c '%G %a' "
+                        "/run/ivpci/blue.sock; systemd-analyze verify --man=no ivpci-broker.service")
+    for word in ("User=ivpci", "ActiveState=active", "NRestarts=0", "ivpci 660"):
+        expect(word in shown, f"{word} is not in {shown}")
+    guest.check("apt-get install -y --reinstall ./ivpci-broker_*.deb", 90, cwd="/root/new")
+    expect_equal(guest.check("systemctl is-active ivpci-broker").strip(), "active",
+                 "the broker after a new installation")
+    page.run(guest, "Uninstall", "host", cwd="/root/new")
+    expect_nothing_left(lab, guest, before)
+
+
+def slow_transfer(client, server):
+    """One that lasts a minute and is in the middle of it."""
+    size = 192 << 20
+    before = traffic.counters(client).client
+    process = client.spawn(in_pod("client", traffic.transfer_argv(server.ip4, size,
+                                                                  flags=("--pause", "25"))))
+    wait_until(lambda: traffic.counters(client).client, lambda made: made > before, 30,
+               "an accelerated transfer")
+    return process
+
+
+def changed_versions(lab, page, client, server) -> None:
+    """A newer package and an older one again, while a transfer runs."""
+    agent = lab.agents[client.number - 1]
+    process = slow_transfer(client, server)
+    pid = client.check("pidof smc-agent")
+    upgrades = agent.status()["process"]["upgrades"]
+    for heading, place, version in (("Upgrade", "new", debs.version()),
+                                    ("Roll back", "old", debs.OLD_VERSION)):
+        page.run_block(client, page.below(heading)[0], cwd=f"/root/{place}")
+        upgrades += 1
+        expect_equal(agent.status()["process"]["upgrades"], upgrades, f"upgrades after {heading}")
+        expect_equal(client.check("pidof smc-agent"), pid, "process id of the agent")
+        installed = client.check("dpkg-query -W -f '${Version}' smc-steer")
+        expect_equal(installed, version, f"installed version after {heading}")
+        exe = client.check(f"readlink /proc/{pid.strip()}/exe").strip()
+        expect_equal(exe, "/usr/sbin/smc-agent", "the program that runs, not a deleted one")
+        expect(process.poll() is None, f"the transfer ended before {heading} did: {process.err}")
+        expect_accelerated(client, server)
+    process.wait(150)
+    report = traffic.transfer_result(process.code, process.out + process.err, "the slow transfer")
+    expect_equal(report["protocol"], smcd.SMC, "protocol of the slow transfer")
+    # Being rid of it for a while.
+    page.run(client, "Roll back")
+    wait_peer(lab, client)
+
+
+@case("packages", "packages", agent=False, guests=2, root="clean", booted=1, memory_mb=1024,
+      timeout=480)
+def packages(lab):
+    """Installed as docs/OPERATIONS says, DKMS compiling the driver in the guest; rebooted, two nodes
+    accelerate what runs in containers and nobody touched them; another version comes and goes
+    under a transfer; purge leaves nothing, nor after an agent that was killed.
+    """
+    first, second = lab.guests
+    page = Page()
+    first.check("mkdir -p /root/report")
+    before = files(lab, first)
+    put_packages(first)
+    host_side(lab, page, first, before)
+
+    began = time.monotonic()
+    first.check("mv /root/new/smc-steer_* /root && mv /root/old/smc-steer_* /root/new")
+    page.run(first, "Install", cwd="/root/new", timeout=300)
+    first.check("mv /root/new/smc-steer_* /root/old && mv /root/smc-steer_* /root/new")
+    print(f"installed in {time.monotonic() - began:.0f} s")
+    modules = first.check("dkms status; modinfo -F version ivpci; lsmod")
+    expect(re.search(r"ivpci/\S+ .*: installed", modules) or "installed" in modules,
+           f"DKMS says {modules}")
+    wait_active(first)
+    verified = first.run("systemd-analyze verify --man=no smc-agent.service")
+    expect_equal((verified.code, verified.out + verified.err), (0, ""), "systemd-analyze verify")
+
+    # Two nodes of one image, booted: one of them again.
+    first.check("sync")
+    lab.boot([second], like=lab.roots[0])
+    first.run("systemctl reboot")
+    first.wait_boot()
+    for guest in lab.guests:
+        wait_peer(lab, guest)
+        expect_equal(guest.check("systemctl is-failed smc-agent; systemctl --failed --no-legend; "
+                                 "findmnt -no FSTYPE /; :").split()[:1], ["active"], "the unit")
+    pod_server(first)
+    wait_until(lambda: accelerated(second, first), bool, 30, "the first accelerated connection")
+    expect_accelerated(second, first)
+
+    for heading in ("Verify", "Questions and commands", "Troubleshoot", "Security checklist"):
+        print(page.run(second, heading))
+    changed_versions(lab, page, second, first)
+    for heading in ("Upgrade", "A changed configuration", "What an agent leaves", "The driver",
+                    "An agent without the device"):
+        page.run(second, heading)
+        wait_peer(lab, second)
+    expect_accelerated(second, first)
+
+    page.run(first, "Uninstall")
+    expect_nothing_left(lab, first, before)
+    expect_settings_back(first)
+    expect_plain(second, first)
+
+    # An agent that is not there to take anything back.
+    second.check("mkdir -p /run/systemd/system/smc-agent.service.d && printf '[Service]\\nRestart=no\\n' "
+                 ">/run/systemd/system/smc-agent.service.d/no.conf && systemctl daemon-reload && "
+                 "systemctl kill -s KILL smc-agent")
+    wait_until(lambda: second.run("systemctl is-failed smc-agent"), lambda run: run.code == 0, 20,
+               "the killed agent's unit is failed")
+    expect("1048576" in second.check("cat /proc/sys/net/smc/wmem"), "the killed agent left nothing")
+    page.run_block(second, page.below("Uninstall")[0])
+    second.check("rm -r /run/systemd/system/smc-agent.service.d && systemctl daemon-reload && "
+                 "systemctl reset-failed")
+    expect_nothing_left(lab, second, before)
+    expect_settings_back(second)
+    expect_plain(second, first)
+    page.finish()
