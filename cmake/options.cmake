@@ -21,7 +21,8 @@ if(CMAKE_BUILD_TYPE STREQUAL "Release" AND NOT SMC_STEER_SANITIZE)
                               -ffile-prefix-map=${PROJECT_SOURCE_DIR}=.)
   add_compile_options(${SMC_STEER_SHIPPED_FLAGS} -D_FORTIFY_SOURCE=2 -D_GLIBCXX_ASSERTIONS
                       -fstack-protector-strong -fstack-clash-protection -fcf-protection)
-  add_link_options(-Wl,-z,relro,-z,now)
+  # Without what libbpf.a says of where it was built, too: the build id is made of it.
+  add_link_options(-Wl,-z,relro,-z,now -Wl,--strip-debug)
 endif()
 if(SMC_STEER_SANITIZE)
   # UBSan reports are fatal: a test that only prints one would pass.

@@ -18,6 +18,7 @@ from . import net, paths
 
 SETUP = paths.REPO / "cmake" / "setup" / "clean_root.sh"
 GUEST = paths.REPO / "tests" / "vm" / "guest"
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 SHARED = "ro,trans=virtio,version=9p2000.L,msize=262144,cache=loose"
 
 # Not `Type=notify`: a test guest is up when its exec server says hello.
@@ -76,7 +77,11 @@ class Root:
         self.upper = self.base / "upper"
 
     def make(self, like: "Root | None" = None) -> None:
-        """Before the guest starts. `like`: with what that one, powered off, has on its disk."""
+        """Before the guest starts. `like`: with what is on that one's disk, whose guest is off, or
+        has written everything out and is idle.
+        """
+        if self.merged.exists():
+            return
         for name in ("support", "work", "root"):
             (self.base / name).mkdir(parents=True)
         if like is None:
@@ -87,6 +92,30 @@ class Root:
         layers = f"lowerdir={self.base / 'support'}:{pristine()}"
         options = f"{layers},upperdir={self.upper},workdir={self.base / 'work'}"
         subprocess.run(["mount", "-t", "overlay", "-o", options, "overlay", self.merged], check=True)
+
+    def run(self, script: str, cwd: str = "/root") -> str:
+        """A shell script in the installation, before its guest starts: how images of machines are
+        made. The processor is this machine's, so a compiler is ten times as fast as in a guest. There
+        is no network, as in the guest.
+        """
+        shown = [("proc", "proc", "/proc"), ("--bind", "/dev", "/dev"),
+                 ("--bind", str(self.kernel), str(self.kernel))]
+        for kind, source, target in shown:
+            how = ["--bind"] if kind == "--bind" else ["-t", kind]
+            subprocess.run(["mount", *how, source, f"{self.merged}{target}"], check=True)
+        try:
+            environment = {"PATH": PATH, "HOME": "/root", "LANG": "C.UTF-8",
+                           "DEBIAN_FRONTEND": "noninteractive"}
+            script = f"cd {cwd}\n{script}"
+            done = subprocess.run(["chroot", self.merged, "bash", "-euxo", "pipefail", "-c", script],
+                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
+                                  stderr=subprocess.STDOUT, env=environment, check=False)
+        finally:
+            for _, _, target in shown:
+                subprocess.run(["umount", f"{self.merged}{target}"], check=True)
+        if done.returncode:
+            raise RuntimeError(f"exit {done.returncode} of {script}\n{done.stdout}")
+        return done.stdout
 
     def _support(self, top: Path) -> None:
         repo, kernel = paths.REPO, self.kernel

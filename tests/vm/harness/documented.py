@@ -63,23 +63,26 @@ class Page:
         return [block for block in self.blocks
                 if block.heading == heading and block.tag.split()[1:] == word.split()]
 
-    def run(self, guest: Guest, heading: str, word: str = "", timeout: float = 120,
-            cwd: str = "/root") -> str:
-        """What the blocks below that heading print, but for those that ran already."""
+    def take(self, heading: str, word: str = "") -> str:
+        """The blocks below that heading that nobody took yet, for the caller to run."""
         chosen = [block for block in self.below(heading, word) if block not in self.done]
         expect(chosen, f"the page has no block left below '{heading}' ({word or 'no word'})")
-        return "".join(self.run_block(guest, block, timeout, cwd) for block in chosen)
+        self.done += chosen
+        return "".join(block.text for block in chosen)
 
-    def run_block(self, guest: Guest, block: Block, timeout: float = 120,
-                  cwd: str = "/root") -> str:
-        """Each of its lines has to succeed."""
-        run = guest.run(["bash", "-euxo", "pipefail", "-c", block.text], timeout, cwd=cwd,
-                        env={"DEBIAN_FRONTEND": "noninteractive"})
-        expect_equal(run.code, 0, f"exit code of the block at {block}:\n{run.out}{run.err}")
-        if block not in self.done:
-            self.done.append(block)
-        return run.out + run.err
+    def run(self, guest: Guest, heading: str, word: str = "", timeout: float = 120,
+            cwd: str = "/root") -> str:
+        """take(), in a guest. What it prints; each line has to succeed."""
+        return run_text(guest, self.take(heading, word), f"below '{heading}'", timeout, cwd)
 
     def finish(self) -> None:
         left = [str(block) for block in self.blocks if block not in self.done]
         expect(not left, f"commands of the page that nobody ran: {'; '.join(left)}")
+
+
+def run_text(guest: Guest, text: str, what: str, timeout: float = 120, cwd: str = "/root") -> str:
+    """Commands of a page once more."""
+    run = guest.run(["bash", "-euxo", "pipefail", "-c", text], timeout, cwd=cwd,
+                    env={"DEBIAN_FRONTEND": "noninteractive"})
+    expect_equal(run.code, 0, f"exit code of the commands {what}:\n{run.out}{run.err}")
+    return run.out + run.err

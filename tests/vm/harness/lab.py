@@ -148,7 +148,7 @@ class Lab:
         before anything of ours is loaded: such a guest is started once more.
         """
         try:
-            guest.wait_boot(FIRST_BOOT_SECONDS)
+            guest.wait_boot(FIRST_BOOT_SECONDS * (2 if self.roots else 1))
         except BootError:
             self.progress(f"{guest.name} does not boot, starting it again")
             guest.kill()

@@ -62,7 +62,8 @@ def append(machine: Machine) -> str:
         words += [
             "root=host", "rootfstype=9p", "rw",
             "rootflags=trans=virtio,version=9p2000.L,msize=262144,cache=loose",
-            "init=/lib/systemd/systemd",
+            # A slow console holds up whoever writes to it.
+            "init=/lib/systemd/systemd", "systemd.show_status=0", "systemd.log_target=journal",
         ]
     elif machine.initrd is None:
         words += [
