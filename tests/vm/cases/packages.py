@@ -11,6 +11,9 @@ from harness import packages as debs, paths, smcd, traffic
 from harness.case import case, expect, expect_equal, wait_until
 from harness.documented import Page, run_text
 
+PROBER = paths.REPO / "tests" / "vm" / "guest" / "prober"
+CHAT = paths.REPO / "tests" / "vm" / "guest" / "chat"
+CHAT_PORT = 9310
 CLEANUP = paths.POLICY  # of the build directory: what is installed is gone when it is asked
 POD = "/sys/fs/cgroup/kubepods/besteffort/pod1/{}"
 ADDRESSES = 2
@@ -19,7 +22,7 @@ ADDRESSES = 2
 OTHERS = re.compile(r"""
     /(proc|sys|dev|run|tmp)/ | /root/ | /var/(log|cache|tmp)/ |
     /var/lib/(apt|dpkg|systemd|dkms|private|ucf)/ | /etc/(passwd|group|shadow|gshadow|subuid|subgid)-$ |
-    /etc/\.(pwd|updated)|/var/\.updated | /etc/machine-id$ | /etc/ld\.so\.cache |
+    /etc/\.(pwd|updated)|/var/\.updated | /(etc|var/lib/dbus)/machine-id$ | /etc/ld\.so\.cache |
     /usr/lib/modules/[^/]+/modules\. | /usr/lib/modules/[^/]+/updates$ | .*/__pycache__
     """, re.X)
 
@@ -130,38 +133,50 @@ def host_side(lab, page, guest, before) -> None:
     expect_nothing_left(lab, guest, before)
 
 
-def slow_transfer(client, server):
-    """One that lasts a minute and is in the middle of it."""
-    size = 192 << 20
+def start_chat(client, server):
+    """An accelerated connection that is never idle for long, until its standard input is closed."""
+    server.spawn(in_pod("server", [str(PROBER), "serve", str(CHAT_PORT)])).wait_output("listening", 30)
     before = traffic.counters(client).client
-    process = client.spawn(in_pod("client", traffic.transfer_argv(server.ip4, size,
-                                                                  flags=("--pause", "25"))))
-    wait_until(lambda: traffic.counters(client).client, lambda made: made > before, 30,
-               "an accelerated transfer")
-    return process
+    chat = client.spawn(in_pod("client", [str(CHAT), server.ip4, str(CHAT_PORT)]), stdin=True)
+    chat.wait_output("connected", 30)
+    wait_until(lambda: traffic.counters(client).client, lambda made: made == before + 1, 10,
+               "SMC-D connections of the client")
+    return chat
 
 
 def changed_versions(lab, page, client, server) -> None:
-    """A newer package and an older one again, while a transfer runs."""
+    """A newer package and an older one again, while a connection is used."""
     agent = lab.agents[client.number - 1]
-    process = slow_transfer(client, server)
-    pid = client.check("pidof smc-agent")
+    chat = start_chat(client, server)
+    pid = client.check("pidof smc-agent").strip()
     upgrades = agent.status()["process"]["upgrades"]
-    for heading, word, place, version in (("Upgrade", "package", "new", debs.version()),
-                                          ("Roll back", "package", "old", debs.OLD_VERSION)):
-        page.run(client, heading, word, cwd=f"/root/{place}")
+    for heading, place, version in (("Upgrade", "new", debs.version()),
+                                    ("Roll back", "old", debs.OLD_VERSION)):
+        page.run(client, heading, "package", cwd=f"/root/{place}")
         upgrades += 1
         expect_equal(agent.status()["process"]["upgrades"], upgrades, f"upgrades after {heading}")
-        expect_equal(client.check("pidof smc-agent"), pid, "process id of the agent")
-        installed = client.check("dpkg-query -W -f '${Version}' smc-steer")
-        expect_equal(installed, version, f"installed version after {heading}")
-        exe = client.check(f"readlink /proc/{pid.strip()}/exe").strip()
-        expect_equal(exe, "/usr/sbin/smc-agent", "the program that runs, not a deleted one")
-        expect(process.poll() is None, f"the transfer ended before {heading} did: {process.err}")
+        state = client.check("pidof smc-agent; dpkg-query -W -f '${Version}\\n' smc-steer; "
+                             f"readlink /proc/{pid}/exe").split("\n")
+        expect_equal(state[:3], [pid, version, "/usr/sbin/smc-agent"], f"agent after {heading}")
+        expect(chat.poll() is None, f"the connection ended during {heading}: {chat.err}")
         expect_accelerated(client, server)
-    process.wait(150)
-    report = traffic.transfer_result(process.code, process.out + process.err, "the slow transfer")
-    expect_equal(report["protocol"], smcd.SMC, "protocol of the slow transfer")
+    chat.write(b"")
+    expect_equal(chat.wait(30), 0, f"exit code of the connection's client ({chat.err})")
+    rounds = int(chat.out.split()[-1])
+    print(f"{rounds} times 64 KiB there and back through both")
+    expect(rounds > 20, f"only {rounds} rounds")
+
+
+def removed_and_back(lab, guest) -> None:
+    """apt remove keeps what people wrote; what is installed into a running machine runs at once."""
+    guest.check("smc-policy deny 9999 && DEBIAN_FRONTEND=noninteractive apt-get remove -y smc-steer", 90)
+    left = guest.check("pidof smc-agent; ls -d /etc/smc-steer/*.yaml /etc/smc-steer/policy.d/* "
+                       "/sys/module/ivpci /run/smc-steer 2>/dev/null; :").split()
+    expect_equal(left, ["/etc/smc-steer/agent.yaml", "/etc/smc-steer/policy.d/50-smc-policy.yaml",
+                        "/sys/module/ivpci"], "what is left by remove")
+    run_text(guest, "apt install -y ./smc-steer_*.deb", "to install again", cwd="/root/new")
+    wait_peer(lab, guest)
+    expect("9999" in guest.check(["smc-policy", "rules"]), "the rule is gone")
 
 
 def killed_for_good(guest) -> None:
@@ -213,6 +228,7 @@ def packages(lab):
         wait_peer(lab, second)
     expect_accelerated(second, first)
 
+    removed_and_back(lab, first)
     uninstall = page.take("Uninstall")
     run_text(first, uninstall, "to uninstall")
     expect_nothing_left(lab, first, before)
