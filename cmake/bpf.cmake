@@ -11,10 +11,15 @@ function(bpf_object name source)
   set(object ${CMAKE_CURRENT_BINARY_DIR}/${name}.bpf.o)
   set(skeleton ${CMAKE_CURRENT_BINARY_DIR}/${name}.skel.h)
   get_filename_component(source ${source} ABSOLUTE)
+  set(shipped ${SMC_STEER_SHIPPED_FLAGS})
+  if(shipped)
+    list(APPEND shipped -ffile-prefix-map=${SMC_STEER_LIBBPF}=libbpf)
+  endif()
   # -target bpf has no default for the multiarch directory that holds asm/types.h.
   add_custom_command(
       OUTPUT ${object}
       COMMAND ${SMC_STEER_CLANG} -target bpf -g -O2 -Wall -Wextra -Wno-unused-parameter -Werror -D__TARGET_ARCH_x86
+              ${shipped}
               -I${PROJECT_SOURCE_DIR}/include -I${PROJECT_SOURCE_DIR}/bpf
               -isystem ${SMC_STEER_LIBBPF}/include
               -idirafter /usr/include/${CMAKE_LIBRARY_ARCHITECTURE}

@@ -13,6 +13,17 @@ add_compile_options(-Wall -Wextra)
 if(SMC_STEER_WERROR)
   add_compile_options(-Werror)
 endif()
+
+# What is shipped: the compiler's and the linker's fences, and no path of this machine in it.
+set(SMC_STEER_SHIPPED_FLAGS)
+if(CMAKE_BUILD_TYPE STREQUAL "Release" AND NOT SMC_STEER_SANITIZE)
+  set(SMC_STEER_SHIPPED_FLAGS -ffile-prefix-map=${PROJECT_BINARY_DIR}=build
+                              -ffile-prefix-map=${PROJECT_SOURCE_DIR}=.)
+  add_compile_options(${SMC_STEER_SHIPPED_FLAGS} -D_FORTIFY_SOURCE=2 -D_GLIBCXX_ASSERTIONS
+                      -fstack-protector-strong -fstack-clash-protection -fcf-protection)
+  # Without what libbpf.a says of where it was built, too: the build id is made of it.
+  add_link_options(-Wl,-z,relro,-z,now -Wl,--strip-debug)
+endif()
 if(SMC_STEER_SANITIZE)
   # UBSan reports are fatal: a test that only prints one would pass.
   add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=all

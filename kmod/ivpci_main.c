@@ -4,6 +4,7 @@
 #include <linux/slab.h>
 
 #include <ivshmem/protocol.h>
+#include <smc_steer/version.h>
 
 #include "ivpci.h"
 
@@ -171,4 +172,4 @@ module_pci_driver(ivpci_driver);
 
 MODULE_DESCRIPTION("QEMU ivshmem-doorbell as a DIBS device for SMC-D between virtual machines");
 MODULE_LICENSE("GPL");
-MODULE_VERSION("0.1.0");
+MODULE_VERSION(STEER_VERSION);

@@ -23,6 +23,8 @@ packages=(
     # guests
     iperf3 iproute2 mount nftables procps qemu-system-x86 socat sockperf systemd tcpdump
     util-linux
+    # packages, and the clean root file systems they are tried in
+    debhelper dh-dkms lintian mmdebstrap
     # what the examples in deploy/ are checked with
     libvirt-clients
     # the status page in a browser; the image, and a container of it

@@ -34,13 +34,13 @@ check_tidy() {
 }
 
 check_shell() {
-    sources dev '*.sh' .ci/run tests/vm/guest/initramfs \
-        tests/vm/guest/systemd | xargs -r shellcheck -x
+    sources dev '*.sh' .ci/run tests/vm/guest/initramfs tests/vm/guest/systemd \
+        'deploy/debian/*.p[or]*' | xargs -r shellcheck -x
 }
 
 check_python() {
     sources '*.py' tests/vm/guest/init tests/vm/guest/execd tests/vm/guest/counters \
-        tests/vm/guest/dibs_client |
+        tests/vm/guest/dibs_client tests/vm/guest/chat |
         xargs -r /usr/bin/python3 -B -c '
 import sys
 for name in sys.argv[1:]:

@@ -14,8 +14,8 @@ PROGRAMS = ("smc-agent", "smc-policy", "smc-device-plugin", "smc-node-label")
 
 
 def version() -> str:
-    text = (paths.REPO / "CMakeLists.txt").read_text()
-    return re.search(r"^project\(smc-steer VERSION ([0-9.]+)", text, re.M)[1]
+    text = (paths.REPO / "include" / "smc_steer" / "version.h").read_text()
+    return re.search(r'^#define STEER_VERSION "([0-9.]+)"', text, re.M)[1]
 
 
 def build(output: Path, **environment: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Callable
 
-from . import accel, net, paths, qemu
+from . import accel, clean, net, paths, qemu
 from .agent import Agent
 from .broker import Broker
 from .guest import BootError, Guest
@@ -36,6 +36,8 @@ class Plan:
     vectors: int = 4
     state_dir: bool = False  # brokers keep their memory in files
     systemd: bool = False  # is process 1 of the guests
+    root: str = ""  # "clean": a Debian installation of their own, see clean.py
+    booted: int | None = None  # guests that start with the lab; the case starts the others
     # Of the repository's mount in the guests (9p): "none" shows programs built meanwhile, "loose"
     # reads each file once.
     repo_cache: str = "loose"
@@ -64,6 +66,8 @@ class Lab:
         flags = ("--state-dir", str(paths.RUN)) if plan.state_dir else ()
         self.brokers = [Broker(self.logs, index, plan.size, plan.slots, flags)
                         for index in range(plan.regions)]
+        self.roots = [clean.Root(number + 1, paths.kernel_dir(plan.kernel(number + 1)))
+                      for number in range(plan.guests)] if plan.root else []
         self.guests = [self._guest(number + 1) for number in range(plan.guests)]
         self.agents = [Agent(guest) for guest in self.guests]
 
@@ -100,24 +104,33 @@ class Lab:
         machine = qemu.Machine(
             number=number, accel=self.accel, kernel=kernel / "bzImage",
             init=paths.GUEST_INIT, repo=paths.REPO, logs=self.logs, memory_mb=self.plan.memory_mb,
+            root=self.roots[number - 1].merged if self.roots else None,
+            kernel_tree=kernel if self.roots else None,
             cpus=self.plan.cpus, vhost=net.have_vhost(), regions=regions,
             initrd=initrd if initrd.exists() else None, environment=self._environment(number))
-        tools = f"{paths.AGENT.parent}:{GUEST_PATH}"
+        # Programs of a clean guest are those that were installed there.
+        tools = GUEST_PATH if self.roots else f"{paths.AGENT.parent}:{GUEST_PATH}"
         return Guest(machine, self.logs, {"PATH": tools})
 
     def start(self) -> "Lab":
         net.make_bridge()
         for broker in self.brokers:
             broker.start()
-        for guest in self.guests:
+        self.boot(self.guests[:self.plan.booted])
+        return self
+
+    def boot(self, guests: list[Guest], like: "clean.Root | None" = None) -> None:
+        """Starts guests that did not run yet. `like`: see clean.Root."""
+        for guest in guests:
+            if self.roots:
+                self.roots[guest.number - 1].make(like)
             net.make_tap(guest.number)
             guest.start()
         began = time.monotonic()
-        for guest in self.guests:
+        for guest in guests:
             self._wait_first_boot(guest)
             self.progress(f"{guest.name} is up after {time.monotonic() - began:.1f} s "
                           f"({self.accel.upper()}, kernel {guest.channel.hello['kernel']})")
-        return self
 
     def start_agents(self) -> None:
         """smc-agent in all guests whose kernel can do it, until they know each other's
@@ -135,7 +148,7 @@ class Lab:
         before anything of ours is loaded: such a guest is started once more.
         """
         try:
-            guest.wait_boot(FIRST_BOOT_SECONDS)
+            guest.wait_boot(FIRST_BOOT_SECONDS * (2 if self.roots else 1))
         except BootError:
             self.progress(f"{guest.name} does not boot, starting it again")
             guest.kill()

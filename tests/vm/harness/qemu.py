@@ -44,6 +44,8 @@ class Machine:
     initrd: Path | None = None
     regions: list[Region] = field(default_factory=list)
     environment: dict[str, str] = field(default_factory=dict)
+    root: Path | None = None  # of an installation of its own (clean.py); else this machine's
+    kernel_tree: Path | None = None  # shown to it, for modules that are compiled there
     extra_append: list[str] = field(default_factory=list)
 
     @property
@@ -55,7 +57,15 @@ def append(machine: Machine) -> str:
     """The kernel's command line. Words it does not know become the environment of init."""
     # On a busy host the timer comes too late for the kernel's check of it, which then panics.
     words = ["console=ttyS0", "panic=-1", "net.ifnames=0", "no_timer_check"]
-    if machine.initrd is None:
+    if machine.root is not None:
+        # No other user of it, so caching is safe; a reboot writes out what is cached.
+        words += [
+            "root=host", "rootfstype=9p", "rw",
+            "rootflags=trans=virtio,version=9p2000.L,msize=262144,cache=loose",
+            # A slow console holds up whoever writes to it.
+            "init=/lib/systemd/systemd", "systemd.show_status=0", "systemd.log_target=journal",
+        ]
+    elif machine.initrd is None:
         words += [
             "root=host", "rootfstype=9p", "ro",
             "rootflags=trans=virtio,version=9p2000.L,msize=262144,cache=loose",
@@ -68,9 +78,10 @@ def append(machine: Machine) -> str:
     return " ".join(words)
 
 
-def share(tag: str, path: str) -> list[str]:
-    """A directory of the host, read-only, over 9p."""
-    fsdev = f"local,id={tag},path={path},security_model=none,readonly=on,multidevs=remap"
+def share(tag: str, path: str, writable: bool = False) -> list[str]:
+    """A directory of the host over 9p. What a guest writes has the owners it says."""
+    access = "security_model=passthrough" if writable else "security_model=none,readonly=on"
+    fsdev = f"local,id={tag},path={path},{access},multidevs=remap"
     return ["-fsdev", fsdev, "-device", f"virtio-9p-pci,fsdev={tag},mount_tag={tag}"]
 
 
@@ -97,7 +108,10 @@ def command(machine: Machine) -> list[str]:
     argv += ["-kernel", str(machine.kernel), "-append", append(machine)]
     if machine.initrd is not None:
         argv += ["-initrd", str(machine.initrd)]
-    argv += share("host", "/") + share("repo", str(machine.repo))
+    argv += share("host", str(machine.root or "/"), machine.root is not None)
+    argv += share("repo", str(machine.repo))
+    if machine.kernel_tree is not None:
+        argv += share("kernel", str(machine.kernel_tree))
     argv += ["-netdev", tap, "-device", f"virtio-net-pci,netdev=net0,mac={mac},romfile="]
     argv += ["-device", "virtio-rng-pci", "-device", "virtio-serial-pci"]
     argv += ["-chardev", f"socket,id=exec,path={name}.exec,server=on,wait=off"]

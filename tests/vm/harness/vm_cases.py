@@ -7,7 +7,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from . import namespaces, paths
+from . import namespaces, packages, paths
 from .case import Case
 from .outcome import Outcome
 from .run_case import BOOT_SECONDS
@@ -48,6 +48,14 @@ def run(case: Case, long: bool, slow: float) -> Outcome:
     directory.mkdir(parents=True)
     argv = namespaces.python("run_case", case.name, str(directory), "long" if long else "short")
     began = time.monotonic()
+    if case.plan.root:
+        with open(directory / "prepare.log", "wb") as log:
+            try:
+                packages.prepare(log)
+            except (OSError, subprocess.CalledProcessError) as error:
+                return Outcome(case.label, case.name, False, time.monotonic() - began,
+                               f"what its guests are made of cannot be made: {error}",
+                               tail(directory / "prepare.log", CONSOLE_LINES))
     with open(directory / "case.log", "wb") as log:
         process = subprocess.Popen(namespaces.command(argv), stdin=subprocess.DEVNULL,
                                    stdout=log, stderr=subprocess.STDOUT)

@@ -102,12 +102,26 @@ class ManPage(unittest.TestCase):
                 for flag in names(help_of(command), "Options") - {"-h", "--help"}:
                     self.assertIn(flag, self.page)
 
-    def test_it_is_a_man_page(self):
-        run = subprocess.run(["man", "--warnings", "-E", "UTF-8", "-l", "-Tutf8",
-                              DEPLOY / "man" / "smc-policy.8"], capture_output=True, text=True,
-                             timeout=30, check=False)
-        self.assertEqual((run.returncode, run.stderr), (0, ""))
-        self.assertTrue(re.search(r"N\x08?N?A", run.stdout) or "NAME" in run.stdout)
+    def test_every_flag_of_the_daemons_is_there(self):
+        for program in (paths.AGENT, paths.BROKER):
+            page = (DEPLOY / "man" / f"{program.name}.8").read_text().replace("\\-", "-")
+            text = subprocess.run([paths.built(program), "--help"], capture_output=True, text=True,
+                                  check=True, timeout=30).stdout
+            flags = {name for name in names(text, "Options") if name.startswith("-")}
+            self.assertGreater(len(flags), 5)
+            for flag in flags:
+                with self.subTest(program=program.name, flag=flag):
+                    self.assertIn(flag, page)
+
+    def test_they_are_man_pages(self):
+        pages = sorted((DEPLOY / "man").glob("*.8"))
+        self.assertEqual(len(pages), 3)
+        for page in pages:
+            with self.subTest(page=page.name):
+                run = subprocess.run(["man", "--warnings", "-E", "UTF-8", "-l", "-Tutf8", page],
+                                     capture_output=True, text=True, timeout=30, check=False)
+                self.assertEqual((run.returncode, run.stderr), (0, ""))
+                self.assertTrue(re.search(r"N\x08?N?A", run.stdout) or "NAME" in run.stdout)
 
 
 if __name__ == "__main__":

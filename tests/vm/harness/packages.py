@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Debian packages that clean guests install, and what else such guests are made of."""
+
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from . import clean, documented, paths
+
+PACKAGES = paths.REPO / "build" / "packages"  # as ./dev package leaves them
+OLD = PACKAGES / "old"
+OLD_VERSION = "0.0.1"
+
+
+def prepare(log) -> None:
+    """Makes the root file system and the packages: minutes the first time. What a person types for
+    the packages is what docs/OPERATIONS.md says.
+    """
+    def run(argv: list) -> None:
+        subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=True,
+                       cwd=paths.REPO)
+    run([clean.SETUP])
+    shutil.rmtree(PACKAGES, ignore_errors=True)
+    for block in documented.load():
+        if block.tag == "prepare":
+            run(["bash", "-euxo", "pipefail", "-c", block.text])
+    # The same programs under an older number: what a node is upgraded from.
+    OLD.mkdir()
+    with tempfile.TemporaryDirectory(dir=PACKAGES) as work:
+        tree = Path(work) / "tree"
+        run(["dpkg-deb", "--raw-extract", package("smc-steer"), tree])
+        run(["sed", "-i", f"s/^Version: .*/Version: {OLD_VERSION}/", tree / "DEBIAN" / "control"])
+        run(["dpkg-deb", "--root-owner-group", "--build", tree, OLD])
+
+
+def package(name: str, where: Path = PACKAGES) -> Path:
+    found = list(where.glob(f"{name}_*.deb"))
+    if len(found) != 1:
+        raise paths.MissingError(f"{name} is not packaged: run ./dev package")
+    return found[0]
+
+
+def version() -> str:
+    return package("smc-steer").name.split("_")[1]
