@@ -12,7 +12,10 @@ uint64_t region_hash(const Uuid& uuid) {
 }
 
 uint64_t make_gid(uint64_t hash, uint32_t slot, uint32_t generation) {
-    return (hash & ~0xffffffULL) | static_cast<uint64_t>(slot & 0xff) << 16 | (generation & 0xffff);
+    // The top byte is not 0 and not touched by what follows.
+    const uint32_t own = static_cast<uint32_t>(hash >> 32) | 0x01000000;
+    const uint32_t half = own ^ ((slot & 0xff) << 16 | (generation & 0xffff));
+    return static_cast<uint64_t>(half) << 32 | __builtin_bswap32(half);
 }
 
 uint16_t make_fabric_id(uint64_t hash) {

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * ivpci: QEMU's ivshmem-doorbell device as a DIBS device for SMC-D.
+ * ivpci: QEMU's ivshmem-doorbell device as a device for SMC-D: a DIBS device, or an smcd device of
+ * kernels before that.
  *
  * Lock order, outermost first:
  *   member_lock > dmb_lock > request_lock     mutexes
  *   member_lock > (SMC's device list) > peer_lock   mutexes
- *   vector.lock > dibs->lock                  spin, bh off; irqs off (SMC's handlers run under both)
+ *   vector.lock > dibs->lock or smcd->lock    spin, bh off; irqs off (SMC's handlers run under both)
+ *   vector.lock, peer_lock > smcd events      spin, bh off
  *   peer.producer_lock                        spin, bh off
  *   attach_lock                               spin, bh off
  */
@@ -188,7 +190,10 @@ struct ivpci {
 	atomic_t nr_attachments;
 
 	struct ivpci_chardev *chardev;
-	struct dibs_dev *dibs; /* NULL until joined */
+	/* the kernel's side, NULL until joined; which of them says compat/Kbuild */
+	struct dibs_dev *dibs;
+	struct smcd_dev *smcd;
+	bool smcd_events; /* may still be told of them */
 
 	struct ivpci_header identity; /* as found when bound; up to broker_pid, no slots */
 };
@@ -272,9 +277,10 @@ void ivpci_dmb_housekeeping(struct ivpci *ivpci);
 void ivpci_dmb_forget(struct ivpci *ivpci);
 bool ivpci_dmb_all_returned(struct ivpci *ivpci);
 
-/* ivpci_attach.c: peers' DMBs */
+/* ivpci_attach.c: peers' DMBs; the tokens are from ivpci_token_from_peer() */
 int ivpci_attach_init(struct ivpci *ivpci);
 void ivpci_attach_exit(struct ivpci *ivpci);
+u64 ivpci_token_from_peer(struct ivpci *ivpci, u64 token);
 int ivpci_attach(struct ivpci *ivpci, u64 token, void **addr, u32 *len);
 int ivpci_detach(struct ivpci *ivpci, u64 token);
 int ivpci_move(struct ivpci *ivpci, u64 token, bool signal, u32 offset, const void *data, u32 size);
@@ -322,7 +328,7 @@ int ivpci_chardev_add(struct ivpci *ivpci);
 void ivpci_chardev_del(struct ivpci *ivpci);
 void ivpci_chardev_wake(struct ivpci *ivpci);
 
-/* ivpci_dibs.c: the kernel's side. Handlers may be called from softirq. */
+/* ivpci_dibs.c or ivpci_smcd.c: the kernel's side. Handlers may be called from softirq. */
 int ivpci_client_add(struct ivpci *ivpci);
 void ivpci_client_del(struct ivpci *ivpci);
 void ivpci_client_signal(struct ivpci *ivpci, u32 index);

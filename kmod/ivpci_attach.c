@@ -7,8 +7,8 @@
  * words are written under attach_lock.
  */
 #include <linux/slab.h>
-#include <linux/unaligned.h>
 
+#include "compat/compat.h"
 #include "ivpci.h"
 #include "ivpci_trace.h"
 
@@ -30,6 +30,40 @@ static bool ivpci_token_plausible(struct ivpci *ivpci, u64 token)
 
 	return slot && slot <= ivpci->layout.slots && slot != ivpci->slot &&
 	       ivpci_token_index(token) < IVPCI_DMBS && ivpci_token_serial(token);
+}
+
+/* SMC of 6.1 on x86 puts tokens into its CLC messages as they are in memory, newer ones turn them
+ * into network order: between the two they arrive with their bytes reversed. Attachments and
+ * descriptors hold tokens in full, so they tell which way is right.
+ */
+static bool ivpci_token_known(struct ivpci *ivpci, u64 token)
+{
+	u32 slot = ivpci_token_slot(token), index = ivpci_token_index(token);
+	struct ivpci_attachment *a;
+	bool known;
+
+	if (!ivpci_token_plausible(ivpci, token))
+		return false;
+	rcu_read_lock();
+	a = rcu_dereference(*ivpci_attachment_slot(ivpci, token));
+	known = a && a->token == token;
+	rcu_read_unlock();
+	return known || READ_ONCE(ivpci_desc(ivpci, slot, index)->token) == token;
+}
+
+/**
+ * ivpci_token_from_peer() - a token as its owner means it
+ *
+ * Context: any but hard irq.
+ * Return: @token, or @token with its bytes reversed where only that is one
+ */
+u64 ivpci_token_from_peer(struct ivpci *ivpci, u64 token)
+{
+	u64 reversed = swab64(token);
+
+	if (!ivpci_token_known(ivpci, token) && ivpci_token_known(ivpci, reversed))
+		return reversed;
+	return token;
 }
 
 /* The descriptor is the peer's word: it must name us, and memory that the broker leased to

@@ -5,6 +5,7 @@
  * the rings at short intervals, as it does. It tells us nothing that is not in the rings:
  * nobody waits for an answer longer than one interval.
  */
+#include "compat/compat.h"
 #include "ivpci.h"
 
 #define IVPCI_LOOK_NS (500 * NSEC_PER_USEC)

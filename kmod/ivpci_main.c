@@ -170,6 +170,6 @@ static struct pci_driver ivpci_driver = {
 };
 module_pci_driver(ivpci_driver);
 
-MODULE_DESCRIPTION("QEMU ivshmem-doorbell as a DIBS device for SMC-D between virtual machines");
+MODULE_DESCRIPTION("QEMU ivshmem-doorbell as a device for SMC-D between virtual machines");
 MODULE_LICENSE("GPL");
 MODULE_VERSION(STEER_VERSION);

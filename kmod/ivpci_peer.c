@@ -141,7 +141,7 @@ static void ivpci_join(struct ivpci *ivpci)
 	ivpci_peers_sync(ivpci);
 	ivpci_dmb_housekeeping(ivpci);
 	if (ivpci_client_add(ivpci)) {
-		dev_err(&ivpci->pdev->dev, "cannot register the DIBS device\n");
+		dev_err(&ivpci->pdev->dev, "cannot register the SMC-D device\n");
 		ivpci_request(ivpci, IVPCI_OP_LEAVE, 0);
 		WRITE_ONCE(ivpci->generation, 0);
 		return;

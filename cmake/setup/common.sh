@@ -37,7 +37,7 @@ kernel_fragments() {
 kernel_key() {
     local fragments
     if [ "$1" = stock ]; then
-        printf 'stock-%s' "$(hash_of "$STEER_REPO/cmake/setup/stock_kernel.sh" \
+        printf 'stock-%s' "$(hash_of "$STEER_REPO"/cmake/setup/{stock_kernel,private_apt}.sh \
             "$STEER_REPO/tests/vm/guest/initramfs")"
         return
     fi
@@ -50,6 +50,25 @@ kernel_key() {
 kernel_dir() {
     local dir
     for dir in $(printf '%s\n' "$STEER_CACHE/kernel/$(kernel_key "$1")"-* | sort -rV); do
+        if [ -e "$dir/complete" ]; then
+            printf '%s' "$dir"
+            return
+        fi
+    done
+}
+
+# kernel_build FLAVOUR: what kbuild makes modules for that kernel with; nothing if it is not there.
+kernel_build() {
+    local dir
+    dir=$(kernel_dir "$1")
+    [ -z "$dir" ] || printf '%s/build' "$dir"
+}
+
+# Directory of the newest finished headers that the driver refuses; nothing if none.
+refused_headers() {
+    local dir key
+    key=$(hash_of "$STEER_REPO"/cmake/setup/{refused_headers,private_apt}.sh)
+    for dir in $(printf '%s\n' "$STEER_CACHE/refused/$key"-* | sort -rV); do
         if [ -e "$dir/complete" ]; then
             printf '%s' "$dir"
             return

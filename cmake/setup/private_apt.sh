@@ -33,3 +33,35 @@ private_apt_update() {
     private_apt "$suite" apt-get update ||
         die "./dev setup: cannot read $suite from $(debian_mirror): is the mirror reachable?"
 }
+
+# private_apt_depends SUITE PACKAGE PATTERN: the packages it depends on that match
+private_apt_depends() {
+    private_apt "$1" apt-cache depends "$2" | awk -v pattern="$3" \
+        '$1 == "Depends:" && $2 ~ pattern { print $2 }'
+}
+
+# private_apt_unpack SUITE PACKAGE DIRECTORY
+private_apt_unpack() {
+    local work
+    work=$(mktemp -d "$STEER_CACHE/apt/unpack.XXXXXX")
+    (cd "$work" && private_apt "$1" apt-get download "$2")
+    mkdir -p "$3"
+    dpkg-deb -x "$work"/*.deb "$3"
+    rm -rf "$work"
+}
+
+# take_headers SUITE PACKAGE DIRECTORY: Debian's kernel headers as they are, but that its packages find
+# each other in DIRECTORY/headers and not in /usr; DIRECTORY/build is what kbuild is given.
+take_headers() {
+    local suite=$1 package=$2 dir=$3 common other
+    common=$(private_apt_depends "$suite" "$package" '^linux-headers-.*-common$')
+    [ -n "$common" ] || die "./dev setup: $suite has no $package"
+    for other in "$package" "$common" \
+        $(private_apt_depends "$suite" "$package" '^linux-kbuild-'); do
+        private_apt_unpack "$suite" "$other" "$dir/headers"
+    done
+    # shellcheck disable=SC2016 # make's functions
+    printf 'include $(dir $(lastword $(MAKEFILE_LIST)))../%s/Makefile\n' "$common" \
+        >"$dir/headers/usr/src/$package/Makefile"
+    ln -s "headers/usr/src/$package" "$dir/build"
+}

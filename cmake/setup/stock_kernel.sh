@@ -3,6 +3,7 @@
 # Debian 12's own kernel in the cache, for guests as most people have them: no DIBS, no
 # smc_hs_ctrl, everything a module. What it leaves below $STEER_CACHE/kernel/stock-KEY-RELEASE:
 #   bzImage lib/modules/RELEASE/   as cmake/setup/kernel.sh does, of the modules the named ones
+#   build/ headers/                what kbuild needs for modules of ours: Debian's headers packages
 #   initrd                         takes such a guest as far as its root file system
 #   complete                       the last file made
 set -euo pipefail
@@ -22,8 +23,7 @@ MODULES=("${BOOT_MODULES[@]}" smc smc_diag tcp_diag veth)
 
 # download PACKAGE: unpacked into $work/root
 download() {
-    (cd "$work" && private_apt $SUITE apt-get download "$1")
-    dpkg-deb -x "$work/$1"_*.deb "$work/root"
+    private_apt_unpack $SUITE "$1" "$work/root"
 }
 
 # list_files LIST MODULE...: files of these modules and of what they need, those first; what
@@ -68,7 +68,7 @@ mkdir -p "$STEER_CACHE/kernel"
 work=$(mktemp -d "$STEER_CACHE/kernel/new.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 private_apt_update $SUITE deb
-package=$(private_apt $SUITE apt-cache depends $META | awk '$1 == "Depends:" { print $2; exit }')
+package=$(private_apt_depends $SUITE $META . | head -1)
 [ -n "$package" ] || die "./dev setup: $SUITE has no $META"
 release=${package#linux-image-}
 step "taking Debian's own kernel $release"
@@ -80,5 +80,6 @@ rm -rf "$dir"
 mkdir -p "$dir"
 cp "$work/root/boot/vmlinuz-$release" "$dir/bzImage"
 install_modules
+take_headers $SUITE "linux-headers-$release" "$dir"
 make_initrd
 touch "$dir/complete"

@@ -94,7 +94,7 @@ enum ivpci_ack {
 struct ivpci_slot {
 	__u32 state;	  /* enum ivpci_slot_state; written last, release */
 	__u32 generation; /* counts JOINs of this slot, never 0 once LIVE; 24 bits used */
-	__u64 gid;	  /* of this generation; 0 unless LIVE */
+	__u64 gid;	  /* of this generation, the same in either byte order; 0 unless LIVE */
 	__u32 ack_seq;	  /* last ivpci_ctl.req_seq answered; written after ack_status */
 	__u32 ack_status; /* enum ivpci_ack */
 	__u32 chunks;	  /* chunks leased to the current generation */

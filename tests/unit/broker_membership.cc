@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <set>
+
 #include "broker/membership.h"
 #include "tests/unit/broker_fixture.h"
 
@@ -32,8 +34,7 @@ TEST_F(MembershipTest, LifeOfASlot) {
     EXPECT_EQ(join(1), IVPCI_ACK_OK);
     EXPECT_EQ(shown(1).state, IVPCI_SLOT_LIVE);
     EXPECT_EQ(shown(1).generation, 1U);
-    EXPECT_EQ(shown(1).gid & 0xffffff, 1U << 16 | 1);
-    EXPECT_EQ(shown(1).gid >> 24, region_hash(uuid) >> 24);
+    EXPECT_EQ(shown(1).gid, make_gid(region_hash(uuid), 1, 1));
 
     EXPECT_EQ(request(1, IVPCI_OP_LEAVE), IVPCI_ACK_OK);
     EXPECT_EQ(shown(1).state, IVPCI_SLOT_CONNECTED);
@@ -189,9 +190,25 @@ TEST_F(MembershipTest, AScribbledHeaderChangesNothing) {
     EXPECT_EQ(view.leases()[2], ivpci_lease(b, 1)) << "0 and 1 are still the other's";
 }
 
-TEST(Identity, GidIsNeverZeroAndTellsSlotAndGeneration) {
-    EXPECT_EQ(make_gid(0, 1, 0x10000), 0x10000U);
-    EXPECT_EQ(make_gid(0xffffffffffffffff, 63, 0xabcdef), 0xffffffffff3fcdefU);
+TEST(Identity, GidIsNeverZeroAndTheSameInEitherByteOrder) {
+    EXPECT_EQ(make_gid(0, 1, 0x10000), 0x0101000000000101U);
+    EXPECT_EQ(make_gid(0xffffffffffffffff, 63, 0xabcdef), 0xffc032101032c0ffU);
+    for (uint64_t hash : {0x0ULL, 0x00010001ULL << 32, 0x123456789abcdef0ULL, ~0ULL}) {
+        for (uint32_t slot = 1; slot < 64; slot++) {
+            const uint64_t gid = make_gid(hash, slot, slot);
+            EXPECT_NE(gid, 0U);
+            EXPECT_EQ(gid, __builtin_bswap64(gid));
+        }
+    }
+}
+
+TEST(Identity, GidsOfARegionDiffer) {
+    std::set<uint64_t> seen;
+    for (uint32_t slot = 1; slot < 64; slot++) {
+        for (uint32_t generation : {1U, 2U, 3U, 0xffffU}) {
+            EXPECT_TRUE(seen.insert(make_gid(0x123456789abcdef0, slot, generation)).second);
+        }
+    }
 }
 
 TEST(Identity, FabricIdStaysBelowEmulated) {

@@ -11,14 +11,16 @@ from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 
-from . import arguments, fabric_bench, namespaces, qemu, supervisor, traffic
+from . import arguments, fabric_bench, namespaces, native, qemu, supervisor, traffic
 from .lab import Lab, Plan
 from .measure import SIZES_IN_BYTES, Meter, Row, Work, pingpong, short, stream
+from .native_demo import NOTE, NativeMeter
 
 EPILOG = """examples:
   ./dev {word}
   ./dev {word} --json result.json
   ./dev {word} --keep               leaves the guests up: ./dev vm shell guest1
+  ./dev demo --kernel 6.1           Debian 12's own kernel; builds none
 
 Each work runs in pairs, TCP (agents stopped) and SMC-D (agents running); the table has
 medians. The programs are Debian's sockperf and iperf3, unchanged, from guest2 to guest1."""
@@ -65,14 +67,21 @@ def run(lab: Lab, word: str, kind: str, pairs: int, seconds: int, say) -> dict:
     if word == "bench":  # or short connections would be TCP after the first ones
         for guest in lab.guests:
             guest.put("/etc/smc-steer/agent.yaml", "workloads: all\nshort_connections: off\n")
-    meter = Meter(lab, seconds, say)
-    rows = meter.measure(works(word), pairs)
+    if lab.stock():
+        native.load_all(lab)
+        meter = NativeMeter(lab, seconds, say)
+        rows = meter.measure(meter.works(), pairs)
+    else:
+        meter = Meter(lab, seconds, say)
+        rows = meter.measure(works(word), pairs)
     ivpci = traffic.raw_counters(lab.guests[1])["ivpci"]
     return {
         **frame(lab),
         "results": rows_as_json(rows),
         "flows": meter.steered,
         "flows_without_agents": meter.plain,
+        "note": NOTE if lab.stock() else "",
+        "how": [meter.how[True], meter.how[False]],
         "ivpci": ivpci["ivpci0"],
     }
 
@@ -90,11 +99,12 @@ def table(report: dict) -> str:
     flows, plain, ivpci = report["flows"], report["flows_without_agents"], report["ivpci"]
     lines += [
         "",
-        f"connections with smc-agent running: {flows['smcd']} over SMC-D, {flows['tcp']} over TCP; "
-        f"stopped: {plain['smcd']} and {plain['tcp']}",
+        f"connections {report['how'][0]}: {flows['smcd']} over SMC-D, {flows['tcp']} over TCP; "
+        f"{report['how'][1]}: {plain['smcd']} and {plain['tcp']}",
         f"ivpci of guest2: {ivpci['bytes_sent']} bytes, {ivpci['signals_sent']} notifications, "
         f"{ivpci['doorbells_sent']} doorbells rung, {ivpci['doorbells_skipped']} not needed",
         machine(report),
+        *([report["note"]] if report["note"] else []),
     ]
     return "\n".join(lines)
 
@@ -116,6 +126,10 @@ def main() -> int:
     if word == "bench":
         parser.add_argument("--only", choices=KINDS, default=KINDS[0], metavar="WHAT",
                             help=" or ".join(KINDS))
+    if word == "demo":
+        parser.add_argument("--kernel", choices=["guest", "6.1"], default="guest", metavar="WHICH",
+                            help="6.1: Debian 12's own, where nothing steers: a program that asks "
+                            "for AF_SMC itself; builds no kernel")
     parser.add_argument("--keep", action="store_true", help="leave the guests up")
     parser.add_argument("--guests", type=arguments.number(2, 16), default=2, metavar="N")
     parser.add_argument("--pairs", type=arguments.number(1, 100), default=pairs, metavar="N")
@@ -135,7 +149,9 @@ def main() -> int:
     job = {"word": word, "kind": kind, "pairs": options.pairs, "seconds": options.seconds}
     # Hundreds of connections with 1 MiB of buffers each way.
     size = fabric_bench.REGION if kind == "fabric" else Plan.size
-    plan = Plan(guests=options.guests, cpus=cpus, size=size)
+    stock = getattr(options, "kernel", "guest") == "6.1"
+    plan = Plan(guests=options.guests, cpus=cpus, size=size,
+                kernels=["stock"] * options.guests if stock else [])
     answer = supervisor.launch({"plan": asdict(plan), "agent": False, "job": job,
                                 "keep": options.keep})
     if answer is None:

@@ -61,7 +61,7 @@ class Lab:
         self.long = long
         self.logs = logs or paths.RUN
         self._private_directory()
-        self.accel = accel.choose(paths.kernel_dir() / "bzImage")
+        self.accel = accel.choose(paths.kernel_dir(plan.kernel(1)) / "bzImage")
         # The lab's own directory is a tmpfs.
         flags = ("--state-dir", str(paths.RUN)) if plan.state_dir else ()
         self.brokers = [Broker(self.logs, index, plan.size, plan.slots, flags)
@@ -91,9 +91,8 @@ class Lab:
             "STEER_IPV4": f"{net.guest4(number)}/24",
             "STEER_IPV6": f"{net.guest6(number)}/64",
             "STEER_SYSTEMD": str(int(self.plan.systemd)),
+            "STEER_KO": str(paths.driver(kernel).parent),
         }
-        if kernel == "guest":
-            environment["STEER_KO"] = str(paths.IVPCI_KO.parent)
         return environment
 
     def _guest(self, number: int) -> Guest:
@@ -132,12 +131,20 @@ class Lab:
             self.progress(f"{guest.name} is up after {time.monotonic() - began:.1f} s "
                           f"({self.accel.upper()}, kernel {guest.channel.hello['kernel']})")
 
+    def able(self) -> list[Agent]:
+        """The agents of guests whose kernel can do it."""
+        return [agent for agent in self.agents
+                if self.plan.kernel(agent.guest.number) == "guest"]
+
+    def stock(self) -> list[Guest]:
+        """Guests that run Debian 12's own kernel."""
+        return [guest for guest in self.guests if self.plan.kernel(guest.number) == "stock"]
+
     def start_agents(self) -> None:
         """smc-agent in all guests whose kernel can do it, until they know each other's
         addresses.
         """
-        able = [agent for agent in self.agents
-                if self.plan.kernel(agent.guest.number) == "guest"]
+        able = self.able()
         for agent in able:
             agent.launch_ready()
         for agent in able:

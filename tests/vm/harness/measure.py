@@ -85,6 +85,8 @@ def stream(size: str, streams: int = 1) -> Work:
 class Meter:
     """Runs works from guest2 to guest1."""
 
+    how = {True: "with the agents running", False: "with the agents stopped"}
+
     def __init__(self, lab: Lab, seconds: int, progress: Callable[[str], None]):
         self.lab = lab
         self.server, self.client = lab.guests[:2]
@@ -122,8 +124,8 @@ class Meter:
         flows["smcd"] += made.client
         flows["tcp"] += made.tcp_opens - made.client
         if (made.client > 0) != steered:
-            raise AssertionError(f"{work.what}: {made.client} connections went over SMC-D with "
-                                 f"the agents {'running' if steered else 'stopped'}")
+            raise AssertionError(f"{work.what}: {made.client} connections went over SMC-D "
+                                 f"{self.how[steered]}")
         return values
 
     def measure(self, works: list[Work], pairs: int) -> list[Row]:

@@ -16,6 +16,7 @@ BROKER = BUILD / "broker" / "ivpci-broker"
 AGENT = BUILD / "agent" / "smc-agent"
 POLICY = BUILD / "agent" / "smc-policy"
 IVPCI_KO = Path(os.environ.get("SMC_STEER_KO") or BUILD / "kmod" / "ivpci.ko")
+STOCK_IVPCI_KO = BUILD / "kmod-6.1" / "ivpci.ko"
 DIBS_CLIENT_KO = IVPCI_KO.parents[1] / "tests" / "kmod" / "dibs_client" / "dibs_client.ko"
 PROGRAMS = BUILD / "tests" / "vm" / "programs"
 
@@ -26,7 +27,7 @@ class MissingError(Exception):
     """Something that has to be built or installed first; the message says what and how."""
 
 
-# Kernels a guest can run: the project's, and Debian 12's own, which cannot do it.
+# Kernels a guest can run: the project's, and Debian 12's own, which knows no steering.
 KERNELS = {"guest": "SMC_STEER_KERNEL_DIR", "stock": "SMC_STEER_STOCK_KERNEL_DIR"}
 
 
@@ -39,6 +40,11 @@ def kernel_dir(name: str = "guest") -> Path:
     if not (path / "bzImage").exists():
         raise MissingError(f"no {name} kernel in {path}: run ./dev setup")
     return path
+
+
+def driver(kernel: str) -> Path:
+    """The driver made for that kernel. Guests that never load it need not have it built."""
+    return STOCK_IVPCI_KO if kernel == "stock" else IVPCI_KO
 
 
 def built(path: Path) -> Path:

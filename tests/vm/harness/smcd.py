@@ -35,6 +35,22 @@ def expect_smcd(client: Guest, server: Guest, address: str = "", size: int = 4 <
     return report
 
 
+def expect_native(client: Guest, server: Guest, address: str = "", size: int = 4 << 20,
+                  flags: tuple = ("--smc",), **where):
+    """As expect_smcd, of a program that asks for an SMC socket itself: AF_SMC."""
+    try:
+        report, made, _ = expect_connections(
+            client, server, 1,
+            lambda: traffic.transfer(client, address or server.ip4, size, flags=flags, **where))
+    except AssertionError as error:
+        reasons = [traffic.raw_counters(guest)["smc"]["fallbacks"] for guest in (client, server)]
+        raise AssertionError(f"{error}; fallbacks of client and server: {reasons}") from None
+    if made.tx_bytes < size or made.ivpci_bytes < size:
+        raise AssertionError(f"{made.tx_bytes} bytes went over SMC-D, {made.ivpci_bytes} through "
+                             f"ivpci, {size} were sent")
+    return report
+
+
 def expect_tcp(client: Guest, server: Guest, address: str = "", size: int = 1 << 20, **where):
     """One checked transfer, not over SMC-D. The report of transfer."""
     report, _, _ = expect_connections(

@@ -12,16 +12,16 @@ PROGRAM = paths.PROGRAMS / "stress"
 PORT = 9100
 
 
-def serve(guest: Guest) -> Process:
-    server = guest.spawn([str(paths.built(PROGRAM)), "serve", str(PORT)])
+def serve(guest: Guest, flags: tuple = ()) -> Process:
+    server = guest.spawn([str(paths.built(PROGRAM)), "serve", *flags, str(PORT)])
     server.wait_output("listening", 20)
     return server
 
 
 def start(client: Guest, server: Guest, connections: int, seconds: int,
-          limit_ms: int = 2000) -> Process:
+          limit_ms: int = 2000, flags: tuple = ()) -> Process:
     """Ends with 1 when a connection breaks, brings a wrong byte, or stands still for that long."""
-    return client.spawn([str(paths.built(PROGRAM)), "run", server.ip4, str(PORT),
+    return client.spawn([str(paths.built(PROGRAM)), "run", *flags, server.ip4, str(PORT),
                          str(connections), str(seconds), str(limit_ms)])
 
 
@@ -37,5 +37,6 @@ def finish(running: Process, timeout: float, listener: Process | None = None) ->
 
 
 def run(client: Guest, server: Guest, connections: int, seconds: int,
-        limit_ms: int = 2000, listener: Process | None = None) -> dict:
-    return finish(start(client, server, connections, seconds, limit_ms), seconds + 60, listener)
+        limit_ms: int = 2000, listener: Process | None = None, flags: tuple = ()) -> dict:
+    running = start(client, server, connections, seconds, limit_ms, flags)
+    return finish(running, seconds + 60, listener)

@@ -19,7 +19,7 @@ import threading
 import traceback
 from contextlib import nullcontext
 
-from . import namespaces, paths
+from . import namespaces, native, paths
 from .lab import Lab, Plan
 
 SOCKET = "vm.sock"
@@ -144,7 +144,15 @@ def main() -> int:
         lab = Lab(Plan(**options["plan"]), say).start()
         if options["agent"]:
             lab.start_agents()
-            say("smc-agent is active in all of them")
+            if len(lab.able()) == len(lab.guests):
+                say("smc-agent is active in all of them")
+            else:
+                say("smc-agent is active where the kernel can do it: "
+                    + (", ".join(agent.guest.name for agent in lab.able()) or "nowhere"))
+            for guest in lab.stock():
+                ueid = native.load(guest)
+                say(f"{guest.name}: ivpci is loaded, nothing steers: programs ask for AF_SMC "
+                    f"themselves (user EID {ueid})")
         if options["job"]:
             from . import demo
             answer["report"] = demo.run(lab, say=say, **options["job"])

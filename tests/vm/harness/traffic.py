@@ -87,17 +87,19 @@ def transfer(guest: Guest, address: str, size: int = 8 << 20, timeout: float = 4
     return transfer_result(run.code, run.out + run.err, f"{guest.name}: transfer to {address}")
 
 
-def repeat(guest: Guest, address: str, size: int, seconds: int, port: int) -> float:
+def repeat(guest: Guest, address: str, size: int, seconds: int, port: int,
+           flags: tuple = ()) -> float:
     """Connections of `size` bytes there and back, one after the other: microseconds of one."""
-    run = guest.run([str(paths.built(TRANSFER)), "repeat", address, str(port), str(size),
+    run = guest.run([str(paths.built(TRANSFER)), "repeat", *flags, address, str(port), str(size),
                      str(seconds)], seconds + 40)
     return transfer_result(run.code, run.out + run.err, f"{guest.name}: repeat")["us_each"]
 
 
 def hold(guest: Guest, address: str, count: int = 1, port: int = TRANSFER_PORT,
-         timeout: float = 60) -> Process:
+         timeout: float = 60, flags: tuple = ()) -> Process:
     """`count` connections that stay open; the program ends with the first of them."""
-    process = guest.spawn([str(paths.built(TRANSFER)), "hold", address, str(port), str(count)])
+    process = guest.spawn([str(paths.built(TRANSFER)), "hold", *flags, address, str(port),
+                           str(count)])
     process.wait_output("connected", timeout)
     return process
 

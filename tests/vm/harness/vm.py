@@ -23,6 +23,7 @@ EPILOG = """examples:
   ./dev vm up --guests 2             two guests, broker and agents running
   ./dev vm up --no-agent             guests with the device, agents not started
   ./dev vm up --no-device            plain guests: no broker, no ivshmem device
+  ./dev vm up --kernel 6.1           all of them run Debian 12's own kernel; builds none
   ./dev vm up --kernel guest --kernel stock    guest2 runs Debian 12's own kernel
   ./dev vm exec guest1 -- ip address
   ./dev vm shell guest2
@@ -33,6 +34,9 @@ A guest sees this machine's root file system, read-only below, with everything w
 a memory of its own: any program installed here runs there. guestN has the addresses
 10.77.0.(10+N) and fd77::(10+N in hex); the lab itself is 10.77.0.1 and fd77::1. A second
 set of guests beside the first: SMC_STEER_LAB_DIR=DIRECTORY ./dev vm ..."""
+
+
+ALL_STOCK = "6.1"
 
 
 class Down(Exception):
@@ -60,14 +64,23 @@ def ask(request: dict) -> dict:
     return answer
 
 
+def kernels(wanted: list[str], guests: int) -> list[str]:
+    """Of a plan: "6.1" is Debian 12's own in all guests."""
+    return ["stock"] * guests if wanted == [ALL_STOCK] else wanted
+
+
 def up(options) -> int:
+    if ALL_STOCK in options.kernel and len(options.kernel) > 1:
+        print(f"./dev vm up: --kernel {ALL_STOCK} is for all guests: name one guest's kernel stock",
+              file=sys.stderr)
+        return 2
     namespaces.require_root()
     if supervisor.is_up():
         sys.exit("./dev vm: guests are up already: ./dev vm down first")
     regions = 0 if options.no_device else options.regions
     plan = asdict(Plan(guests=options.guests, regions=regions, size=options.size, repo_cache="none",
                        slots=options.slots, memory_mb=options.memory, cpus=options.cpus,
-                       kernels=options.kernel))
+                       kernels=kernels(options.kernel, options.guests)))
     with_agent = not (options.no_agent or options.no_device)
     answer = supervisor.launch({"plan": plan, "agent": with_agent, "keep": True, "job": None})
     if answer is None:
@@ -179,8 +192,9 @@ def main() -> int:
     make.add_argument("--guests", type=arguments.number(1, 16), default=2, metavar="N")
     make.add_argument("--no-agent", action="store_true", help="do not start smc-agent")
     make.add_argument("--no-device", action="store_true", help="no broker, no ivshmem device")
-    make.add_argument("--kernel", action="append", default=[], choices=list(paths.KERNELS),
-                      help="of guest1; once more for guest2, and so on (default guest)")
+    make.add_argument("--kernel", action="append", default=[], choices=[*paths.KERNELS, ALL_STOCK],
+                      help="of guest1; once more for guest2, and so on (default guest); 6.1: "
+                      "Debian 12's own in all of them")
     make.add_argument("--regions", type=arguments.number(1, 2), default=1, metavar="N",
                       help="ivshmem devices per guest, each with a broker of its own")
     make.add_argument("--size", default="256M", help="of a region (default 256M)")

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // stress: many TCP connections that write and read in every way there is, each of which has to get
-// on all the time. Knows nothing of SMC.
+// on all the time. Knows nothing of SMC, unless it is told to ask for AF_SMC itself (--smc).
 //
-//   stress serve PORT                            until killed; echoes, in four ways
-//   stress run ADDRESS PORT CONNECTIONS SECONDS [LIMIT_MS]
+//   stress serve [--smc] PORT                    until killed; echoes, in four ways
+//   stress run [--smc] ADDRESS PORT CONNECTIONS SECONDS [LIMIT_MS]
 //
 // Every connection takes, message by message, a random size (1 byte to 256 KiB), a random way to
 // wait (blocking, select, epoll level, epoll edge; reader and writer each) and its own socket
@@ -38,6 +38,9 @@
 namespace {
 
 constexpr size_t kLargest = 256 << 10;
+constexpr int kFamilySmc = 43;  // AF_SMC
+
+int family = AF_INET;
 enum class Way { kBlocking, kSelect, kEpollLevel, kEpollEdge };
 constexpr const char* kWayNames[] = {"blocking", "select", "epoll", "epoll-edge"};
 
@@ -138,7 +141,7 @@ void echo(int fd, unsigned seed) {
 }
 
 int serve(uint16_t port) {
-    const int listener = socket(AF_INET, SOCK_STREAM, 0);
+    const int listener = socket(family, SOCK_STREAM, 0);
     const int yes = 1;
     setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
     sockaddr_in address{};
@@ -164,7 +167,7 @@ bool talk(sockaddr_in address, unsigned seed, int64_t end_ms, Progress* progress
     std::mt19937 random(seed);
     std::vector<uint8_t> sent(kLargest), received(kLargest);
     std::generate(sent.begin(), sent.end(), [&] { return static_cast<uint8_t>(random()); });
-    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     set_buffers(fd, random);
     progress->moved_at = now_ms();
     bool right = !connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address));
@@ -268,6 +271,11 @@ int run(const char* host, uint16_t port, unsigned connections, int seconds, int 
 
 int main(int argc, char** argv) {
     const std::string_view mode = argc > 1 ? argv[1] : "";
+    if (argc > 2 && std::string_view(argv[2]) == "--smc") {
+        family = kFamilySmc;
+        argc--;
+        argv++;
+    }
     signal(SIGPIPE, SIG_IGN);
     if (mode == "serve" && argc == 3) {
         return serve(std::atoi(argv[2]));
@@ -277,7 +285,7 @@ int main(int argc, char** argv) {
                    argc == 7 ? std::atoi(argv[6]) : 2000);
     }
     std::fprintf(stderr,
-                 "usage: stress serve PORT | stress run ADDRESS PORT CONNECTIONS SECONDS "
-                 "[LIMIT_MS]\n");
+                 "usage: stress serve [--smc] PORT | stress run [--smc] ADDRESS PORT CONNECTIONS "
+                 "SECONDS [LIMIT_MS]\n");
     return 2;
 }

@@ -1,20 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-// transfer: TCP connections whose every byte is checked at both ends. Knows nothing of SMC.
+// transfer: TCP connections whose every byte is checked at both ends. Knows nothing of SMC, unless
+// it is told to ask for AF_SMC itself (--smc), for guests in which nobody steers.
 //
-//   transfer serve [--mptcp] ADDRESS PORT        until killed; a process per connection
-//   transfer send [--mptcp] [--pause MS] ADDRESS PORT BYTES
+//   transfer serve [--mptcp|--smc] ADDRESS PORT  until killed; a process per connection
+//   transfer send [--mptcp|--smc] [--pause MS] ADDRESS PORT BYTES
 //                                                BYTES there and BYTES back, with a pause after
 //                                                each 128 KiB
-//   transfer repeat ADDRESS PORT BYTES SECONDS   connections as of send, one after the other, for
+//   transfer repeat [--smc] ADDRESS PORT BYTES SECONDS
+//                                                connections as of send, one after the other, for
 //                                                so long
-//   transfer hold ADDRESS PORT COUNT             COUNT connections, then waits for the first end
+//   transfer times [--smc] ADDRESS PORT BYTES COUNT
+//                                                the same, so many of them
+//   transfer hold [--smc] ADDRESS PORT COUNT     COUNT connections, then waits for the first end
 //
 // A connection starts with two 64-bit words of the client: seed and number of bytes. The client
 // sends that many bytes made from the seed, the server answers with their checksum and with as
 // many bytes made from seed + 1. With 0 bytes nobody sends more and both wait.
 //
-// send, repeat and hold print one JSON object. Exit codes: 0 all bytes right, 1 a wrong byte, 2
-// wrong command line, 3 the connection failed (its "errno" says how).
+// send, repeat, times and hold print one JSON object. Exit codes: 0 all bytes right, 1 a wrong
+// byte, 2 wrong command line, 3 the connection failed (its "errno" says how).
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -27,6 +31,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cinttypes>
+#include <climits>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -36,8 +41,11 @@
 
 namespace {
 
-constexpr int kMptcp = 262;  // IPPROTO_MPTCP; C libraries of 2023 do not all know it
+// C libraries of 2023 do not all know these.
+constexpr int kMptcp = 262;     // IPPROTO_MPTCP
+constexpr int kFamilySmc = 43;  // AF_SMC: its protocols are 0 for IPv4 and 1 for IPv6
 constexpr size_t kBlock = 128 << 10;
+constexpr int64_t kForever = 1 << 30;  // seconds
 
 struct Hello {
     uint64_t seed;
@@ -174,8 +182,16 @@ bool parse_address(const char* text, const char* port, Address* address) {
     return inet_pton(AF_INET, text, &in4->sin_addr) == 1;
 }
 
-int serve(const Address& address, int protocol) {
-    const int listener = socket(address.storage.ss_family, SOCK_STREAM, protocol);
+enum class Kind { kTcp, kMptcp, kSmc };
+Kind kind = Kind::kTcp;
+
+int open_socket(int family) {
+    if (kind == Kind::kSmc) return socket(kFamilySmc, SOCK_STREAM, family == AF_INET6 ? 1 : 0);
+    return socket(family, SOCK_STREAM, kind == Kind::kMptcp ? kMptcp : 0);
+}
+
+int serve(const Address& address) {
+    const int listener = open_socket(address.storage.ss_family);
     const int one = 1;
     setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
     if (listener < 0 ||
@@ -218,8 +234,8 @@ int report(int fd, uint64_t bytes, int64_t wrong_at, int code, int error) {
     return code;
 }
 
-int connect_to(const Address& address, int protocol) {
-    const int fd = socket(address.storage.ss_family, SOCK_STREAM, protocol);
+int connect_to(const Address& address) {
+    const int fd = open_socket(address.storage.ss_family);
     if (fd >= 0 &&
         connect(fd, reinterpret_cast<const sockaddr*>(&address.storage), address.size) == 0)
         return fd;
@@ -247,12 +263,12 @@ int send_and_check(int fd, uint64_t bytes) {
     return report(fd, bytes, wrong_at, code, code == 3 ? errno : 0);
 }
 
-int repeat(const Address& address, uint64_t bytes, int64_t seconds) {
+int repeat(const Address& address, uint64_t bytes, int64_t seconds, long most) {
     const int64_t began = milliseconds();
     int64_t wrong_at = -1;
     long count = 0;
-    for (; milliseconds() - began < seconds * 1000; ++count) {
-        const int fd = connect_to(address, 0);
+    for (; count < most && milliseconds() - began < seconds * 1000; ++count) {
+        const int fd = connect_to(address);
         if (fd < 0) return 3;
         if (const int code = exchange(fd, bytes, &wrong_at))
             return report(fd, bytes, wrong_at, code, code == 3 ? errno : 0);
@@ -267,7 +283,7 @@ int hold(const Address& address, int count) {
     const Hello hello{1, 0};
     std::vector<pollfd> held;
     for (int i = 0; i < count; ++i) {
-        const int fd = connect_to(address, 0);
+        const int fd = connect_to(address);
         if (fd < 0) return 3;
         if (!write_all(fd, &hello, sizeof(hello))) return report(fd, 0, -1, 3, errno);
         held.push_back({fd, POLLIN, 0});
@@ -284,9 +300,10 @@ int hold(const Address& address, int count) {
 }
 
 int usage() {
-    std::fprintf(stderr,
-                 "usage: transfer serve|send|repeat|hold [--mptcp] [--pause MS] ADDRESS PORT "
-                 "[BYTES|COUNT [SECONDS]]\n");
+    std::fprintf(
+        stderr,
+        "usage: transfer serve|send|repeat|times|hold [--mptcp|--smc] [--pause MS] ADDRESS "
+        "PORT [BYTES|COUNT [SECONDS]]\n");
     return 2;
 }
 
@@ -296,9 +313,9 @@ int main(int argc, char** argv) {
     if (argc < 2) return usage();
     const std::string_view mode = argv[1];
     int at = 2;
-    int protocol = 0;
-    if (at < argc && std::string_view(argv[at]) == "--mptcp") {
-        protocol = kMptcp;
+    const std::string_view flag = at < argc ? argv[at] : "";
+    if (flag == "--mptcp" || flag == "--smc") {
+        kind = flag == "--smc" ? Kind::kSmc : Kind::kMptcp;
         ++at;
     }
     if (at + 1 < argc && std::string_view(argv[at]) == "--pause") {
@@ -307,13 +324,18 @@ int main(int argc, char** argv) {
     }
     Address address;
     const bool serving = mode == "serve";
-    const int words = serving ? 2 : mode == "repeat" ? 4 : 3;
+    const bool many = mode == "repeat" || mode == "times";
+    const int words = serving ? 2 : many ? 4 : 3;
     if (argc - at != words || !parse_address(argv[at], argv[at + 1], &address)) return usage();
-    if (serving) return serve(address, protocol);
+    if (serving) return serve(address);
     if (mode == "hold") return hold(address, std::atoi(argv[at + 2]));
-    if (mode == "repeat")
-        return repeat(address, std::strtoull(argv[at + 2], nullptr, 10), std::atoi(argv[at + 3]));
+    if (many) {
+        const long limit = std::atol(argv[at + 3]);
+        const bool timed = mode == "repeat";
+        return repeat(address, std::strtoull(argv[at + 2], nullptr, 10), timed ? limit : kForever,
+                      timed ? LONG_MAX : limit);
+    }
     if (mode != "send") return usage();
-    const int fd = connect_to(address, protocol);
+    const int fd = connect_to(address);
     return fd < 0 ? 3 : send_and_check(fd, std::strtoull(argv[at + 2], nullptr, 10));
 }

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The driver's build says in one line which kernels it is not for."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+import unittest
+from pathlib import Path
+
+from harness import paths
+
+
+class RefusedKernelTest(unittest.TestCase):
+    def build(self, directory: str) -> subprocess.CompletedProcess:
+        headers = os.environ.get("SMC_STEER_REFUSED_HEADERS")
+        self.assertTrue(headers, "no headers of a kernel to refuse: run ./dev setup")
+        source = Path(directory) / "kmod"
+        shutil.copytree(paths.REPO / "kmod", source)
+        return subprocess.run(["make", "-C", f"{headers}/build", f"M={source}",
+                               f"IVPCI_INCLUDE={paths.REPO}/include", "modules"],
+                              capture_output=True, text=True, check=False)
+
+    def test_a_kernel_without_a_way_to_register_is_refused_with_the_reason(self):
+        with tempfile.TemporaryDirectory() as directory:
+            run = self.build(directory)
+            self.assertNotEqual(run.returncode, 0)
+            self.assertFalse((Path(directory) / "kmod" / "ivpci.ko").exists())
+        said = [line for line in run.stderr.splitlines() if "ivpci: " in line]
+        self.assertEqual(len(said), 1, run.stderr)
+        for words in ("kernel 6.12.", "smcd_register_dev()", "6.3", "DIBS", "6.18",
+                      "docs/COMPATIBILITY.md"):
+            self.assertIn(words, said[0])
+        self.assertNotIn("error:", run.stdout + run.stderr)  # refused, not broken
