@@ -154,7 +154,6 @@ private:
     std::unique_ptr<Namespaces> namespaces_;
     std::unique_ptr<SmcNetlink> smc_;  // of our own namespace, for the EID
     std::string eid_;
-    bool remove_eid_ = false;
     Machine machine_;                                    // as last seen
     std::vector<NamedWorkload> rule_workloads_;          // of the policy in force
     Steering steering_;                                  // as it is to be
@@ -162,17 +161,13 @@ private:
     Coverage coverage_;
     std::unique_ptr<CgroupWatch> cgroups_;
     EventSource cgroups_changed_;
-    unsigned looks_ = 0;
     std::unique_ptr<CriPods> cri_;                   // null: off
     std::map<std::string, NewCgroup> unknown_pods_;  // by path: whose, CRI has not said (yet)
-    bool ready_ = false;  // the first policy is in force, changes of the machine may follow
     std::function<void(const nlohmann::json&)> on_pod_;
     std::map<std::string, nlohmann::json> reported_pods_;  // to it
-    bool published_ = false;
     GuestAddresses guest_addresses_;
     std::set<Address> own_addresses_;  // all of these
     std::set<Address> bulletin_;       // those with room in it
-    bool addresses_left_out_ = false;
     PeerTable peers_;
     SameHost same_host_;
     std::unique_ptr<Links> links_;
@@ -181,6 +176,11 @@ private:
     EventSource scan_soon_;
     std::unique_ptr<Decisions> decisions_;
     EventSource decided_;
+    unsigned looks_ = 0;
+    bool ready_ = false;  // the first policy is in force, changes of the machine may follow
+    bool published_ = false;
+    bool addresses_left_out_ = false;
+    bool remove_eid_ = false;
 };
 
 }  // namespace smc_steer
