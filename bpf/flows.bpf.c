@@ -15,6 +15,7 @@
 #include "lib/maps.h"
 #include "lib/moved.h"
 #include "lib/same_host.h"
+#include "lib/services.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -53,6 +54,8 @@ static __always_inline void established(struct bpf_sock_ops *ops, bool made)
 	remote_address(&a, ops);
 	if (same_host_has(&a))
 		c.counted_as = smc_agreed(sk) ? STEER_ESTABLISHED_SMC : STEER_ESTABLISHED_TCP;
+	else if (is_service(&a) && smc_agreed(sk))
+		c.counted_as = STEER_ESTABLISHED_SMC;
 	count(c.counted_as);
 
 	/* makes the cookie, which moved.bpf.c only reads */
@@ -82,9 +85,11 @@ static __always_inline void learn(struct bpf_sock_ops *ops, const struct steer_c
 		bytes = *over_smc;
 		bpf_map_delete_elem(&moved, &cookie);
 	}
-	if (!agent || !agent->short_bytes || !c->made || c->counted_as == STEER_ESTABLISHED_OTHER)
+	if (!agent || !agent->short_bytes || !c->made)
 		return;
 	remote_address(&a, ops);
+	if (c->counted_as == STEER_ESTABLISHED_OTHER && !is_service(&a))
+		return;
 	learn_length(agent, &a, bpf_ntohl(ops->remote_port), bytes, end - c->established_ns);
 }
 

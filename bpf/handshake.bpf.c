@@ -14,6 +14,8 @@
 #include "lib/maps.h"
 #include "lib/match.h"
 #include "lib/same_host.h"
+#include "lib/services.h"
+#include "lib/way_out.h"
 #include "lib/workload.h"
 
 char LICENSE[] SEC("license") = "GPL";
@@ -60,6 +62,37 @@ static __always_inline enum decision judge(const struct sock *sk, const struct s
 	return rules_allow(sk, a, server_port, way) ? AGREE : DENIED;
 }
 
+/* Where the SYN goes is not known before it was rewritten: the guard (services.bpf.c) decides by
+ * what it carries then, and is told here whose it is. What is denied to the service's own address
+ * and port is denied here and now.
+ */
+static __always_inline enum decision judge_service(const struct tcp_sock *tp,
+						   const struct steer_address *a, __u16 server_port)
+{
+	const struct sock *sk = &tp->inet_conn.icsk_inet.sk;
+	struct match m = {.port = server_port, .workload.used = 1, .peer.used = 1};
+	struct steer_offer offer = {};
+	struct steer_policy *p;
+	struct workload w;
+	__u32 isn = tp->snd_una;
+
+	if (!guarded(sk))
+		return NOT_SAME_HOST;
+	m.slot = policy_slot();
+	p = policy_of(m.slot);
+	if (!p || m.slot == STEER_POLICY_NONE)
+		return DENIED;
+	workload_of_sock(&w, sk);
+	if (!match_workload(&m, p, &w))
+		return DENIED;
+	offer.slot = m.slot;
+	offer.used = m.workload.used;
+	__builtin_memcpy(offer.id, m.workload.id, sizeof(offer.id));
+	if (!match_peer(&m, p, a) || match_denies(&m, p, STEER_OUT))
+		return DENIED;
+	return bpf_map_update_elem(&offers, &isn, &offer, BPF_ANY) ? NOT_SAME_HOST : AGREE;
+}
+
 static __always_inline int conclude(const struct sock_common *skc, __u16 server_port,
 				    enum decision d, enum steer_counter first)
 {
@@ -82,7 +115,10 @@ int BPF_PROG(syn_option, struct tcp_sock *tp)
 	if (!agent)
 		return conclude(skc, port, NO_AGENT, STEER_SYN_OFFERED);
 	peer = peer_address(&a, skc) ? same_host_peer(&a) : NULL;
-	d = judge(sk, &a, peer, port, STEER_OUT, peer ? peer->link_port : 0);
+	if (!peer && peer_address(&a, skc) && is_service(&a))
+		d = judge_service(tp, &a, port);
+	else
+		d = judge(sk, &a, peer, port, STEER_OUT, peer ? peer->link_port : 0);
 	if (d == AGREE && too_short(agent, &a, port))
 		d = SHORT;
 	return conclude(skc, port, d, STEER_SYN_OFFERED);

@@ -126,6 +126,15 @@ std::string render_status(const json& answer) {
                                     member(coverage, "late"), coverage.value("max_seconds", 0.0)));
     }
     add("rules", fmt::format("{}, default {}", member(answer, "rules"), member(answer, "default")));
+    if (const auto& services = section(answer, "services"); !services.empty()) {
+        auto problem = member(services, "problem");
+        add("services",
+            fmt::format("{} ranges, {}", member(services, "ranges"),
+                        !problem.empty() ? "left to TCP: " + problem
+                        : services.value("offered", false)
+                            ? "offered SMC, guarded on " + member(services, "devices") + " devices"
+                            : "left to TCP for the moment"));
+    }
     const auto& connections = section(answer, "connections");
     const auto& counters = section(answer, "counters");
     add("accelerated", fmt::format("{} connections over SMC-D", member(connections, "smcd")));

@@ -2,6 +2,7 @@
 #include "agent/daemon/config.h"
 
 #include <fmt/format.h>
+#include <smc_steer/services_abi.h>
 
 #include <charconv>
 #include <cstdint>
@@ -302,6 +303,30 @@ Result<void> read_short(const YAML::Node& root, const std::string& name, Config&
     return {};
 }
 
+Result<void> read_services(const YAML::Node& root, const std::string& name, Config& config) {
+    auto node = root["services"];
+    if (!node) {
+        return {};
+    }
+    auto ranges = yaml_strings(node, name, "services");
+    if (!ranges) {
+        return tl::unexpected(ranges.error());
+    }
+    if (ranges->size() > STEER_SERVICES_MAX) {
+        return yaml_error(node, name,
+                          fmt::format("services: {} ranges, {} are the most", ranges->size(),
+                                      STEER_SERVICES_MAX));
+    }
+    for (const auto& text : *ranges) {
+        auto range = parse_cidr(text);
+        if (!range) {
+            return yaml_error(node, name, "services: " + range.error().message);
+        }
+        config.services.push_back(*range);
+    }
+    return {};
+}
+
 Result<void> read_control(const YAML::Node& root, const std::string& name, Config& config) {
     auto section = read_section(root, name, "control", {"read", "write"});
     if (!section) {
@@ -355,18 +380,19 @@ Result<Config> parse_config(std::string_view text, const std::string& name) {
     auto known = yaml_known_keys(
         *root, name,
         {"device", "wmem", "rmem", "workloads", "pods", "cri", "publish", "eid", "link_port",
-         "when_unsupported", "metrics", "control", "short_connections"});
+         "when_unsupported", "metrics", "control", "short_connections", "services"});
     if (!known) {
         return tl::unexpected(known.error());
     }
 
     Config config;
-    for (auto done : {read_device(*root, name, config), read_size(*root, name, "wmem", config.wmem),
-                      read_size(*root, name, "rmem", config.rmem),
-                      read_workloads(*root, name, config), read_link_port(*root, name, config),
-                      read_words(*root, name, config), read_metrics(*root, name, config),
-                      read_control(*root, name, config), read_short(*root, name, config),
-                      read_pods(*root, name, config), read_publish(*root, name, config)}) {
+    for (auto done :
+         {read_device(*root, name, config), read_size(*root, name, "wmem", config.wmem),
+          read_size(*root, name, "rmem", config.rmem), read_workloads(*root, name, config),
+          read_link_port(*root, name, config), read_words(*root, name, config),
+          read_metrics(*root, name, config), read_control(*root, name, config),
+          read_short(*root, name, config), read_pods(*root, name, config),
+          read_publish(*root, name, config), read_services(*root, name, config)}) {
         if (!done) {
             return tl::unexpected(done.error());
         }

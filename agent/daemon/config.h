@@ -33,6 +33,7 @@ struct Config {
     std::string cri = "auto";  // or "off", or a container runtime's socket
     std::set<std::string> exclude_interfaces;
     std::vector<Cidr> exclude_networks;
+    std::vector<Cidr> services;      // addresses that are rewritten on the way, on this machine
     std::string eid = "auto";        // or an EID
     std::uint16_t link_port = 7254;  // TCP, where agents of other guests connect to
     WhenUnsupported when_unsupported = WhenUnsupported::exit;

@@ -45,6 +45,8 @@ constexpr auto kFamilies = std::to_array<MetricFamily>({
     {"smc_steer_sockets_steered_total", kCounter, "", "Sockets that were made SMC sockets."},
     {"smc_steer_syn_total", kCounter, "decision", "SYNs of SMC sockets, by decision."},
     {"smc_steer_synack_total", kCounter, "decision", "SYN-ACKs of SMC listeners, by decision."},
+    {"smc_steer_service_syn_total", kCounter, "decision",
+     "SYNs with SMC's option that left this guest: kept, or the option taken_off."},
     {"smc_steer_established_total", kCounter, "kind",
      "TCP handshakes done: same host agreed on SMC (smc) or not (tcp), and others (other)."},
     {"smc_steer_closed_total", kCounter, "kind", "Connections closed, by the same kinds."},
@@ -152,6 +154,7 @@ void add_counters(const json& counters, Text& text) {
     static constexpr Split kSplits[] = {
         {"smc_steer_syn_total", "decision", "syn_"},
         {"smc_steer_synack_total", "decision", "synack_"},
+        {"smc_steer_service_syn_total", "decision", "guard_"},
         {"smc_steer_established_total", "kind", "established_"},
         {"smc_steer_closed_total", "kind", "closed_"},
     };

@@ -141,6 +141,7 @@ Result<void> Session::bring_up(const Policy& policy, Inheritance inherited) {
     }
     device_events_ = std::move(*events);
     update_peers();
+    guard_services();
     return datapath_->attach_steer();
 }
 
@@ -152,6 +153,7 @@ Session::~Session() {
     netns_directories_.clear();
     scan_soon_.reset();
     stop_listening();
+    device_news_.reset();
     if (datapath_) {
         datapath_->detach_steer();
         if (auto done = datapath_->stores().set_lease(0); !done) {
@@ -190,6 +192,40 @@ Result<void> Session::set_policy(const Policy& policy) {
         }
     }
     return done;
+}
+
+// Without the guard services are what they were: plain TCP.
+void Session::guard_services() {
+    if (config_.services.empty()) {
+        return;
+    }
+    auto done = datapath_->guard_services(config_.services);
+    if (done) {
+        auto* guards = datapath_->guards();
+        auto news = loop_.on_io(guards->fd(), EPOLLIN, [this, guards](std::uint32_t) {
+            guards->drain();
+            refresh_guards();
+        });
+        if (news) {
+            device_news_ = std::move(*news);
+            refresh_guards();
+            return;
+        }
+        done = tl::unexpected(news.error());
+    }
+    guards_problem_ = done.error().message;
+    spdlog::warn("services stay plain TCP: {}", guards_problem_);
+}
+
+void Session::refresh_guards() {
+    std::string problem;
+    if (auto done = datapath_->guards()->refresh(); !done) {
+        problem = done.error().message;
+    }
+    if (problem != guards_problem_ && !problem.empty()) {
+        spdlog::warn("services stay plain TCP: {}", problem);
+    }
+    guards_problem_ = std::move(problem);
 }
 
 Result<void> Session::add_eid() {
@@ -318,6 +354,9 @@ void Session::tick() {
         info_ = *info;
     }
     namespaces_->sample();
+    if (device_news_.active() && !datapath_->guards()->offers()) {
+        refresh_guards();
+    }
     watch_namespaces();
     scan_namespaces();
     if (!published_) {
@@ -406,6 +445,12 @@ Result<void> Session::extend_lease() {
 Result<void> Session::prepare_handover(HandoverPlan& plan) {
     if (auto done = extend_lease(); !done) {
         return done;
+    }
+    // Devices that come while we are not there would be nobody's.
+    if (auto* guards = datapath_->guards()) {
+        if (auto done = guards->stop_offers(); !done) {
+            return done;
+        }
     }
     refresh_totals();
     plan.device = device_.fd();

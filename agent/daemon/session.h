@@ -115,6 +115,9 @@ private:
 
     Result<void> bring_up(const Policy& policy, Inheritance inherited);
     void watch_namespaces();
+    bool is_service(const Address& address) const;
+    void guard_services();
+    void refresh_guards();
     void scan_namespaces();
     SavedState saved_state();
     void write_state();
@@ -174,6 +177,8 @@ private:
     EventSource device_events_;
     std::map<std::string, EventSource> netns_directories_;
     EventSource scan_soon_;
+    EventSource device_news_;
+    std::string guards_problem_;  // why services are not offered SMC; empty: they are
     std::unique_ptr<Decisions> decisions_;
     EventSource decided_;
     unsigned looks_ = 0;

@@ -89,6 +89,16 @@ void Session::report_status(json& out) {
                       [](const auto& entry) { return entry.second.linked; });
     out["link"] = {{"port", config_.link_port}, {"up", linked}, {"strangers", links_->strangers()}};
 
+    if (!config_.services.empty()) {
+        auto* guards = datapath_->guards();
+        out["services"] = {
+            {"ranges", config_.services.size()},
+            {"offered", guards && guards->offers()},
+            {"devices", guards ? guards->devices() : 0},
+            {"problem", guards_problem_},
+        };
+    }
+
     json counters = json::object();
     std::uint64_t same_host_tcp = 0;
     if (auto values = datapath_->stores().counters()) {
@@ -173,6 +183,10 @@ json Session::explain_peer(const Address& peer) {
     bool linked = entry != same_host_.addresses.end() && entry->second.linked;
     if (same_host_.disputed.contains(peer)) {
         add("peer", false, "two guests of this host publish " + to_string(peer));
+    } else if (entry == same_host_.addresses.end() && is_service(peer)) {
+        add("peer", false,
+            "a service's address: what the packet carries after it was rewritten decides; ask "
+            "for that address");
     } else if (entry == same_host_.addresses.end()) {
         add("peer", false, "no guest of this host publishes " + to_string(peer));
     } else {
@@ -197,6 +211,11 @@ json Session::explain_peer(const Address& peer) {
                     : "has room");
     }
     return steps;
+}
+
+bool Session::is_service(const Address& address) const {
+    return std::any_of(config_.services.begin(), config_.services.end(),
+                       [&](const Cidr& range) { return range.contains(address.in6); });
 }
 
 json Session::report_endpoints() const {

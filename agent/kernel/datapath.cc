@@ -12,6 +12,7 @@
 #include "flows.skel.h"
 #include "handshake.skel.h"
 #include "moved.skel.h"
+#include "services.skel.h"
 #include "steer.skel.h"
 
 namespace smc_steer {
@@ -173,6 +174,20 @@ Result<void> Datapath::measure_lengths(std::uint64_t short_bytes, std::uint64_t 
     return stores_->set_short(short_bytes, short_ns);
 }
 
+Result<void> Datapath::guard_services(const std::vector<Cidr>& services) {
+    auto object = open_embedded("services", ::services::elf_bytes);
+    if (!object) {
+        return tl::unexpected(object.error());
+    }
+    auto guards =
+        Guards::open(std::move(*object), shared_, services, pins_.directory() + "/guards");
+    if (!guards) {
+        return tl::unexpected(guards.error());
+    }
+    guards_.emplace(std::move(*guards));
+    return {};
+}
+
 Result<void> Datapath::attach_flows() {
     UniqueFd root(open("/sys/fs/cgroup", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!root) {
@@ -258,14 +273,17 @@ std::vector<ProgramCost> Datapath::costs() const {
     if (moved_) {
         objects.push_back(&*moved_);
     }
+    std::vector<bpf_program*> programs = guards_ ? guards_->programs() : decltype(programs){};
     for (const BpfObject* object : objects) {
-        for (bpf_program* program : object->programs()) {
-            bpf_prog_info info{};
-            std::uint32_t length = sizeof(info);
-            int fd = bpf_program__fd(program);
-            if (fd >= 0 && bpf_prog_get_info_by_fd(fd, &info, &length) == 0) {
-                costs.push_back({bpf_program__name(program), info.run_cnt, info.run_time_ns});
-            }
+        auto more = object->programs();
+        programs.insert(programs.end(), more.begin(), more.end());
+    }
+    for (bpf_program* program : programs) {
+        bpf_prog_info info{};
+        std::uint32_t length = sizeof(info);
+        int fd = bpf_program__fd(program);
+        if (fd >= 0 && bpf_prog_get_info_by_fd(fd, &info, &length) == 0) {
+            costs.push_back({bpf_program__name(program), info.run_cnt, info.run_time_ns});
         }
     }
     return costs;

@@ -12,6 +12,7 @@
 
 #include "agent/base/unique_fd.h"
 #include "agent/kernel/bpf_object.h"
+#include "agent/kernel/guards.h"
 #include "agent/kernel/pins.h"
 #include "agent/kernel/stores.h"
 #include "agent/kernel/struct_ops.h"
@@ -61,6 +62,11 @@ public:
     // measured.
     Result<void> measure_lengths(std::uint64_t short_bytes, std::uint64_t short_ns);
 
+    // Has the handshake offer SMC to these addresses, which are rewritten on the way, and the
+    // guard watch what leaves. Nothing is offered before guards()->refresh().
+    Result<void> guard_services(const std::vector<Cidr>& services);
+    Guards* guards() { return guards_ ? &*guards_ : nullptr; }
+
     // Of all programs. The kernel counts while count_costs() is in force.
     std::vector<ProgramCost> costs() const;
     // Makes the kernel measure every BPF program of the machine, until destruction: two clock
@@ -97,6 +103,7 @@ private:
     BpfObject handshake_;
     BpfObject flows_;
     std::optional<BpfObject> moved_;
+    std::optional<Guards> guards_;
     std::unique_ptr<Stores> stores_;
     std::string handshake_name_;
     std::vector<Registration> stale_;

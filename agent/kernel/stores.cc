@@ -126,6 +126,10 @@ std::string_view counter_name(steer_counter counter) {
             return "established_other";
         case STEER_CLOSED_OTHER:
             return "closed_other";
+        case STEER_GUARD_KEPT:
+            return "guard_kept";
+        case STEER_GUARD_TAKEN_OFF:
+            return "guard_taken_off";
         case STEER_COUNTERS:
             break;
     }

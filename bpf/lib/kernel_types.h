@@ -107,6 +107,7 @@ struct inet_connection_sock {
 
 struct tcp_sock {
 	struct inet_connection_sock inet_conn;
+	__u32 snd_una;
 	bool syn_smc;
 } CORE;
 

@@ -191,18 +191,29 @@ static long match_pair(__u64 pair, struct match *m)
 	return 0;
 }
 
-/* The verdict, once the lists are filled. `way` is STEER_OUT or STEER_IN. */
-static __always_inline bool match_allows(struct match *m, const struct steer_policy *p, int way)
+/* What the rules say, once the lists are filled. `way` is STEER_OUT or STEER_IN. */
+static __always_inline __u32 match_bits(struct match *m, const struct steer_policy *p, int way)
 {
-	__u32 bits;
-
 	m->bits = p->port[m->port & 0xffff];
 	if (!(m->bits >> way & STEER_OUT_DENY) && m->workload.used * m->peer.used > 1)
 		bpf_loop(m->workload.used * m->peer.used, match_pair, m, 0);
-	bits = m->bits >> way;
+	return m->bits >> way;
+}
+
+/* The verdict. */
+static __always_inline bool match_allows(struct match *m, const struct steer_policy *p, int way)
+{
+	__u32 bits = match_bits(m, p, way);
+
 	if (!(bits & (STEER_OUT_DENY | STEER_OUT_ALLOW)))
 		bits = p->default_bits >> way;
 	return !(bits & STEER_OUT_DENY) && (bits & STEER_OUT_ALLOW);
+}
+
+/* By a rule, not by default. */
+static __always_inline bool match_denies(struct match *m, const struct steer_policy *p, int way)
+{
+	return match_bits(m, p, way) & STEER_OUT_DENY;
 }
 
 static __always_inline bool match_peer(struct match *m, const struct steer_policy *p,

@@ -23,6 +23,8 @@ packages=(
     # guests
     iperf3 iproute2 mount nftables procps qemu-system-x86 socat sockperf systemd tcpdump
     util-linux
+    # containers in guests; what would start daemons here is left to containers.sh
+    busybox-static iptables redis-tools
     # packages, and the clean root file systems they are tried in
     debhelper dh-dkms lintian mmdebstrap
     # what the examples in deploy/ are checked with

@@ -57,6 +57,18 @@ kernel_dir() {
     done
 }
 
+# What containers.sh makes, finished or not.
+containers_place() {
+    printf '%s' "$STEER_CACHE/containers-$(hash_of "$STEER_REPO/cmake/setup/containers.sh")"
+}
+
+# The same if it is finished; nothing if not.
+containers_dir() {
+    if [ -e "$(containers_place)/complete" ]; then
+        containers_place
+    fi
+}
+
 # kernel_build FLAVOUR: what kbuild makes modules for that kernel with; nothing if it is not there.
 kernel_build() {
     local dir

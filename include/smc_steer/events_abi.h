@@ -54,6 +54,9 @@ enum steer_counter {
 	/* flows: connections with anybody else */
 	STEER_ESTABLISHED_OTHER,
 	STEER_CLOSED_OTHER,
+	/* services: SYNs with SMC's option that left the guest, by what the guard did */
+	STEER_GUARD_KEPT,
+	STEER_GUARD_TAKEN_OFF,
 	STEER_COUNTERS,
 };
 

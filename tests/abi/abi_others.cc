@@ -129,7 +129,9 @@ TEST(EventsAbi, Counters) {
     EXPECT_EQ(STEER_SYNACK_NO_AGENT, 9);
     EXPECT_EQ(STEER_ESTABLISHED_SMC, 10);
     EXPECT_EQ(STEER_CLOSED_OTHER, 15);
-    EXPECT_EQ(STEER_COUNTERS, 16);
+    EXPECT_EQ(STEER_GUARD_KEPT, 16);
+    EXPECT_EQ(STEER_GUARD_TAKEN_OFF, 17);
+    EXPECT_EQ(STEER_COUNTERS, 18);
     EXPECT_EQ(sizeof(steer_connection), 24U);
     EXPECT_EQ(sizeof(steer_endpoint), 24U);
     EXPECT_EQ(offsetof(steer_endpoint, port), 16U);

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <smc_steer/events_abi.h>
 #include <smc_steer/policy_abi.h>
+#include <smc_steer/services_abi.h>
 
 #include <cstddef>
 #include <map>
@@ -16,6 +17,7 @@
 #include "flows.skel.h"
 #include "handshake.skel.h"
 #include "moved.skel.h"
+#include "services.skel.h"
 #include "steer.skel.h"
 
 namespace {
@@ -55,6 +57,7 @@ std::map<std::string, Object> all_objects() {
     all["handshake"] = open_embedded(handshake::elf_bytes);
     all["flows"] = open_embedded(flows::elf_bytes);
     all["moved"] = open_embedded(moved::elf_bytes);
+    all["services"] = open_embedded(services::elf_bytes);
     return all;
 }
 
@@ -122,16 +125,23 @@ TEST(BpfContract, Structures) {
                        FIELD(steer_control, link_port), FIELD(steer_control, policy_slot),
                        FIELD(steer_control, reserved), FIELD(steer_control, short_bytes),
                        FIELD(steer_control, short_ns)}),
-              3);
-    EXPECT_EQ(compare("steer_address", sizeof(steer_address), {FIELD(steer_address, in6)}), 2);
+              4);
+    EXPECT_EQ(compare("steer_address", sizeof(steer_address), {FIELD(steer_address, in6)}), 3);
     EXPECT_EQ(compare("steer_peer", sizeof(steer_peer),
                       {FIELD(steer_peer, slot), FIELD(steer_peer, generation),
                        FIELD(steer_peer, link_port), FIELD(steer_peer, linked)}),
-              2);
+              3);
+    EXPECT_EQ(compare("steer_guard", sizeof(steer_guard),
+                      {FIELD(steer_guard, covered), FIELD(steer_guard, netns),
+                       FIELD(steer_guard, reserved)}),
+              3);
+    EXPECT_EQ(compare("steer_offer", sizeof(steer_offer),
+                      {FIELD(steer_offer, slot), FIELD(steer_offer, used), FIELD(steer_offer, id)}),
+              3);
 }
 
 TEST(BpfContract, Maps) {
-    EXPECT_EQ(compare_map("control", {BPF_MAP_TYPE_ARRAY, 4, sizeof(steer_control), 1}), 3);
+    EXPECT_EQ(compare_map("control", {BPF_MAP_TYPE_ARRAY, 4, sizeof(steer_control), 1}), 4);
     EXPECT_EQ(compare_map("connections", {BPF_MAP_TYPE_SK_STORAGE, 4, sizeof(steer_connection), 0}),
               1);
     EXPECT_EQ(compare_map("endpoints", {BPF_MAP_TYPE_LRU_HASH, sizeof(steer_endpoint),
@@ -140,14 +150,22 @@ TEST(BpfContract, Maps) {
     EXPECT_EQ(compare_map("moved", {BPF_MAP_TYPE_LRU_HASH, 8, 8, STEER_MOVED_MAX}), 2);
     EXPECT_EQ(compare_map("monitor", {BPF_MAP_TYPE_ARRAY, 4, sizeof(steer_monitor), 1}), 1);
     EXPECT_EQ(compare_map("decisions", {BPF_MAP_TYPE_RINGBUF, 0, 0, STEER_DECISIONS_BYTES}), 1);
-    EXPECT_EQ(compare_map("counters", {BPF_MAP_TYPE_PERCPU_ARRAY, 4, 8, STEER_COUNTERS}), 3);
+    EXPECT_EQ(compare_map("counters", {BPF_MAP_TYPE_PERCPU_ARRAY, 4, 8, STEER_COUNTERS}), 4);
     EXPECT_EQ(compare_map("same_host", {BPF_MAP_TYPE_HASH, sizeof(steer_address),
                                         sizeof(steer_peer), STEER_SAME_HOST_MAX}),
-              2);
+              3);
+    EXPECT_EQ(compare_map("services",
+                          {BPF_MAP_TYPE_LPM_TRIE, sizeof(steer_prefix), 1, STEER_SERVICES_MAX}),
+              3);
+    EXPECT_EQ(compare_map("guard", {BPF_MAP_TYPE_ARRAY, 4, sizeof(steer_guard), 1}), 3);
+    EXPECT_EQ(compare_map("opened", {BPF_MAP_TYPE_ARRAY, 4, 8, 1}), 3);
+    EXPECT_EQ(
+        compare_map("offers", {BPF_MAP_TYPE_LRU_HASH, 4, sizeof(steer_offer), STEER_OFFERS_MAX}),
+        3);
     EXPECT_EQ(compare_map("workloads", {BPF_MAP_TYPE_HASH, 8, 1, STEER_WORKLOADS_MAX}), 1);
     for (const char* name :
          {"policy", "policy_peers", "policy_subjects", "policy_scopes", "policy_spans"}) {
-        EXPECT_EQ(compare_map(name, {BPF_MAP_TYPE_ARRAY_OF_MAPS, 4, 4, STEER_POLICY_SLOTS}), 2);
+        EXPECT_EQ(compare_map(name, {BPF_MAP_TYPE_ARRAY_OF_MAPS, 4, 4, STEER_POLICY_SLOTS}), 3);
     }
 }
 

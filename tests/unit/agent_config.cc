@@ -54,6 +54,7 @@ when_unsupported: idle
 metrics: {listen: "[::1]:9999", status_page: on, bpf_stats: off}
 control: {read: all, write: netadmin}
 short_connections: {bytes: 32KiB, milliseconds: 20}
+services: [10.96.0.0/12, "fd96::/108"]
 )",
                                "a.yaml");
     ASSERT_TRUE(config) << config.error().message;
@@ -75,6 +76,8 @@ short_connections: {bytes: 32KiB, milliseconds: 20}
     EXPECT_TRUE(config->short_connections.step_back);
     EXPECT_EQ(config->short_connections.bytes, 32 << 10);
     EXPECT_EQ(config->short_connections.milliseconds, 20);
+    EXPECT_EQ(config->services,
+              (std::vector<Cidr>{*parse_cidr("10.96.0.0/12"), *parse_cidr("fd96::/108")}));
     EXPECT_EQ(config->control_read, "all");
     EXPECT_EQ(config->control_write, "netadmin");
     EXPECT_EQ(parse_config("metrics: {listen: off}\n", "a.yaml")->metrics_listen, "");
@@ -88,7 +91,8 @@ TEST(AgentConfig, WorkloadsByName) {
 TEST(AgentConfig, ErrorsNameTheLine) {
     EXPECT_EQ(error_of("\nwmen: 1MiB\n"),
               "a.yaml:2: wmen: unknown key; known here: device, wmem, rmem, workloads, pods, cri, "
-              "publish, eid, link_port, when_unsupported, metrics, control, short_connections");
+              "publish, eid, link_port, when_unsupported, metrics, control, short_connections, "
+              "services");
     EXPECT_EQ(error_of("wmem: lots\n"),
               "a.yaml:1: wmem: 'lots' is not a size: write bytes, KiB or MiB, such as 1MiB");
     EXPECT_EQ(error_of("device: auto\nrmem: 1\n"),
@@ -114,6 +118,9 @@ TEST(AgentConfig, ErrorsNameTheLine) {
     EXPECT_EQ(error_of("metrics: {listen: everywhere}\n"),
               "a.yaml:1: listen: 'everywhere': give an address and a port, as 127.0.0.1:9469 or "
               "[::1]:9469");
+    EXPECT_EQ(error_of("services: 10.96.0.0/12\n"), "a.yaml:1: services: must be a list");
+    EXPECT_EQ(error_of("services: [10.96.0.1/12]\n"),
+              "a.yaml:1: services: '10.96.0.1/12' has bits beyond its prefix: write 10.96.0.0/12");
     EXPECT_EQ(error_of("short_connections: {milliseconds: 0}\n"),
               "a.yaml:1: milliseconds: '0' is not a number from 1 to 60000");
     EXPECT_EQ(error_of("short_connections: {seconds: 1}\n"),

@@ -46,6 +46,7 @@ TEST(AgentShipped, WhatIsCommentedOutIsTheDefault) {
     EXPECT_EQ(config->workloads, defaults.workloads);
     EXPECT_EQ(config->pods, defaults.pods);
     EXPECT_EQ(config->cri, defaults.cri);
+    EXPECT_TRUE(config->services.empty());
     EXPECT_EQ(config->eid, defaults.eid);
     EXPECT_EQ(config->link_port, defaults.link_port);
     EXPECT_EQ(config->when_unsupported, defaults.when_unsupported);

@@ -42,6 +42,14 @@ def kernel_dir(name: str = "guest") -> Path:
     return path
 
 
+def containers_dir() -> Path:
+    """Root of what cmake/setup/containers.sh unpacked: containerd, CNI plugins, nginx."""
+    value = os.environ.get("SMC_STEER_CONTAINERS_DIR")
+    if not value:
+        raise MissingError("there is no container runtime for the guests: run ./dev setup")
+    return Path(value) / "root"
+
+
 def driver(kernel: str) -> Path:
     """The driver made for that kernel. Guests that never load it need not have it built."""
     return STOCK_IVPCI_KO if kernel == "stock" else IVPCI_KO
