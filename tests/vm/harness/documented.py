@@ -6,6 +6,7 @@ A fenced shell block says in its first line who runs it:
   ```sh prepare        ./dev test, in the repository, before it starts clean guests (clean.py)
   ```sh guest [WORD]   case `packages`, in a guest; WORD is for the case to tell blocks apart
   ```sh case=NAME      that case, by itself
+  ```console cluster   nobody: it takes a Kubernetes cluster, which no test has
 
 One that says something else, or nothing, fails a test (selftests/test_documented.py), and so does one
 that its case did not come to (Page.finish).

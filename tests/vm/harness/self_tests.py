@@ -59,6 +59,6 @@ class Recorder(unittest.TestResult):
 def run(name: str, test: unittest.TestCase) -> Outcome:
     recorder = Recorder()
     began = time.monotonic()
-    test.run(recorder)
+    unittest.TestSuite([test]).run(recorder)  # with what its class sets up
     seconds = time.monotonic() - began
     return Outcome(LABEL, name, not recorder.trouble, seconds, recorder.trouble)

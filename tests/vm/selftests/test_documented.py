@@ -75,7 +75,7 @@ class Operations(unittest.TestCase):
                     self.assertIn("documented", inspect.getsource(
                         inspect.getmodule(cases[name].function)))
                 else:
-                    self.assertIn(block.tag.split()[:1], (["guest"], ["prepare"]))
+                    self.assertIn(block.tag.split()[:1], (["guest"], ["prepare"], ["cluster"]))
 
     def test_there_are_blocks(self):
         self.assertGreater(len([block for block in self.blocks if block.tag == "guest"]), 10)
