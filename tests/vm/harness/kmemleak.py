@@ -30,5 +30,8 @@ def find(guests: list[Guest], seconds: float = 240) -> list[str]:
     for guest, scan in scans:
         if scan.wait(seconds):
             found.append(f"{guest.name}: kmemleak does not scan: {scan.err.decode().strip()}")
-        found += [f"{guest.name}: leaked: {each}" for each in ours(scan.out.decode())]
+        report = scan.out.decode()
+        if report:
+            print(f"{guest.name}: kmemleak:\n{report}", flush=True)
+        found += [f"{guest.name}: leaked: {each}" for each in ours(report)]
     return found
