@@ -71,7 +71,7 @@ class Page:
         self.done += chosen
         return "".join(block.text for block in chosen)
 
-    def run(self, guest: Guest, heading: str, word: str = "", timeout: float = 120,
+    def run(self, guest: Guest, heading: str, word: str = "", timeout: float = 300,
             cwd: str = "/root") -> str:
         """take(), in a guest. What it prints; each line has to succeed."""
         return run_text(guest, self.take(heading, word), f"below '{heading}'", timeout, cwd)
@@ -81,7 +81,7 @@ class Page:
         expect(not left, f"commands of the page that nobody ran: {'; '.join(left)}")
 
 
-def run_text(guest: Guest, text: str, what: str, timeout: float = 120, cwd: str = "/root") -> str:
+def run_text(guest: Guest, text: str, what: str, timeout: float = 300, cwd: str = "/root") -> str:
     """Commands of a page once more."""
     run = guest.run(["bash", "-euxo", "pipefail", "-c", text], timeout, cwd=cwd,
                     env={"DEBIAN_FRONTEND": "noninteractive"})
