@@ -129,10 +129,12 @@ static bool ivpci_dmb_claimed(struct ivpci *ivpci, struct ivpci_dmb *dmb)
 	       ivpci_peer_generation(ivpci, dmb->parked_writer) == dmb->writer_generation;
 }
 
-/* A pipe may still hold the first page: SMC's splice takes just that one. */
+/* A pipe may still hold a page (splice). References to any page of a chunk count at its first: what
+ * another DMB there lent keeps this one, too.
+ */
 static bool ivpci_dmb_piped(struct ivpci *ivpci, struct ivpci_dmb *dmb)
 {
-	return page_ref_count(virt_to_page(ivpci_dmb_addr(ivpci, dmb->offset))) > 1;
+	return page_ref_count(virt_to_head_page(ivpci_dmb_addr(ivpci, dmb->offset))) > 1;
 }
 
 /* A guest that leaves does not wait for claims: its leases stay condemned until the

@@ -2,6 +2,7 @@
 /*
  * BAR 2: mapping it, checking what the broker wrote there, asking the broker.
  */
+#include <linux/log2.h>
 #include <linux/mm.h>
 #include <linux/random.h>
 
@@ -41,7 +42,8 @@ static int ivpci_layout_check(struct ivpci *ivpci)
 }
 
 /* SMC takes virt_to_page() of a DMB and get_page()s it for splice(): the BAR is mapped
- * with struct pages, write-back.
+ * with struct pages, write-back. It puts that first page into the pipe with offsets up to the
+ * DMB's length, which is right only where all pages of a DMB are one compound page: a chunk is.
  */
 int ivpci_shm_map(struct ivpci *ivpci)
 {
@@ -49,6 +51,7 @@ int ivpci_shm_map(struct ivpci *ivpci)
 	int rc;
 
 	ivpci->pgmap.type = MEMORY_DEVICE_GENERIC;
+	ivpci->pgmap.vmemmap_shift = ilog2(IVPCI_CHUNK_SIZE >> PAGE_SHIFT);
 	ivpci->pgmap.nr_range = 1;
 	ivpci->pgmap.range.start = pci_resource_start(pdev, 2);
 	ivpci->pgmap.range.end = pci_resource_end(pdev, 2);

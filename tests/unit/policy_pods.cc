@@ -36,6 +36,7 @@ std::vector<CgroupEntry> tree(const std::vector<std::string>& paths) {
         all.insert(path);
     }
     std::vector<CgroupEntry> entries;
+    entries.reserve(all.size());
     for (const auto& path : all) {
         entries.push_back({path, entries.size() + 1});
     }

@@ -2,7 +2,9 @@
 // transfer: TCP connections whose every byte is checked at both ends. Knows nothing of SMC, unless
 // it is told to ask for AF_SMC itself (--smc), for guests in which nobody steers.
 //
-//   transfer serve [--mptcp|--smc] ADDRESS PORT  until killed; a process per connection
+//   transfer serve [--mptcp|--smc] [--splice] ADDRESS PORT
+//                                                until killed; a process per connection; --splice:
+//                                                what comes is read through a pipe
 //   transfer send [--mptcp|--smc] [--pause MS] ADDRESS PORT BYTES
 //                                                BYTES there and BYTES back, with a pause after
 //                                                each 128 KiB
@@ -20,6 +22,7 @@
 // send, repeat, times and hold print one JSON object. Exit codes: 0 all bytes right, 1 a wrong
 // byte, 2 wrong command line, 3 the connection failed (its "errno" says how).
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
@@ -90,10 +93,25 @@ bool write_all(int fd, const void* data, size_t size) {
     return true;
 }
 
+bool by_splice = false;
+
+// At most a pipe's worth; what went into the pipe comes out of it whole.
+ssize_t read_by_splice(int fd, uint8_t* at, size_t size) {
+    static int ends[2] = {-1, -1};
+    if (ends[0] < 0 && pipe(ends) < 0) return -1;
+    const ssize_t n = splice(fd, nullptr, ends[1], nullptr, std::min<size_t>(size, 60000), 0);
+    for (ssize_t done = 0; done < n;) {
+        const ssize_t m = read(ends[0], at + done, n - done);
+        if (m <= 0) return -1;
+        done += m;
+    }
+    return n;
+}
+
 bool read_all(int fd, void* data, size_t size) {
     auto* at = static_cast<uint8_t*>(data);
     while (size > 0) {
-        const ssize_t n = read(fd, at, size);
+        const ssize_t n = by_splice ? read_by_splice(fd, at, size) : read(fd, at, size);
         if (n == 0) errno = ENODATA;  // the other end closed too early
         if (n <= 0) return false;
         at += n;
@@ -302,8 +320,8 @@ int hold(const Address& address, int count) {
 int usage() {
     std::fprintf(
         stderr,
-        "usage: transfer serve|send|repeat|times|hold [--mptcp|--smc] [--pause MS] ADDRESS "
-        "PORT [BYTES|COUNT [SECONDS]]\n");
+        "usage: transfer serve|send|repeat|times|hold [--mptcp|--smc] [--splice] [--pause MS] "
+        "ADDRESS PORT [BYTES|COUNT [SECONDS]]\n");
     return 2;
 }
 
@@ -316,6 +334,10 @@ int main(int argc, char** argv) {
     const std::string_view flag = at < argc ? argv[at] : "";
     if (flag == "--mptcp" || flag == "--smc") {
         kind = flag == "--smc" ? Kind::kSmc : Kind::kMptcp;
+        ++at;
+    }
+    if (at < argc && std::string_view(argv[at]) == "--splice") {
+        by_splice = true;
         ++at;
     }
     if (at + 1 < argc && std::string_view(argv[at]) == "--pause") {
