@@ -297,5 +297,9 @@ def containers_come_and_go(lab):
     lab.progress(f"{count} containers came and went beside {rounds} transfers; {accepted} "
                  "connections over SMC-D")
     expect(accepted >= rounds > 0, f"{accepted} connections over SMC-D of {rounds} transfers")
-    wait_until(lambda: left_behind(b), lambda now: now == before, 20,
-               f"not what it was before ({before})")
+    # SMC keeps the buffers of closed connections for the next ones, as many as were open at once.
+    spare = at_once + 1
+    wait_until(lambda: left_behind(b),
+               lambda now: {**now, "DMBs": before["DMBs"]} == before
+               and now["DMBs"] <= before["DMBs"] + spare, 20,
+               f"not what it was before ({before}, but for {spare} spare DMBs)")
