@@ -9,8 +9,8 @@ pkg_check_modules(PROTOBUF REQUIRED protobuf)
 
 set(archives "")
 # upb and the rest are what pkg-config leaves out of libgrpc_unsecure.
-foreach(name protobuf ${GRPC_STATIC_LIBRARIES} upb cares re2 address_sorting z)
-  if(NOT name MATCHES "^(atomic|rt|dl|pthread)$")
+foreach(name protobuf ${GRPC_STATIC_LIBRARIES} upb cares re2 address_sorting)
+  if(NOT name MATCHES "^(atomic|rt|dl|pthread|z)$")
     find_library(archive lib${name}.a PATHS ${GRPC_STATIC_LIBRARY_DIRS} NO_CACHE REQUIRED)
     list(APPEND archives ${archive})
     unset(archive)
@@ -20,7 +20,7 @@ list(REMOVE_DUPLICATES archives)
 
 add_library(smc_steer_grpc INTERFACE)
 target_link_libraries(smc_steer_grpc INTERFACE
-    -Wl,--start-group ${archives} -Wl,--end-group Threads::Threads ${CMAKE_DL_LIBS})
+    -Wl,--start-group ${archives} -Wl,--end-group z Threads::Threads ${CMAKE_DL_LIBS})
 
 # A static library of the messages and services of FILE.proto; users include its FILE.pb.h and
 # FILE.grpc.pb.h by the path FILE.proto has in the repository.
