@@ -140,9 +140,12 @@ def no_common_eid(lab):
     smcd.expect_tcp(client, server)
     found = [{reason["name"] for reason in agent.ask("reasons")["reasons"]} - {"PEERNOSMC"}
              for agent in lab.agents]
-    # The server finds no device that shares an EID with the client, which is told no more.
-    expect_equal(found, [{"NOSMCDDEV"}, {"PEERDECL"}], "reasons")
-    expect("EID" in server.check(["smc-policy", "reasons"]), "reasons does not name the EID")
+    # Who is called finds no device that shares an EID with the caller, which is told no more. Either
+    # agent may call the other, and on a busy machine both do.
+    expect_equal(set.union(*found), {"NOSMCDDEV", "PEERDECL"}, f"reasons of the two ({found})")
+    expect(all(found), f"reasons of the two: {found}")
+    called = lab.guests[0 if "NOSMCDDEV" in found[0] else 1]
+    expect("EID" in called.check(["smc-policy", "reasons"]), "reasons does not name the EID")
 
 
 @case("policy", "metrics-and-health")
