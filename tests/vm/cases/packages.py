@@ -193,7 +193,7 @@ def killed_for_good(guest) -> None:
 
 
 @case("packages", "packages", agent=False, guests=2, root="clean", booted=0, memory_mb=1024,
-      timeout=420, long_timeout=1500)
+      timeout=900, long_timeout=1500)
 def packages(lab):
     """Installed as docs/OPERATIONS.md says; two nodes boot and accelerate what runs in containers, and
     nobody touches them; another version comes and goes under a transfer; purge leaves nothing, nor
