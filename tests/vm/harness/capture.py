@@ -64,14 +64,19 @@ def parse_frame(frame: bytes) -> Syn | None:
                bool(tcp[13] & 16), options)
 
 
+COOKED = 113  # of any device: a header of tcpdump's own, that ends with what Ethernet's ends with
+
+
 def parse_pcap(data: bytes) -> list[Syn]:
     """All SYNs of a little-endian pcap file; a record cut short ends it."""
     syns, at = [], 24
+    cooked = len(data) >= 24 and struct.unpack_from("<I", data, 20)[0] == COOKED
     while at + 16 <= len(data):
         size = struct.unpack_from("<I", data, at + 8)[0]
         if at + 16 + size > len(data):
             break
-        syn = parse_frame(data[at + 16:at + 16 + size])
+        frame = data[at + 16:at + 16 + size]
+        syn = parse_frame(bytes(12) + frame[14:] if cooked else frame)
         if syn:
             syns.append(syn)
         at += 16 + size

@@ -88,7 +88,8 @@ def main() -> int:
     began = time.monotonic()
     reasons = []
     try:
-        lab = Lab(one.plan, logs=logs, long=length == "long")
+        # Figures are in case.log.
+        lab = Lab(one.plan, lambda text: print(text, flush=True), logs=logs, long=length == "long")
         run(one, lab)
     except BaseException as error:
         traceback.print_exc()

@@ -49,6 +49,11 @@ class CaptureTest(unittest.TestCase):
         self.assertTrue(syn.answer and syn.smc)
         self.assertEqual(syn.source, "fd77::c")
 
+    def test_frames_of_any_device(self):
+        cooked = [bytes(14) + frame[12:] for frame in (frame4(tcp(2, SMC)), frame6(tcp(2, MSS)))]
+        data = bytes(20) + struct.pack("<I", capture.COOKED) + pcap(*cooked)[24:]
+        self.assertEqual([syn.smc for syn in capture.parse_pcap(data)], [True, False])
+
     def test_ip_options_and_other_segments(self):
         self.assertTrue(capture.parse_frame(frame4(tcp(2, SMC), ihl=7)).smc)
         self.assertIsNone(capture.parse_frame(frame4(tcp(0x10, SMC))))
