@@ -5,12 +5,6 @@ from harness import driver, many, traffic
 from harness.case import case, expect, expect_equal
 
 
-def small_buffers(lab) -> None:
-    """16 KiB, the smallest DMB there is: so that thousands fit."""
-    for guest in lab.guests:
-        guest.check("sysctl -q net.smc.wmem=16384 net.smc.rmem=16384")
-
-
 @case("fabric", "eight-guests", guests=8, cpus=1, memory_mb=320, timeout=150)
 def eight_guests(lab):
     """Eight guests in one region: each pair exchanges checked bytes, all of it over SMC-D."""
@@ -42,7 +36,7 @@ def thousand_connections(lab):
     """
     server, client = lab.guests
     count = 1000 if lab.long else 300
-    small_buffers(lab)
+    many.small_buffers(lab.guests)
     many.serve(server)
     before = traffic.counters(client)
     held = many.start(client, server, count)
@@ -59,7 +53,7 @@ def thousands_in_a_region(lab):
     in a region of 2 GiB, bytes checked on each.
     """
     count = 1000 if lab.long else 100
-    small_buffers(lab)
+    many.small_buffers(lab.guests)
     for guest in lab.guests:
         many.serve(guest)
     before = [traffic.counters(guest) for guest in lab.guests]

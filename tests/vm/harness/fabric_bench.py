@@ -188,11 +188,6 @@ def start_agents(lab: Lab) -> None:
         agent.wait_state("active", ADDRESSES * (len(lab.guests) - 1))
 
 
-def small_buffers(guests: list[Guest]) -> None:
-    for guest in guests:
-        guest.check("sysctl -q net.smc.wmem=16384 net.smc.rmem=16384")
-
-
 def memory(lab: Lab) -> list[dict]:
     """Kernel memory with many small buffers, TCP and SMC-D in turn; the region's with the default
     ones. Nothing is in flight: data on its way in TCP's queues would be on top of it.
@@ -207,7 +202,7 @@ def memory(lab: Lab) -> list[dict]:
             listener = many.serve(guests[0])
             if way == "smcd":
                 dmb_default = connection_memory(guests, DEFAULT_BUFFERS)
-                small_buffers(guests)
+                many.small_buffers(guests)
             before = traffic.counters(guests[1])
             connection_memory(guests, 50)  # what the first ones set up for all
             for side, (used, _) in zip(SIDES, connection_memory(guests, IDLE)):
