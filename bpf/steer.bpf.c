@@ -25,40 +25,6 @@ static __always_inline bool means_tcp(int family, int type, int protocol)
 	       (protocol == 0 || protocol == IPPROTO_TCP || protocol == STEER_IPPROTO_MPTCP);
 }
 
-/* From the task's cgroup upwards: a pod that opted out is nearer than the cgroup of all pods. */
-static __always_inline bool workload_selected(void)
-{
-	struct task_struct *task = bpf_get_current_task_btf();
-	struct cgroup *cgroup = task->cgroups->dfl_cgrp;
-	struct cgroup_subsys_state *css;
-	__u8 *what;
-	__u64 id;
-	int level;
-
-	if (!cgroup)
-		return false;
-	css = &cgroup->self;
-	for (level = 0; level < STEER_CGROUP_DEPTH && css; level++) {
-		cgroup = css->cgroup;
-		if (!cgroup)
-			return false;
-		id = cgroup->kn->id;
-		what = bpf_map_lookup_elem(&workloads, &id);
-		if (what)
-			return *what == STEER_WORKLOAD_STEER;
-		css = css->parent;
-	}
-	return false;
-}
-
-static __always_inline bool is_agent(void)
-{
-	__u32 zero = 0;
-	struct steer_control *c = bpf_map_lookup_elem(&control, &zero);
-
-	return c && c->agent_tgid == (__u32)(bpf_get_current_pid_tgid() >> 32);
-}
-
 static __always_inline bool never(const struct steer_chain *chain)
 {
 	return chain && (chain->never || chain->count > STEER_CHAIN_MAX);
@@ -96,7 +62,7 @@ SEC("fmod_ret/update_socket_protocol")
 int BPF_PROG(steer, int family, int type, int protocol)
 {
 	if (!means_tcp(family, type, protocol) || !agent_alive() || is_agent() ||
-	    !workload_selected() || workload_denied())
+	    !cgroup_selected(bpf_get_current_task_btf()->cgroups->dfl_cgrp) || workload_denied())
 		return protocol;
 	count(STEER_SOCKETS_STEERED);
 	return STEER_IPPROTO_SMC;

@@ -138,19 +138,21 @@ void Agent::serve_http() {
 
 std::optional<Agent::Obstacle> Agent::try_session() {
     features_ = probe_features();
-    if (auto missing = missing_feature(features_)) {
+    if (auto missing = missing_feature(features_, config_.splice.on)) {
         return Obstacle{*missing, true};
     }
     if (auto device = find_device(config_.device); !device) {
         return Obstacle{device.error().message, true};
     }
     auto session = Session::start(loop_, config_, policy_, saved_state_path(socket_path_),
-                                  inheritance(), [this] { on_device_lost(); });
+                                  inheritance(), is_native(features_),
+                                  [this] { on_device_lost(); });
     if (!session) {
         return Obstacle{session.error().message, false};
     }
     session_ = std::move(*session);
-    spdlog::info("active: new connections to guests of this host run over SMC-D");
+    spdlog::info("active: new connections to guests of this host run over SMC-D{}",
+                 is_native(features_) ? "" : " where a rule has them relayed");
     return std::nullopt;
 }
 

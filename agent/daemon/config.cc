@@ -50,21 +50,22 @@ Result<void> read_device(const YAML::Node& root, const std::string& name, Config
     return {};
 }
 
-Result<void> read_link_port(const YAML::Node& root, const std::string& name, Config& config) {
-    auto node = root["link_port"];
-    if (!node) {
+Result<void> read_port(const YAML::Node& section, const std::string& name, const char* key,
+                       std::uint16_t& out) {
+    auto node = section.IsMap() ? section[key] : YAML::Node();
+    if (!node || node.IsNull()) {
         return {};
     }
-    auto text = yaml_string(node, name, "link_port");
+    auto text = yaml_string(node, name, key);
     if (!text) {
         return tl::unexpected(text.error());
     }
     auto range = parse_port_range(*text);
     if (!range || range->first != range->last) {
         return yaml_error(node, name,
-                          fmt::format("link_port: '{}' is not a port: 1 to 65535", *text));
+                          fmt::format("{}: '{}' is not a port: 1 to 65535", key, *text));
     }
-    config.link_port = range->first;
+    out = range->first;
     return {};
 }
 
@@ -327,6 +328,45 @@ Result<void> read_services(const YAML::Node& root, const std::string& name, Conf
     return {};
 }
 
+Result<void> read_splice(const YAML::Node& root, const std::string& name, Config& config) {
+    auto node = root["splice"];
+    if (!node) {
+        return {};
+    }
+    auto& splice = config.splice;
+    if (node.IsScalar()) {
+        return read_switch(root, name, "splice", splice.on);
+    }
+    auto section = read_section(root, name, "splice", {"port", "buffer", "join"});
+    if (!section) {
+        return tl::unexpected(section.error());
+    }
+    splice.on = true;
+    std::string join = "auto";
+    for (auto done : {read_port(*section, name, "port", splice.port),
+                      read_size(*section, name, "buffer", splice.buffer),
+                      read_word(*section, name, "join", join)}) {
+        if (!done) {
+            return done;
+        }
+    }
+    if (splice.buffer > 16 << 20) {
+        return yaml_error((*section)["buffer"], name, "buffer: 16MiB is the most");
+    }
+    if (splice.port == config.link_port) {
+        return yaml_error(node, name,
+                          fmt::format("splice: port {} is link_port already", splice.port));
+    }
+    if (join != "auto" && join != "kernel" && join != "loopback") {
+        return yaml_error((*section)["join"], name,
+                          fmt::format("join: must be auto, kernel or loopback, not '{}'", join));
+    }
+    splice.join = join == "kernel"     ? SpliceJoin::kernel
+                  : join == "loopback" ? SpliceJoin::loopback
+                                       : SpliceJoin::automatic;
+    return {};
+}
+
 Result<void> read_control(const YAML::Node& root, const std::string& name, Config& config) {
     auto section = read_section(root, name, "control", {"read", "write"});
     if (!section) {
@@ -380,7 +420,7 @@ Result<Config> parse_config(std::string_view text, const std::string& name) {
     auto known = yaml_known_keys(
         *root, name,
         {"device", "wmem", "rmem", "workloads", "pods", "cri", "publish", "eid", "link_port",
-         "when_unsupported", "metrics", "control", "short_connections", "services"});
+         "when_unsupported", "metrics", "control", "short_connections", "services", "splice"});
     if (!known) {
         return tl::unexpected(known.error());
     }
@@ -389,10 +429,11 @@ Result<Config> parse_config(std::string_view text, const std::string& name) {
     for (auto done :
          {read_device(*root, name, config), read_size(*root, name, "wmem", config.wmem),
           read_size(*root, name, "rmem", config.rmem), read_workloads(*root, name, config),
-          read_link_port(*root, name, config), read_words(*root, name, config),
+          read_port(*root, name, "link_port", config.link_port), read_words(*root, name, config),
           read_metrics(*root, name, config), read_control(*root, name, config),
           read_short(*root, name, config), read_pods(*root, name, config),
-          read_publish(*root, name, config), read_services(*root, name, config)}) {
+          read_publish(*root, name, config), read_services(*root, name, config),
+          read_splice(*root, name, config)}) {
         if (!done) {
             return tl::unexpected(done.error());
         }

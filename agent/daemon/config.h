@@ -24,6 +24,17 @@ struct ShortConnections {
 
 enum class WhenUnsupported { exit, idle };
 
+// How the two ends of a loopback connection that is relayed meet: in the kernel (sockmap), or by
+// its TCP; automatic: as pays on this kernel.
+enum class SpliceJoin { automatic, kernel, loopback };
+
+struct Splice {
+    bool on = false;
+    std::uint16_t port = 7255;  // TCP, where agents of other guests bring connections to
+    int buffer = 256 << 10;     // bytes of a relayed connection, each way
+    SpliceJoin join = SpliceJoin::automatic;
+};
+
 struct Config {
     std::string device = "auto";  // or a path
     int wmem = 1 << 20;           // bytes, net.smc.wmem is raised to it
@@ -41,6 +52,7 @@ struct Config {
     bool status_page = false;                       // beside them
     bool bpf_stats = true;
     ShortConnections short_connections;
+    Splice splice;
     std::string control_read = "root";   // or "all", or a group
     std::string control_write = "root";  // or a group
 };

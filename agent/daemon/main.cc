@@ -134,14 +134,14 @@ void raise_descriptor_limit() {
 }
 
 // Everything that can be known before the descriptors are handed over.
-int check_upgrade(const PolicyPaths& paths) {
+int check_upgrade(const Config& config, const PolicyPaths& paths) {
     if (auto policy = load_policy(paths); !policy) {
         return usage_error(policy.error().message);
     }
     if (auto good = Pins().check_version(STEER_ABI_VERSION); !good) {
         return complain(good.error().message, kExitFailed);
     }
-    if (auto missing = missing_feature(probe_features())) {
+    if (auto missing = missing_feature(probe_features(), config.splice.on)) {
         return complain(*missing, kExitUnsupported);
     }
     fmt::print("smc-agent {} can take over, ABI {}\n", kVersion, STEER_ABI_VERSION);
@@ -220,7 +220,7 @@ int run(int argc, char** argv) {
         return check(paths);
     }
     if (flags->check_upgrade) {
-        return check_upgrade(paths);
+        return check_upgrade(*config, paths);
     }
     log_init("smc-agent", *level);
     raise_descriptor_limit();

@@ -129,6 +129,19 @@ bool Namespaces::scan() {
     return changed;
 }
 
+std::map<NetnsId, int> Namespaces::covered() const {
+    std::map<NetnsId, int> all;
+    for (const auto& [id, covered] : covered_) {
+        all[id] = covered.fd.get();
+    }
+    return all;
+}
+
+std::set<Address> Namespaces::published(NetnsId id) const {
+    auto entry = covered_.find(id);
+    return entry == covered_.end() ? std::set<Address>() : entry->second.published;
+}
+
 void Namespaces::look(Covered& covered) {
     if (auto stats = covered.smc->stats()) {
         totals_.add_growth(covered.seen, *stats);

@@ -26,7 +26,7 @@ constexpr std::uint64_t kHandoverNs = 30'000'000'000;
 
 Result<std::unique_ptr<Session>> Session::start(EventLoop& loop, const Config& config,
                                                 const Policy& policy, const std::string& state_path,
-                                                Inheritance inherited,
+                                                Inheritance inherited, bool native,
                                                 std::function<void()> on_lost) {
     auto path = find_device(config.device);
     if (!path) {
@@ -39,7 +39,7 @@ Result<std::unique_ptr<Session>> Session::start(EventLoop& loop, const Config& c
         return tl::unexpected(device.error());
     }
     std::unique_ptr<Session> self(
-        new Session(loop, config, state_path, std::move(on_lost), std::move(*device)));
+        new Session(loop, config, state_path, native, std::move(on_lost), std::move(*device)));
     // On failure ~Session undoes as much as was done.
     if (auto done = self->bring_up(policy, std::move(inherited)); !done) {
         return tl::unexpected(done.error());
@@ -53,7 +53,7 @@ Result<void> Session::bring_up(const Policy& policy, Inheritance inherited) {
         return tl::unexpected(info.error());
     }
     info_ = *info;
-    auto datapath = Datapath::load(Pins(), std::move(inherited.links));
+    auto datapath = Datapath::load(Pins(), std::move(inherited.links), native_);
     if (!datapath) {
         return tl::unexpected(datapath.error());
     }
@@ -61,6 +61,12 @@ Result<void> Session::bring_up(const Policy& policy, Inheritance inherited) {
     if (config_.bpf_stats) {
         if (auto done = datapath_->count_costs(); !done) {
             spdlog::warn("{}", done.error().message);
+        }
+    }
+
+    if (config_.splice.on) {
+        if (auto done = start_splice(); !done) {
+            return done;
         }
     }
 
@@ -82,7 +88,7 @@ Result<void> Session::bring_up(const Policy& policy, Inheritance inherited) {
     if (inherited.saved.eid == eid_) {
         remove_eid_ = remove_eid_ || inherited.saved.remove_eid;
     }
-    if (const auto& limits = config_.short_connections; limits.step_back) {
+    if (const auto& limits = config_.short_connections; limits.step_back && native_) {
         auto done = datapath_->measure_lengths(static_cast<std::uint64_t>(limits.bytes),
                                                limits.milliseconds * std::uint64_t{1'000'000});
         if (!done) {
@@ -92,14 +98,16 @@ Result<void> Session::bring_up(const Policy& policy, Inheritance inherited) {
     if (auto done = datapath_->attach_flows(); !done) {
         return done;
     }
-    if (auto done = datapath_->register_handshake(); !done) {
-        return done;
+    if (native_) {
+        if (auto done = datapath_->register_handshake(); !done) {
+            return done;
+        }
     }
 
     namespaces_ = std::make_unique<Namespaces>(
         loop_,
         SmcSysctls{datapath_->handshake_name(), config_.wmem, config_.rmem,
-                   config_.short_connections.step_back},
+                   config_.short_connections.step_back && native_},
         NotPublished{config_.exclude_interfaces, config_.exclude_networks},
         std::move(inherited.saved), [this] { update_addresses(); });
     namespaces_->scan();
@@ -141,6 +149,10 @@ Result<void> Session::bring_up(const Policy& policy, Inheritance inherited) {
     }
     device_events_ = std::move(*events);
     update_peers();
+    update_splice();
+    if (!native_) {
+        return {};
+    }
     guard_services();
     return datapath_->attach_steer();
 }
@@ -149,6 +161,8 @@ Session::~Session() {
     device_events_.reset();
     cgroups_changed_.reset();
     cri_.reset();
+    adoption_.reset();
+    relay_.reset();
     links_.reset();
     netns_directories_.clear();
     scan_soon_.reset();
@@ -185,6 +199,8 @@ Result<void> Session::set_policy(const Policy& policy) {
     machine_ = read_machine();
     auto done = datapath_->stores().set_policy(*tables, members(tables->workloads, machine_));
     if (done) {
+        policy_ = std::make_shared<const Policy>(policy);
+        update_splice();
         rule_workloads_ = std::move(tables->workloads);
         auto entered = update_workloads();
         if (std::exchange(ready_, true)) {
@@ -262,6 +278,7 @@ void Session::update_addresses() {
     }
     guest_addresses_ = std::move(addresses);
     own_addresses_ = guest_addresses_.all();
+    looks_at_devices_ = 0;
     auto left_out = guest_addresses_.publishable() > IVPCI_BULLETIN_ADDRESSES;
     if (left_out && !addresses_left_out_) {
         spdlog::warn(
@@ -271,8 +288,11 @@ void Session::update_addresses() {
     }
     addresses_left_out_ = left_out;
     bulletin_ = choose_published(guest_addresses_, bulletin_, IVPCI_BULLETIN_ADDRESSES);
-    Bulletin bulletin{
-        kVersionNumber, host_name(), {bulletin_.begin(), bulletin_.end()}, config_.link_port};
+    Bulletin bulletin{kVersionNumber,
+                      host_name(),
+                      {bulletin_.begin(), bulletin_.end()},
+                      config_.link_port,
+                      relay_ ? config_.splice.port : std::uint16_t{0}};
     if (auto done = device_.publish(bulletin); !done) {
         spdlog::error("{}", done.error().message);
     } else {
@@ -312,6 +332,7 @@ void Session::update_peers() {
         }
     }
     same_host_ = std::move(wanted);
+    update_splice();
 }
 
 // Nobody is steered to a peer before the agents have a link.
@@ -359,6 +380,7 @@ void Session::tick() {
     }
     watch_namespaces();
     scan_namespaces();
+    refresh_adoption();
     if (!published_) {
         update_addresses();
     } else {
@@ -370,6 +392,7 @@ void Session::scan_namespaces() {
     if (namespaces_->scan()) {
         write_state();
         update_addresses();
+        update_splice();
     }
 }
 

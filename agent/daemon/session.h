@@ -25,6 +25,7 @@
 #include "agent/policy/members.h"
 #include "agent/policy/rule.h"
 #include "agent/policy/steering.h"
+#include "agent/splice/relay.h"
 #include "agent/workloads/cgroup_watch.h"
 #include "agent/workloads/coverage.h"
 #include "agent/workloads/cri_pods.h"
@@ -42,13 +43,14 @@ struct Inheritance {
 
 class Session {
 public:
+    // `native`: the kernel makes SMC sockets of what programs ask for (features.h).
     // `state_path`: where the machine's own settings are written down. `on_lost` is called once,
     // from the loop, when the device has gone; the session is to be destroyed then, but not inside
     // the call. On failure everything is as before.
     static Result<std::unique_ptr<Session>> start(EventLoop& loop, const Config& config,
                                                   const Policy& policy,
                                                   const std::string& state_path,
-                                                  Inheritance inherited,
+                                                  Inheritance inherited, bool native,
                                                   std::function<void()> on_lost);
     // Undoes in the order that never leaves a steered socket without the rest. Established
     // connections live on.
@@ -105,11 +107,12 @@ public:
     nlohmann::json explain_lengths(const Address& server, std::uint16_t port) const;
 
 private:
-    Session(EventLoop& loop, const Config& config, std::string state_path,
+    Session(EventLoop& loop, const Config& config, std::string state_path, bool native,
             std::function<void()> on_lost, Device device)
         : loop_(loop),
           config_(config),
           state_path_(std::move(state_path)),
+          native_(native),
           on_lost_(std::move(on_lost)),
           device_(std::move(device)) {}
 
@@ -117,6 +120,11 @@ private:
     void watch_namespaces();
     bool is_service(const Address& address) const;
     void guard_services();
+    // What cannot be an SMC socket (session_splice.cc).
+    Result<void> start_splice();
+    void update_splice();
+    void refresh_adoption();
+    void report_splice(nlohmann::json& out) const;
     void refresh_guards();
     void scan_namespaces();
     SavedState saved_state();
@@ -150,6 +158,7 @@ private:
     EventLoop& loop_;
     Config config_;
     std::string state_path_;
+    bool native_;
     std::function<void()> on_lost_;
     Device device_;
     ivpci_info info_{};
@@ -174,6 +183,13 @@ private:
     PeerTable peers_;
     SameHost same_host_;
     std::unique_ptr<Links> links_;
+    std::unique_ptr<Relay> relay_;        // null: off
+    std::unique_ptr<Adoption> adoption_;  // null: off, or not to be had
+    std::string adoption_problem_;
+    unsigned looks_at_devices_ = 0;
+    std::string join_problem_;  // why the kernel does not join what is relayed; empty: it does
+    std::shared_ptr<const SpliceView> splice_view_;
+    std::shared_ptr<const Policy> policy_;  // in force
     EventSource device_events_;
     std::map<std::string, EventSource> netns_directories_;
     EventSource scan_soon_;

@@ -99,6 +99,7 @@ void Session::report_status(json& out) {
         };
     }
 
+    report_splice(out);
     json counters = json::object();
     std::uint64_t same_host_tcp = 0;
     if (auto values = datapath_->stores().counters()) {

@@ -36,6 +36,15 @@ std::string to_string(const Address& address);
 // "10.0.0.1:80", "[fd00::1]:80"
 std::string to_string(const Address& address, std::uint16_t port);
 
+struct Endpoint {
+    Address address;
+    std::uint16_t port = 0;
+
+    auto operator<=>(const Endpoint&) const = default;  // NOLINT(modernize-use-nullptr): clang 14
+};
+
+inline std::string to_string(const Endpoint& e) { return to_string(e.address, e.port); }
+
 }  // namespace smc_steer
 
 #endif  // SMC_STEER_AGENT_KERNEL_ADDRESS_H

@@ -31,11 +31,46 @@ Result<BpfObject> open_embedded(std::string_view name, Elf elf) {
 
 }  // namespace
 
-Result<std::unique_ptr<Datapath>> Datapath::load(const Pins& pins, OldLinks old) {
+Result<std::unique_ptr<Datapath>> Datapath::load(const Pins& pins, OldLinks old, bool native) {
     bpf_log_init();
     if (auto good = pins.check_version(STEER_ABI_VERSION); !good) {
         return tl::unexpected(good.error());
     }
+    auto flows = open_embedded("flows", ::flows::elf_bytes);
+    if (!flows) {
+        return tl::unexpected(flows.error());
+    }
+    std::unique_ptr<Datapath> self(new Datapath(pins, std::move(old), std::move(*flows)));
+    if (native) {
+        if (auto done = self->open_native(); !done) {
+            return tl::unexpected(done.error());
+        }
+    }
+    if (auto done = self->take_over_maps(); !done) {
+        return tl::unexpected(done.error());
+    }
+    std::vector<BpfObject*> objects;
+    if (native) {
+        objects = {&*self->steer_, &*self->handshake_};
+    }
+    objects.push_back(&self->flows_);
+    for (BpfObject* object : objects) {
+        if (auto done = object->load(self->shared_); !done) {
+            return tl::unexpected(done.error());
+        }
+    }
+    if (auto done = self->migrate_counters(); !done) {
+        return tl::unexpected(done.error());
+    }
+    if (native) {
+        if (auto done = self->open_stores(); !done) {
+            return tl::unexpected(done.error());
+        }
+    }
+    return self;
+}
+
+Result<void> Datapath::open_native() {
     auto steer = open_embedded("steer", ::steer::elf_bytes);
     if (!steer) {
         return tl::unexpected(steer.error());
@@ -44,31 +79,38 @@ Result<std::unique_ptr<Datapath>> Datapath::load(const Pins& pins, OldLinks old)
     if (!handshake) {
         return tl::unexpected(handshake.error());
     }
-    auto flows = open_embedded("flows", ::flows::elf_bytes);
-    if (!flows) {
-        return tl::unexpected(flows.error());
-    }
-    std::unique_ptr<Datapath> self(new Datapath(pins, std::move(old), std::move(*steer),
-                                                std::move(*handshake), std::move(*flows)));
-    for (auto step : {&Datapath::choose_handshake, &Datapath::take_over_maps}) {
-        if (auto done = ((*self).*step)(); !done) {
-            return tl::unexpected(done.error());
-        }
-    }
-    for (BpfObject* object : {&self->steer_, &self->handshake_, &self->flows_}) {
-        if (auto done = object->load(self->shared_); !done) {
-            return tl::unexpected(done.error());
-        }
-    }
-    if (auto done = self->migrate_counters(); !done) {
-        return tl::unexpected(done.error());
-    }
-    auto stores = Stores::open(self->shared_);
+    steer_.emplace(std::move(*steer));
+    handshake_.emplace(std::move(*handshake));
+    return choose_handshake();
+}
+
+Result<void> Datapath::open_stores() {
+    auto stores = Stores::open(shared_);
     if (!stores) {
         return tl::unexpected(stores.error());
     }
-    self->stores_ = std::make_unique<Stores>(std::move(*stores));
-    return self;
+    stores_ = std::make_unique<Stores>(std::move(*stores));
+    return {};
+}
+
+// Where the kernel is not native this is what brings the maps of the rules.
+Result<std::unique_ptr<SpliceHooks>> Datapath::load_splice(bool outgoing, bool join,
+                                                           std::string& join_problem) {
+    auto hooks = SpliceHooks::load(shared_, outgoing);
+    if (!hooks) {
+        return hooks;
+    }
+    if (!stores_) {
+        if (auto done = open_stores(); !done) {
+            return tl::unexpected(done.error());
+        }
+    }
+    if (join) {
+        if (auto done = (*hooks)->load_join(shared_); !done) {
+            join_problem = done.error().message;
+        }
+    }
+    return hooks;
 }
 
 Result<void> Datapath::choose_handshake() {
@@ -94,7 +136,7 @@ Result<void> Datapath::choose_handshake() {
     }
     for (const char* name : kHandshakeNames) {
         if (name != choice.name) {
-            if (auto done = handshake_.leave_out(name); !done) {
+            if (auto done = handshake_->leave_out(name); !done) {
                 return done;
             }
         }
@@ -214,7 +256,7 @@ Result<void> Datapath::attach_flows() {
 }
 
 Result<void> Datapath::register_handshake() {
-    bpf_map* ops = handshake_.map(handshake_name_);
+    bpf_map* ops = handshake_->map(handshake_name_);
     if (!ops) {
         return fail("BPF handshake: has no map {}", handshake_name_);
     }
@@ -237,7 +279,7 @@ Result<int> Datapath::drop_stale_handshakes() {
 }
 
 Result<void> Datapath::attach_steer() {
-    for (bpf_program* program : steer_.programs()) {
+    for (bpf_program* program : steer_->programs()) {
         BpfLink link(bpf_program__attach(program));
         if (!link) {
             return fail_errno(errno, "BPF steer: cannot attach {}", bpf_program__name(program));
@@ -269,9 +311,11 @@ std::map<std::string, int> Datapath::flows_links() const {
 
 std::vector<ProgramCost> Datapath::costs() const {
     std::vector<ProgramCost> costs;
-    std::vector<const BpfObject*> objects{&steer_, &handshake_, &flows_};
-    if (moved_) {
-        objects.push_back(&*moved_);
+    std::vector<const BpfObject*> objects{&flows_};
+    for (const auto* object : {&steer_, &handshake_, &moved_}) {
+        if (*object) {
+            objects.push_back(&**object);
+        }
     }
     std::vector<bpf_program*> programs = guards_ ? guards_->programs() : decltype(programs){};
     for (const BpfObject* object : objects) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The three BPF objects in the kernel: loading, attaching in the right order, undoing.
+// The BPF objects in the kernel: loading, attaching in the right order, undoing.
 #ifndef SMC_STEER_AGENT_KERNEL_DATAPATH_H
 #define SMC_STEER_AGENT_KERNEL_DATAPATH_H
 
@@ -11,9 +11,11 @@
 #include <vector>
 
 #include "agent/base/unique_fd.h"
+#include "agent/kernel/adoption.h"
 #include "agent/kernel/bpf_object.h"
 #include "agent/kernel/guards.h"
 #include "agent/kernel/pins.h"
+#include "agent/kernel/splice_hooks.h"
 #include "agent/kernel/stores.h"
 #include "agent/kernel/struct_ops.h"
 
@@ -41,7 +43,10 @@ public:
 
     // Maps that count (not those that rules are in) are taken over from `pins`, or their
     // values are if their shape has changed.
-    static Result<std::unique_ptr<Datapath>> load(const Pins& pins, OldLinks old = {});
+    // `native`: the kernel can make SMC sockets of what programs ask for; without it there is no
+    // steer and no handshake.
+    static Result<std::unique_ptr<Datapath>> load(const Pins& pins, OldLinks old = {},
+                                                  bool native = true);
     ~Datapath();
     Datapath(const Datapath&) = delete;
     Datapath& operator=(const Datapath&) = delete;
@@ -67,6 +72,13 @@ public:
     Result<void> guard_services(const std::vector<Cidr>& services);
     Guards* guards() { return guards_ ? &*guards_ : nullptr; }
 
+    // Loads what the agent's relay needs; nothing is attached yet. `join`: in the kernel, if it
+    // can. Once; the maps are shared with the rest.
+    Result<std::unique_ptr<SpliceHooks>> load_splice(bool outgoing, bool join,
+                                                     std::string& join_problem);
+
+    Result<std::unique_ptr<Adoption>> load_adoption() { return Adoption::load(shared_); }
+
     // Of all programs. The kernel counts while count_costs() is in force.
     std::vector<ProgramCost> costs() const;
     // Makes the kernel measure every BPF program of the machine, until destruction: two clock
@@ -84,12 +96,10 @@ public:
     void unregister_handshake();
 
 private:
-    Datapath(const Pins& pins, OldLinks old, BpfObject steer, BpfObject handshake, BpfObject flows)
-        : pins_(pins),
-          old_(std::move(old)),
-          steer_(std::move(steer)),
-          handshake_(std::move(handshake)),
-          flows_(std::move(flows)) {}
+    Datapath(const Pins& pins, OldLinks old, BpfObject flows)
+        : pins_(pins), old_(std::move(old)), flows_(std::move(flows)) {}
+    Result<void> open_native();
+    Result<void> open_stores();
     Result<void> choose_handshake();
     Result<void> take_over_maps();
     Result<void> migrate_counters();
@@ -99,8 +109,8 @@ private:
     std::vector<UniqueFd> taken_over_;
     UniqueFd old_counters_;  // of another shape
     SharedMaps shared_;
-    BpfObject steer_;
-    BpfObject handshake_;
+    std::optional<BpfObject> steer_;  // where the kernel is native, as the next
+    std::optional<BpfObject> handshake_;
     BpfObject flows_;
     std::optional<BpfObject> moved_;
     std::optional<Guards> guards_;

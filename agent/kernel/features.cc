@@ -63,7 +63,7 @@ Features probe_features() {
     return features;
 }
 
-std::optional<std::string> missing_feature(const Features& f) {
+std::optional<std::string> missing_feature(const Features& f, bool splice) {
     if (!f.capable) {
         return "CAP_SYS_ADMIN, CAP_NET_ADMIN, CAP_BPF and CAP_PERFMON are needed: run smc-agent as "
                "root";
@@ -78,12 +78,13 @@ std::optional<std::string> missing_feature(const Features& f) {
             "needed, and 'modprobe smc' if it is a module",
             f.kernel);
     }
-    if (!f.hs_ctrl) {
+    if (!f.hs_ctrl && !splice) {
         return fmt::format(
-            "kernel {} has no smc_hs_ctrl: a kernel >= 6.19 with CONFIG_SMC_HS_CTRL_BPF is needed",
+            "kernel {} has no smc_hs_ctrl: a kernel >= 6.19 with CONFIG_SMC_HS_CTRL_BPF is needed, "
+            "or 'splice: on' in agent.yaml and rules with 'adopt'",
             f.kernel);
     }
-    if (!f.fmod_ret) {
+    if (!f.fmod_ret && !splice) {
         return fmt::format(
             "kernel {} does not let BPF modify update_socket_protocol: a kernel >= 6.6 with "
             "CONFIG_MPTCP is needed",

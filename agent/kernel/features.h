@@ -22,8 +22,12 @@ struct Features {
 // asks for its module).
 Features probe_features();
 
-// The first thing missing: one line that names it and says what to do. Pure.
-std::optional<std::string> missing_feature(const Features& features);
+// Can it make SMC sockets of what programs ask for. Where it cannot, the agent can relay.
+inline bool is_native(const Features& features) { return features.hs_ctrl && features.fmod_ret; }
+
+// The first thing missing: one line that names it and says what to do. `splice`: a kernel that is
+// not native will do. Pure.
+std::optional<std::string> missing_feature(const Features& features, bool splice = false);
 
 }  // namespace smc_steer
 

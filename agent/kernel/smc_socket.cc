@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/kernel/smc_socket.h"
 
+#include <linux/tcp.h>
 #include <netinet/in.h>
 #include <smc_steer/policy_abi.h>
 #include <sys/socket.h>
@@ -8,12 +9,13 @@
 
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 namespace smc_steer {
 namespace {
 
-constexpr int kBuffer = 16 << 10;  // bytes, SMC's smallest DMB
-constexpr int kBacklog = 64;
+constexpr int kBacklog = 1024;
+constexpr int kSmcIpv6 = 1;  // SMCPROTO_SMC6, net/smc/smc.h
 
 sockaddr_in6 sockaddr_of(const Address& address, std::uint16_t port) {
     sockaddr_in6 sa{};
@@ -23,24 +25,64 @@ sockaddr_in6 sockaddr_of(const Address& address, std::uint16_t port) {
     return sa;
 }
 
+Endpoint endpoint_of(const sockaddr_in6& sa) {
+    return {
+        Address::from_bytes(std::span(reinterpret_cast<const std::uint8_t*>(&sa.sin6_addr), 16)),
+        ntohs(sa.sin6_port)};
+}
+
 // IPv6 for both families: IPv4 addresses are mapped ones.
-Result<UniqueFd> open_socket() {
-    UniqueFd fd(socket(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, STEER_IPPROTO_SMC));
+Result<UniqueFd> open_socket(int buffer) {
+    constexpr int kType = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
+    UniqueFd fd(socket(AF_INET6, kType, STEER_IPPROTO_SMC));
+    if (!fd && errno == EPROTONOSUPPORT) {
+        fd = UniqueFd(socket(AF_SMC, kType, kSmcIpv6));
+    }
     if (!fd) {
         return fail_errno(errno, "cannot open an SMC socket");
     }
     const int no = 0;
     for (int option : {SO_SNDBUF, SO_RCVBUF}) {
-        setsockopt(fd.get(), SOL_SOCKET, option, &kBuffer, sizeof(kBuffer));
+        setsockopt(fd.get(), SOL_SOCKET, option, &buffer, sizeof(buffer));
     }
     setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &no, sizeof(no));
     return fd;
 }
 
+Result<UniqueFd> begin_connect(UniqueFd fd, const Address& address, std::uint16_t port,
+                               const Address& from) {
+    auto own = sockaddr_of(from, 0);
+    if (from != Address{} && bind(fd.get(), reinterpret_cast<sockaddr*>(&own), sizeof(own)) != 0) {
+        return fail_errno(errno, "cannot connect from {}", to_string(from));
+    }
+    auto sa = sockaddr_of(address, port);
+    if (connect(fd.get(), reinterpret_cast<sockaddr*>(&sa), sizeof(sa)) != 0 &&
+        errno != EINPROGRESS) {
+        return fail_errno(errno, "{}", to_string(address, port));
+    }
+    return fd;
+}
+
+template <typename Call>
+Result<Endpoint> name_by(Call call, int fd) {
+    sockaddr_storage storage{};
+    socklen_t length = sizeof(storage);
+    if (call(fd, reinterpret_cast<sockaddr*>(&storage), &length) != 0) {
+        return fail_errno(errno, "cannot ask for a socket's address");
+    }
+    if (storage.ss_family == AF_INET) {
+        const auto& sa = reinterpret_cast<const sockaddr_in&>(storage);
+        return Endpoint{
+            Address::from_bytes(std::span(reinterpret_cast<const std::uint8_t*>(&sa.sin_addr), 4)),
+            ntohs(sa.sin_port)};
+    }
+    return endpoint_of(reinterpret_cast<const sockaddr_in6&>(storage));
+}
+
 }  // namespace
 
-Result<UniqueFd> smc_listen(std::uint16_t port) {
-    auto fd = open_socket();
+Result<UniqueFd> smc_listen(std::uint16_t port, int buffer) {
+    auto fd = open_socket(buffer);
     if (!fd) {
         return fd;
     }
@@ -49,7 +91,7 @@ Result<UniqueFd> smc_listen(std::uint16_t port) {
     auto sa = sockaddr_of({}, port);
     if (bind(fd->get(), reinterpret_cast<sockaddr*>(&sa), sizeof(sa)) != 0 ||
         listen(fd->get(), kBacklog) != 0) {
-        return fail_errno(errno, "cannot listen on port {} (link_port)", port);
+        return fail_errno(errno, "cannot listen for agents on port {}", port);
     }
     return fd;
 }
@@ -66,22 +108,24 @@ Result<SmcAccepted> smc_accept(int listener) {
         }
         return fail_errno(errno, "cannot accept a link");
     }
-    accepted.peer =
-        Address::from_bytes(std::span(reinterpret_cast<const std::uint8_t*>(&sa.sin6_addr), 16));
+    auto peer = endpoint_of(sa);
+    accepted.peer = peer.address;
+    accepted.port = peer.port;
     return accepted;
 }
 
-Result<UniqueFd> smc_connect(const Address& address, std::uint16_t port) {
-    auto fd = open_socket();
+Result<UniqueFd> smc_connect(const Address& address, std::uint16_t port, int buffer,
+                             const Address& from) {
+    auto fd = open_socket(buffer);
+    return fd ? begin_connect(std::move(*fd), address, port, from) : std::move(fd);
+}
+
+Result<UniqueFd> tcp_connect(const Address& address, std::uint16_t port, const Address& from) {
+    UniqueFd fd(socket(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP));
     if (!fd) {
-        return fd;
+        return fail_errno(errno, "cannot open a TCP socket");
     }
-    auto sa = sockaddr_of(address, port);
-    if (connect(fd->get(), reinterpret_cast<sockaddr*>(&sa), sizeof(sa)) != 0 &&
-        errno != EINPROGRESS) {
-        return fail_errno(errno, "{}", to_string(address, port));
-    }
-    return fd;
+    return begin_connect(std::move(fd), address, port, from);
 }
 
 Result<void> smc_connected(int fd) {
@@ -91,9 +135,21 @@ Result<void> smc_connected(int fd) {
         error = errno;
     }
     if (error) {
-        return tl::unexpected(Error{std::strerror(error)});
+        return tl::unexpected(Error{std::strerror(error), error});
     }
     return {};
+}
+
+Result<Endpoint> own_name(int fd) { return name_by(getsockname, fd); }
+Result<Endpoint> peer_name(int fd) { return name_by(getpeername, fd); }
+
+std::uint64_t bytes_to_tcp(int fd) {
+    tcp_info info{};
+    socklen_t length = sizeof(info);
+    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) != 0) {
+        return 0;
+    }
+    return info.tcpi_bytes_sent + info.tcpi_notsent_bytes;
 }
 
 std::uint64_t socket_inode(int fd) {

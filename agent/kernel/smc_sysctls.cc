@@ -72,6 +72,9 @@ Result<SavedSysctls> apply_sysctls(const SmcSysctls& wanted) {
         return tl::unexpected(rmem.error());
     }
     saved.rmem = *rmem;
+    if (wanted.hs_ctrl.empty()) {
+        return saved;
+    }
     auto before = read_sysctl(kHsCtrl);
     if (!before) {
         return tl::unexpected(before.error());
@@ -86,14 +89,16 @@ Result<SavedSysctls> apply_sysctls(const SmcSysctls& wanted) {
 }
 
 Result<void> restore_sysctls(const SmcSysctls& wanted, const SavedSysctls& saved) {
-    auto now = read_sysctl(kHsCtrl);
-    if (!now) {
-        return tl::unexpected(now.error());
-    }
-    if (*now == wanted.hs_ctrl && !write_sysctl(kHsCtrl, saved.hs_ctrl)) {
-        // The one before us is not registered any more: nothing is what is left.
-        if (auto done = write_sysctl(kHsCtrl, ""); !done) {
-            return tl::unexpected(done.error());
+    if (!wanted.hs_ctrl.empty()) {
+        auto now = read_sysctl(kHsCtrl);
+        if (!now) {
+            return tl::unexpected(now.error());
+        }
+        if (*now == wanted.hs_ctrl && !write_sysctl(kHsCtrl, saved.hs_ctrl)) {
+            // The one before us is not registered any more: nothing is what is left.
+            if (auto done = write_sysctl(kHsCtrl, ""); !done) {
+                return tl::unexpected(done.error());
+            }
         }
     }
     if (auto done = lower_again(kWmem, wanted.wmem, saved.wmem); !done) {

@@ -11,7 +11,7 @@
 namespace smc_steer {
 
 struct SmcSysctls {
-    std::string hs_ctrl;  // registered name
+    std::string hs_ctrl;  // registered name; empty: the kernel has no such setting
     int wmem = 0;         // bytes, net.smc.wmem is raised to it, never lowered
     int rmem = 0;
     bool limit_handshakes = false;  // not a sysctl: SmcNetlink's

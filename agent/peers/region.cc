@@ -102,6 +102,7 @@ std::optional<Bulletin> read_bulletin(const ivpci_bulletin& shared) {
     Bulletin bulletin;
     bulletin.agent_version = copy.agent_version;
     bulletin.link_port = static_cast<std::uint16_t>(copy.link_port);
+    bulletin.splice_port = static_cast<std::uint16_t>(copy.splice_port);
     bulletin.name = printable(copy.name, sizeof(copy.name));
     std::uint32_t count = std::min<std::uint32_t>(copy.count, IVPCI_BULLETIN_ADDRESSES);
     bulletin.addresses.reserve(count);
@@ -115,6 +116,7 @@ void write_bulletin(ivpci_bulletin& shared, const Bulletin& bulletin) {
     ivpci_bulletin words{};
     words.agent_version = bulletin.agent_version;
     words.link_port = bulletin.link_port;
+    words.splice_port = bulletin.splice_port;
     std::memcpy(words.name, bulletin.name.data(),
                 std::min(bulletin.name.size(), sizeof(words.name)));
     auto count = std::min<std::size_t>(bulletin.addresses.size(), IVPCI_BULLETIN_ADDRESSES);

@@ -42,7 +42,8 @@ struct Bulletin {
     std::uint32_t agent_version = 0;  // 0: no agent there
     std::string name;                 // printable ASCII, other characters are '?'
     std::vector<Address> addresses;
-    std::uint16_t link_port = 0;  // where it takes links; 0: nowhere
+    std::uint16_t link_port = 0;    // where it takes links; 0: nowhere
+    std::uint16_t splice_port = 0;  // where it takes what other agents relay; 0: nowhere
 
     bool operator==(const Bulletin&) const = default;
 };

@@ -119,6 +119,17 @@ Result<void> read_optional(const YAML::Node& node, const std::string& name, Rule
         }
         rule.workload = std::move(*workload);
     }
+    if (auto adopt = node["adopt"]) {
+        auto text = yaml_string(adopt, name, "adopt");
+        if (!text) {
+            return tl::unexpected(text.error());
+        }
+        if (*text != "true" && *text != "false") {
+            return yaml_error(adopt, name,
+                              fmt::format("adopt: must be true or false, not '{}'", *text));
+        }
+        rule.adopt = *text == "true";
+    }
     return {};
 }
 
@@ -127,7 +138,7 @@ Result<Rule> parse_rule(const YAML::Node& node, const std::string& name) {
         return yaml_error(node, name, "rules: each rule is a map with action and ports");
     }
     if (auto known = yaml_known_keys(
-            node, name, {"action", "direction", "ports", "peers", "workload", "comment"});
+            node, name, {"action", "direction", "ports", "peers", "workload", "adopt", "comment"});
         !known) {
         return tl::unexpected(known.error());
     }
@@ -248,6 +259,9 @@ std::string format_policy_file(const std::vector<Rule>& rules) {
             out << YAML::Key << "workload" << YAML::Value << YAML::Flow << YAML::BeginMap
                 << YAML::Key << std::string(to_string(rule.workload->kind)) << YAML::Value
                 << YAML::DoubleQuoted << rule.workload->value << YAML::EndMap;
+        }
+        if (rule.adopt) {
+            out << YAML::Key << "adopt" << YAML::Value << true;
         }
         if (!rule.comment.empty()) {
             out << YAML::Key << "comment" << YAML::Value << YAML::DoubleQuoted << rule.comment;

@@ -91,6 +91,7 @@ struct sock {
 	struct sock_common __sk_common;
 	struct sock_cgroup_data sk_cgrp_data;
 	kuid_t sk_uid;
+	__u8 sk_kern_sock : 1;
 } CORE;
 
 struct socket {
@@ -103,6 +104,7 @@ struct inet_sock {
 
 struct inet_connection_sock {
 	struct inet_sock icsk_inet;
+	__u8 icsk_syn_retries;
 } CORE;
 
 struct tcp_sock {

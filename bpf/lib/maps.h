@@ -48,4 +48,13 @@ static __always_inline bool agent_alive(void)
 	return living_agent() != NULL;
 }
 
+/* The agent's own sockets are left alone. */
+static __always_inline bool is_agent(void)
+{
+	__u32 zero = 0;
+	struct steer_control *c = bpf_map_lookup_elem(&control, &zero);
+
+	return c && c->agent_tgid == (__u32)(bpf_get_current_pid_tgid() >> 32);
+}
+
 #endif

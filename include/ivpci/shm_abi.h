@@ -184,7 +184,8 @@ struct ivpci_bulletin {
 	__u32 flags;	     /* none yet, 0 */
 	char name[64];	     /* host name, for people; not terminated when full */
 	__u32 link_port;     /* TCP port the agent takes SMC connections of other agents on */
-	__u8 reserved[44];
+	__u32 splice_port;   /* TCP port it takes connections on that another relays; 0: none */
+	__u8 reserved[40];
 	struct ivpci_address address[IVPCI_BULLETIN_ADDRESSES];
 };
 IVPCI_ASSERT(sizeof(struct ivpci_bulletin) == IVPCI_BULLETIN_SIZE);

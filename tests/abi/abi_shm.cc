@@ -113,7 +113,8 @@ TEST(ShmAbi, Bulletin) {
     EXPECT_FIELD(ivpci_bulletin, flags, 12, 4U);
     EXPECT_FIELD(ivpci_bulletin, name, 16, 64U);
     EXPECT_FIELD(ivpci_bulletin, link_port, 80, 4U);
-    EXPECT_FIELD(ivpci_bulletin, reserved, 84, 44U);
+    EXPECT_FIELD(ivpci_bulletin, splice_port, 84, 4U);
+    EXPECT_FIELD(ivpci_bulletin, reserved, 88, 40U);
     EXPECT_FIELD(ivpci_bulletin, address, 128, 16256U);
 }
 

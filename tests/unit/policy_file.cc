@@ -63,7 +63,7 @@ TEST(PolicyFile, ErrorsNameTheLine) {
               "p.yaml:4: ports: the list is empty");
     EXPECT_EQ(error_of("version: 1\nrules:\n- action: deny\n  port: 1\n"),
               "p.yaml:4: port: unknown key; known here: action, direction, ports, peers, workload, "
-              "comment");
+              "adopt, comment");
     EXPECT_EQ(error_of("version: 1\nversion: 1\n"), "p.yaml:2: version: written twice");
     EXPECT_EQ(error_of("- version: 1\n"),
               "p.yaml:1: a policy is a map; it starts with 'version: 1'");

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+// The relay of a session: what it decides by, and where it is.
+#include <fcntl.h>
+#include <spdlog/spdlog.h>
+
+#include <utility>
+
+#include "agent/daemon/session.h"
+
+namespace smc_steer {
+
+Result<void> Session::start_splice() {
+    const auto& wanted = config_.splice;
+    auto hooks = datapath_->load_splice(!native_, wanted.join == SpliceJoin::kernel, join_problem_);
+    if (!hooks) {
+        return tl::unexpected(hooks.error());
+    }
+    if (!join_problem_.empty()) {
+        if (wanted.join == SpliceJoin::kernel) {
+            return fail("splice: join: {}", join_problem_);
+        }
+        spdlog::warn("relayed connections are joined by TCP: {}", join_problem_);
+    }
+    if (auto done = (*hooks)->attach(); !done) {
+        return done;
+    }
+    auto relay = Relay::start(std::move(*hooks), {wanted.port, !native_, wanted.buffer});
+    if (!relay) {
+        return tl::unexpected(relay.error());
+    }
+    relay_ = std::move(*relay);
+    auto adoption = datapath_->load_adoption();
+    if (!adoption) {
+        adoption_problem_ = adoption.error().message;
+        spdlog::warn("running servers are reached by agents alone: {}", adoption_problem_);
+        return {};
+    }
+    adoption_ = std::move(*adoption);
+    return {};
+}
+
+// Devices come and go without a word to us: looked at every five seconds.
+void Session::refresh_adoption() {
+    constexpr unsigned kTicks = 10;
+    if (!adoption_ || looks_at_devices_++ % kTicks != 0) {
+        return;
+    }
+    std::map<NetnsId, Adoption::Namespace> all;
+    for (const auto& [id, fd] : namespaces_->covered()) {
+        all[id] = {fd, namespaces_->published(id)};
+    }
+    std::string problem;
+    if (auto done = adoption_->refresh(all, config_.splice.port); !done) {
+        problem = done.error().message;
+    }
+    if (!problem.empty() && problem != adoption_problem_) {
+        spdlog::warn("some running servers are reached by agents alone: {}", problem);
+    }
+    adoption_problem_ = std::move(problem);
+}
+
+// Cheap enough to be done whenever something may have changed.
+void Session::update_splice() {
+    if (!relay_ || !namespaces_) {
+        return;
+    }
+    auto view = std::make_shared<SpliceView>();
+    for (const auto& [address, ref] : same_host_.addresses) {
+        auto peer = peers_.find(ref.slot);
+        if (ref.linked && peer != peers_.end()) {
+            view->peers[address] = {peer->second.bulletin.splice_port};
+        }
+    }
+    view->policy = policy_;
+    relay_->set_view(std::move(view));
+
+    auto covered = namespaces_->covered();
+    relay_->keep(covered);
+    for (const auto& [id, fd] : covered) {
+        UniqueFd netns;
+        if (id != namespaces_->own()) {
+            netns = UniqueFd(fcntl(fd, F_DUPFD_CLOEXEC, 0));
+        }
+        if (auto done = relay_->cover(id, std::move(netns)); !done) {
+            spdlog::warn("nothing is relayed in network namespace net:[{}]: {}", id.inode,
+                         done.error().message);
+        }
+    }
+}
+
+void Session::report_splice(nlohmann::json& out) const {
+    if (!relay_) {
+        return;
+    }
+    const auto& stats = relay_->stats();
+    out["splice"] = {
+        {"port", config_.splice.port},
+        {"outgoing", relay_->options().outgoing},
+        {"join", relay_->hooks().joins() ? "kernel" : "loopback"},
+        {"join_problem", join_problem_},
+        {"adopting_devices", adoption_ ? adoption_->devices() : 0},
+        {"adopting_problem", adoption_problem_},
+        {"asked", stats.asked.load()},
+        {"relayed", stats.relayed.load()},
+        {"native", stats.native.load()},
+        {"plain", stats.plain.load()},
+        {"refused", stats.refused.load()},
+        {"incoming", stats.incoming.load()},
+        {"adopted", stats.adopted.load()},
+        {"denied", stats.denied.load()},
+        {"strangers", stats.strangers.load()},
+        {"disagreed", stats.disagreed.load()},
+        {"broken_off", stats.broken_off.load()},
+        {"active", stats.active.load()},
+        {"sent", stats.sent.load()},
+        {"received", stats.received.load()},
+    };
+}
+
+}  // namespace smc_steer

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/kernel/adoption.h"
+
+#include <bpf/bpf.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <smc_steer/splice_abi.h>
+
+#include <cerrno>
+#include <cstring>
+#include <vector>
+
+#include "adopt.skel.h"
+
+namespace smc_steer {
+namespace {
+
+// linux/bpf.h of Debian 12 is older: BPF_TCX_INGRESS.
+constexpr auto kTcxIngress = static_cast<bpf_attach_type>(46);
+// Of our filter among others.
+constexpr std::uint32_t kHandle = 0x5354;
+constexpr std::uint32_t kPriority = 0x5354;
+
+bpf_tc_hook hook_of(int device) {
+    bpf_tc_hook hook{};
+    hook.sz = sizeof(hook);
+    hook.ifindex = device;
+    hook.attach_point = BPF_TC_INGRESS;
+    return hook;
+}
+
+bpf_tc_opts filter() {
+    bpf_tc_opts options{};
+    options.sz = sizeof(options);
+    options.handle = kHandle;
+    options.priority = kPriority;
+    return options;
+}
+
+// In the network namespace of the calling thread.
+Result<void> add_filter(int device, int program) {
+    auto hook = hook_of(device);
+    int error = bpf_tc_hook_create(&hook);
+    if (error != 0 && error != -EEXIST) {
+        return fail_errno(-error, "cannot make a clsact qdisc on device {}", device);
+    }
+    auto options = filter();
+    options.prog_fd = program;
+    options.flags = BPF_TC_F_REPLACE;
+    error = bpf_tc_attach(&hook, &options);
+    if (error != 0) {
+        return fail_errno(-error, "cannot add a filter to device {}", device);
+    }
+    return {};
+}
+
+void remove_filter(int device) {
+    auto hook = hook_of(device);
+    auto options = filter();
+    bpf_tc_detach(&hook, &options);  // a device that is gone has none
+}
+
+splice_own own_of(const std::pair<ino_t, Address>& place) {
+    splice_own own{};
+    own.netns = static_cast<std::uint32_t>(place.first);
+    std::memcpy(own.address.in6, place.second.in6.data(), sizeof(own.address.in6));
+    return own;
+}
+
+std::vector<int> devices_here() {
+    std::vector<int> all;
+    auto* list = if_nameindex();
+    for (auto* each = list; each && each->if_index != 0; each++) {
+        if (std::strcmp(each->if_name, "lo") != 0) {
+            all.push_back(static_cast<int>(each->if_index));
+        }
+    }
+    if_freenameindex(list);
+    return all;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Adoption>> Adoption::load(SharedMaps& maps) {
+    std::size_t size = 0;
+    const void* elf = ::adopt::elf_bytes(&size);
+    auto object = BpfObject::open("adopt", elf, size);
+    if (!object) {
+        return tl::unexpected(object.error());
+    }
+    if (auto done = object->load(maps); !done) {
+        return tl::unexpected(done.error());
+    }
+    std::unique_ptr<Adoption> self(new Adoption(std::move(*object)));
+    self->program_ = bpf_program__fd(self->object_.programs().front());
+    self->adopting_ = maps.at("adopting");
+    return self;
+}
+
+Adoption::~Adoption() {
+    for (const auto& [key, attached] : attached_) {
+        detach(key, attached);
+    }
+}
+
+void Adoption::detach(const DeviceKey& key, const Attached& attached) {
+    if (attached.link) {
+        return;
+    }
+    // Nobody is left to be told if it does not work; without us the filter does nothing.
+    (void)run_in_netns(attached.netns, [&]() -> Result<void> {
+        remove_filter(key.second);
+        return {};
+    });
+}
+
+Result<void> Adoption::attach(const DeviceKey& key, int netns) {
+    Attached attached;
+    attached.netns = UniqueFd(fcntl(netns, F_DUPFD_CLOEXEC, 0));
+    auto done = run_in_netns(attached.netns, [&]() -> Result<void> {
+        attached.link = UniqueFd(bpf_link_create(program_, key.second, kTcxIngress, nullptr));
+        return attached.link ? Result<void>() : add_filter(key.second, program_);
+    });
+    if (done) {
+        attached_[key] = std::move(attached);
+    }
+    return done;
+}
+
+Result<void> Adoption::set_addresses(const std::map<NetnsId, Namespace>& namespaces,
+                                     std::uint16_t port) {
+    std::set<std::pair<ino_t, Address>> wanted;
+    for (const auto& [id, each] : namespaces) {
+        for (const auto& address : each.addresses) {
+            wanted.emplace(id.inode, address);
+        }
+    }
+    for (const auto& old : addresses_) {
+        if (!wanted.contains(old)) {
+            auto own = own_of(old);
+            bpf_map_delete_elem(adopting_, &own);
+        }
+    }
+    Result<void> result;
+    for (const auto& place : wanted) {
+        auto own = own_of(place);
+        if (!addresses_.contains(place) &&
+            bpf_map_update_elem(adopting_, &own, &port, BPF_ANY) != 0) {
+            result = fail_errno(errno, "cannot adopt at {}", to_string(place.second));
+        }
+    }
+    addresses_ = std::move(wanted);
+    return result;
+}
+
+Result<void> Adoption::refresh(const std::map<NetnsId, Namespace>& namespaces, std::uint16_t port) {
+    auto result = set_addresses(namespaces, port);
+    std::set<DeviceKey> there;
+    for (const auto& [id, each] : namespaces) {
+        std::vector<int> devices;
+        UniqueFd netns(fcntl(each.fd, F_DUPFD_CLOEXEC, 0));
+        auto listed = run_in_netns(netns, [&]() -> Result<void> {
+            devices = devices_here();
+            return {};
+        });
+        if (!listed && result) {
+            result = listed;
+        }
+        for (int device : devices) {
+            DeviceKey key{id, device};
+            there.insert(key);
+            if (attached_.contains(key)) {
+                continue;
+            }
+            if (auto done = attach(key, each.fd); !done && result) {
+                result = done;
+            }
+        }
+    }
+    std::erase_if(attached_, [&](const auto& entry) {
+        bool gone = !there.contains(entry.first);
+        if (gone) {
+            detach(entry.first, entry.second);
+        }
+        return gone;
+    });
+    return result;
+}
+
+}  // namespace smc_steer

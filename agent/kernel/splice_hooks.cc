@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/kernel/splice_hooks.h"
+
+#include <bpf/bpf.h>
+#include <fcntl.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "agent/base/clock.h"
+#include "join.skel.h"
+#include "splice.skel.h"
+
+namespace smc_steer {
+namespace {
+
+constexpr const char* kNames[] = {"splice_peer4", "splice_peer6", "splice_own4", "splice_own6"};
+
+splice_name name_of(const Endpoint& endpoint) {
+    splice_name name{};
+    std::memcpy(name.address.in6, endpoint.address.in6.data(), sizeof(name.address.in6));
+    name.port = endpoint.port;
+    return name;
+}
+
+template <typename Elf>
+Result<BpfObject> load_embedded(std::string_view name, Elf elf, SharedMaps& maps) {
+    std::size_t size = 0;
+    const void* bytes = elf(&size);
+    auto object = BpfObject::open(name, bytes, size);
+    if (object) {
+        if (auto done = object->load(maps); !done) {
+            return tl::unexpected(done.error());
+        }
+    }
+    return object;
+}
+
+bpf_program* find_program(const BpfObject& object, std::string_view name) {
+    for (bpf_program* program : object.programs()) {
+        if (bpf_program__name(program) == name) {
+            return program;
+        }
+    }
+    return nullptr;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<SpliceHooks>> SpliceHooks::load(SharedMaps& maps, bool outgoing) {
+    auto object = load_embedded("splice", ::splice::elf_bytes, maps);
+    if (!object) {
+        return tl::unexpected(object.error());
+    }
+    std::unique_ptr<SpliceHooks> self(new SpliceHooks(std::move(*object)));
+    self->outgoing_ = outgoing;
+    self->relays_ = maps.at("relays");
+    self->faces_ = maps.at("faces");
+    self->held_ = maps.at("held");
+    self->listeners_ = maps.at("listeners");
+    self->callers_ = maps.at("callers");
+    self->declined_ = maps.at("declined");
+    auto on_sample = [](void* context, void* data, std::size_t size) {
+        if (size >= sizeof(splice_event)) {
+            splice_event event;
+            std::memcpy(&event, data, sizeof(event));
+            static_cast<SpliceHooks*>(context)->on_event_(event);
+        }
+        return 0;
+    };
+    self->ring_.reset(ring_buffer__new(maps.at("asked"), on_sample, self.get(), nullptr));
+    if (!self->ring_) {
+        return fail_errno(errno, "cannot read which connections are to be relayed");
+    }
+    return self;
+}
+
+Result<void> SpliceHooks::load_join(SharedMaps& maps) {
+    auto object = load_embedded("join", ::join::elf_bytes, maps);
+    if (!object) {
+        return tl::unexpected(object.error());
+    }
+    bpf_program* program = find_program(*object, "join");
+    if (!program ||
+        bpf_prog_attach(bpf_program__fd(program), maps.at("joined"), BPF_SK_MSG_VERDICT, 0) != 0) {
+        return fail_errno(errno, "BPF join: cannot attach");
+    }
+    join_.emplace(std::move(*object));
+    return {};
+}
+
+Result<void> SpliceHooks::attach(const char* name, int target, std::vector<UniqueFd>& links) const {
+    bpf_program* program = find_program(splice_, name);
+    if (!program) {
+        return fail("BPF splice: has no program {}", name);
+    }
+    UniqueFd link(bpf_link_create(bpf_program__fd(program), target,
+                                  bpf_program__expected_attach_type(program), nullptr));
+    if (!link) {
+        return fail_errno(errno, "BPF splice: cannot attach {}", name);
+    }
+    links.push_back(std::move(link));
+    return {};
+}
+
+// What follows a connection comes before what begins one.
+Result<void> SpliceHooks::attach() {
+    UniqueFd root(open("/sys/fs/cgroup", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!root) {
+        return fail_errno(errno, "cannot open /sys/fs/cgroup");
+    }
+    if (auto done = attach("splice_events", root.get(), links_); !done) {
+        return done;
+    }
+    for (const char* name : kNames) {
+        if (auto done = attach(name, root.get(), links_); !done) {
+            return done;
+        }
+    }
+    if (outgoing_) {
+        for (const char* name : {"splice_connect4", "splice_connect6"}) {
+            if (auto done = attach(name, root.get(), connect_links_); !done) {
+                return done;
+            }
+        }
+    }
+    return {};
+}
+
+Result<UniqueFd> SpliceHooks::attach_lookup(int netns) const {
+    std::vector<UniqueFd> links;
+    if (auto done = attach("splice_lookup", netns, links); !done) {
+        return tl::unexpected(done.error());
+    }
+    return std::move(links.front());
+}
+
+Result<void> SpliceHooks::set_relay(std::uint64_t netns, splice_relay relay) const {
+    if (bpf_map_update_elem(relays_, &netns, &relay, BPF_ANY) != 0) {
+        return fail_errno(errno, "cannot relay in one more network namespace");
+    }
+    return {};
+}
+
+void SpliceHooks::remove_relay(std::uint64_t netns) const { bpf_map_delete_elem(relays_, &netns); }
+
+Result<void> SpliceHooks::set_listener(splice_place place, int socket) const {
+    auto value = static_cast<std::uint64_t>(socket);
+    if (bpf_map_update_elem(listeners_, &place, &value, BPF_ANY) != 0) {
+        return fail_errno(errno, "cannot hand connections to the agent's listener");
+    }
+    return {};
+}
+
+// BPF takes an entry out when its socket closes, and another socket may have the port by then: a
+// lookup and an update are two steps, but the port is not free again before its entry is gone.
+bool SpliceHooks::set_held(const splice_way& way, std::uint64_t cookie, splice_state state) const {
+    splice_held now{};
+    if (bpf_map_lookup_elem(held_, &way, &now) != 0 || now.cookie != cookie) {
+        return false;
+    }
+    now.state = state;
+    return bpf_map_update_elem(held_, &way, &now, BPF_EXIST) == 0;
+}
+
+bool SpliceHooks::release(const splice_way& way, std::uint64_t cookie,
+                          const Endpoint& local) const {
+    splice_face face{};
+    if (bpf_map_lookup_elem(faces_, &cookie, &face) != 0) {
+        return false;
+    }
+    face.local = name_of(local);
+    return bpf_map_update_elem(faces_, &cookie, &face, BPF_EXIST) == 0 &&
+           set_held(way, cookie, SPLICE_GO);
+}
+
+void SpliceHooks::refuse(const splice_way& way, std::uint64_t cookie) const {
+    set_held(way, cookie, SPLICE_REFUSED);
+}
+
+void SpliceHooks::decline(const Endpoint& server, std::uint64_t nanoseconds) const {
+    auto name = name_of(server);
+    std::uint64_t until = monotonic_ns() + nanoseconds;
+    bpf_map_update_elem(declined_, &name, &until, BPF_ANY);
+}
+
+Result<void> SpliceHooks::announce(const splice_caller& from, const Endpoint& caller) const {
+    auto name = name_of(caller);
+    if (bpf_map_update_elem(callers_, &from, &name, BPF_ANY) != 0) {
+        return fail_errno(errno, "cannot say whom a connection stands for");
+    }
+    return {};
+}
+
+void SpliceHooks::forget(const splice_caller& from) const { bpf_map_delete_elem(callers_, &from); }
+
+int SpliceHooks::fd() const { return ring_buffer__epoll_fd(ring_.get()); }
+
+void SpliceHooks::consume(const std::function<void(const splice_event&)>& on_event) {
+    on_event_ = on_event;
+    ring_buffer__consume(ring_.get());
+    on_event_ = nullptr;
+}
+
+std::vector<bpf_program*> SpliceHooks::programs() const {
+    auto all = splice_.programs();
+    if (join_) {
+        auto more = join_->programs();
+        all.insert(all.end(), more.begin(), more.end());
+    }
+    return all;
+}
+
+}  // namespace smc_steer

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/splice/outgoing.h"
+
+#include <netinet/in.h>
+#include <spdlog/spdlog.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <cerrno>
+#include <utility>
+
+#include "agent/kernel/diag.h"
+#include "agent/kernel/smc_socket.h"
+
+namespace smc_steer {
+namespace {
+
+constexpr std::uint64_t kAgentNs = 2'000'000'000;        // for an agent to answer
+constexpr std::uint64_t kLeaveAloneNs = 30'000'000'000;  // a server that is not for us
+
+bool is_unspecified(const Address& address) {
+    return address == Address{} || address == Address::from_bytes(std::array<std::uint8_t, 4>{});
+}
+
+// Where the kernel has put the program's socket, which says nothing, or where the program has.
+Address bound_by_program(const splice_event& event) {
+    auto address = Address::from_bytes(event.bound.in6);
+    return is_unspecified(address) || !address.is_global() ? Address{} : address;
+}
+
+// Slow, in proportion to the SMC sockets there are: for what is remembered.
+bool runs_over_smcd(int fd) {
+    auto diag = DiagSocket::open();
+    auto sockets = diag ? diag->smc() : tl::unexpected(diag.error());
+    if (!sockets) {
+        return false;
+    }
+    auto inode = socket_inode(fd);
+    for (const auto& socket : *sockets) {
+        if (socket.inode == inode) {
+            return socket.mode == SmcMode::smcd;
+        }
+    }
+    return false;
+}
+
+}  // namespace
+
+Outgoing::Outgoing(SpliceContext& context, const Place& place, const splice_event& event,
+                   std::function<void(Outgoing&)> on_ready)
+    : context_(context),
+      place_(place),
+      event_(event),
+      on_ready_(std::move(on_ready)),
+      wanted_{Address::from_bytes(event.wanted.address.in6), event.wanted.port},
+      bound_(bound_by_program(event)) {}
+
+void Outgoing::begin() {
+    auto peer = context_.view->peers.find(wanted_.address);
+    if (peer != context_.view->peers.end() && peer->second.splice_port != 0) {
+        call_agent(peer->second.splice_port);
+    } else {
+        connect_directly("its agent does not relay");
+    }
+}
+
+bool Outgoing::watch(Result<UniqueFd> wire, State next) {
+    if (!wire) {
+        return false;
+    }
+    wire_ = std::move(*wire);
+    state_ = next;
+    since_ns_ = context_.now_ns;
+    return context_.poller.watch(wire_.get(), *this).has_value();
+}
+
+void Outgoing::drop_wire() {
+    if (wire_) {
+        context_.poller.unwatch(wire_.get());
+        wire_.reset();
+    }
+}
+
+void Outgoing::call_agent(std::uint16_t port) {
+    auto wire = place_.open(
+        [&] { return smc_connect(wanted_.address, port, context_.options.buffer, bound_); });
+    auto problem = wire ? std::string() : wire.error().message;
+    if (!watch(std::move(wire), State::calling_agent)) {
+        connect_directly("its agent: " + problem);
+    }
+}
+
+void Outgoing::greet() {
+    auto connected = smc_connected(wire_.get());
+    auto own = own_name(wire_.get());
+    if (!connected || !own) {
+        connect_directly(
+            "its agent: " +
+            (connected ? own : connected.map([] { return Endpoint(); })).error().message);
+        return;
+    }
+    local_ = *own;
+    auto header = encode_proxy({*own, wanted_});
+    auto before = bytes_to_tcp(wire_.get());
+    auto sent = send(wire_.get(), header.data(), header.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    // What TCP gets to see did not go over SMC-D.
+    if (sent != static_cast<ssize_t>(header.size()) || bytes_to_tcp(wire_.get()) != before) {
+        connect_directly("no SMC-D with its agent");
+        return;
+    }
+    state_ = State::waiting;
+}
+
+void Outgoing::read_replies() {
+    std::array<std::uint8_t, 2 * kReplySize> buffer{};
+    auto got = recv(wire_.get(), buffer.data(), buffer.size() - heard_.size(), MSG_DONTWAIT);
+    if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
+        return;
+    }
+    if (got <= 0) {
+        connect_directly("its agent ended the connection");
+        return;
+    }
+    heard_.insert(heard_.end(), buffer.begin(), buffer.begin() + got);
+    if (heard_.size() < kReplySize) {
+        return;
+    }
+    auto hello = decode_reply(Bytes(heard_).first(kReplySize));
+    if (!hello || hello->verdict != Verdict::hello) {
+        on_verdict(hello ? hello->verdict : Verdict::version);
+    } else if (heard_.size() == 2 * kReplySize) {
+        auto reply = decode_reply(Bytes(heard_).subspan(kReplySize));
+        on_verdict(reply ? reply->verdict : Verdict::version);
+    }
+}
+
+void Outgoing::on_verdict(Verdict verdict) {
+    switch (verdict) {
+        case Verdict::joined:
+            over_smcd_ = true;
+            context_.stats.relayed++;
+            conclude(State::ready);
+            return;
+        case Verdict::refused:
+            conclude(State::refused);
+            return;
+        case Verdict::version:
+            context_.stats.disagreed++;
+            break;
+        case Verdict::hello:
+        case Verdict::failed:
+        case Verdict::denied:
+            break;
+    }
+    connect_directly(fmt::format("its agent: {}", to_string(verdict)));
+}
+
+// The server may be an SMC socket; if not, this is TCP.
+void Outgoing::connect_directly(const std::string& why) {
+    outcome_ = why + ", ";
+    drop_wire();
+    heard_.clear();
+    form_ = Join::Form::raw;
+    auto wire = place_.open([&] {
+        return smc_connect(wanted_.address, wanted_.port, context_.options.buffer, bound_);
+    });
+    auto problem = wire ? std::string() : wire.error().message;
+    if (!watch(std::move(wire), State::connecting)) {
+        outcome_ += problem + ", ";
+        conclude(State::refused);
+    }
+}
+
+void Outgoing::on_connected() {
+    auto connected = smc_connected(wire_.get());
+    auto own = own_name(wire_.get());
+    if (!connected || !own) {
+        // Only a refusal can be passed on; else the program's own time is let run out.
+        if (!connected && connected.error().code == ECONNREFUSED) {
+            conclude(State::refused);
+        } else {
+            spdlog::debug("{}: {}", to_string(wanted_),
+                          connected ? own.error().message : connected.error().message);
+            drop_wire();
+            state_ = State::idle;
+        }
+        return;
+    }
+    local_ = *own;
+    bool smcd = false;
+    auto looked = place_.open([&]() -> Result<UniqueFd> {
+        smcd = runs_over_smcd(wire_.get());
+        return UniqueFd();
+    });
+    over_smcd_ = looked && smcd;
+    if (over_smcd_) {
+        context_.stats.native++;
+    } else {
+        context_.stats.plain++;
+        context_.hooks.decline(wanted_, kLeaveAloneNs);
+    }
+    conclude(State::ready);
+}
+
+void Outgoing::on_events(std::uint32_t events) {
+    if (state_ == State::connecting || state_ == State::calling_agent) {
+        if ((events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) == 0) {
+            return;
+        }
+        if (state_ == State::connecting) {
+            on_connected();
+            return;
+        }
+        greet();
+    }
+    if (state_ == State::waiting) {
+        read_replies();
+    }
+}
+
+void Outgoing::tick() {
+    if ((state_ == State::calling_agent || state_ == State::waiting) &&
+        context_.now_ns - since_ns_ > kAgentNs) {
+        connect_directly("its agent does not answer");
+    }
+}
+
+void Outgoing::conclude(State state) {
+    state_ = state;
+    since_ns_ = context_.now_ns;
+    outcome_ += state != State::ready ? "refused" : over_smcd_ ? "over SMC-D" : "over TCP";
+    if (state == State::ready) {
+        context_.poller.unwatch(wire_.get());
+    } else {
+        drop_wire();
+    }
+    on_ready_(*this);
+}
+
+}  // namespace smc_steer

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Guests whose agents relay what cannot be an SMC socket."""
+
+import json
+
+from . import traffic
+from .case import wait_until
+from .guest import Guest
+
+ADDRESSES = 2  # of each guest
+
+
+def policy(ports: str) -> str:
+    return f"""version: 1
+rules:
+  - {{action: deny, ports: 22}}
+  - {{action: allow, ports: [{ports}], adopt: true}}
+"""
+
+
+def configure(guest: Guest, ports: str, splice: str = "on") -> None:
+    """Before its agent starts. `splice`: the key's value in agent.yaml."""
+    guest.put("/etc/smc-steer/agent.yaml", f"workloads: all\nsplice: {splice}\n")
+    guest.put("/etc/smc-steer/policy.yaml", policy(ports))
+
+
+def start(lab, ports: str = str(traffic.TRANSFER_PORT), splice: str = "on") -> None:
+    """All agents, linked with each other."""
+    for agent in lab.agents:
+        configure(agent.guest, ports, splice)
+        agent.launch_ready("--log-level", "debug")
+    for agent in lab.agents:
+        agent.wait_state("active", ADDRESSES * (len(lab.guests) - 1))
+
+
+def counters(agent) -> dict:
+    return agent.status()["splice"]
+
+
+def wait_idle(agent) -> None:
+    """Until it has no connection."""
+    wait_until(lambda: counters(agent)["active"], lambda active: active == 0, 20,
+               f"{agent.guest.name}: no relayed connection")
+
+
+def show(agent) -> str:
+    return json.dumps(counters(agent))
