@@ -171,6 +171,7 @@ TEST_F(Accept, SharedPort) {
     for (Fd& each : shared) {
         each = open_stream(AF_INET);
         const Address address = make_address(setup.own, static_cast<uint16_t>(port + 1));
+        set_option(each.get(), SOL_SOCKET, SO_REUSEADDR, 1);
         ASSERT_EQ(set_option(each.get(), SOL_SOCKET, SO_REUSEPORT, 1), 0);
         ASSERT_EQ(outcome(bind(each.get(), address.raw(), address.size)), "0");
         ASSERT_EQ(outcome(listen(each.get(), 64)), "0");

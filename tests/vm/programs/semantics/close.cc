@@ -99,7 +99,7 @@ TEST_P(Close, ReadingShutDown) {
     EXPECT_EQ(puppet("send", "c", 100, 1), "ok");
     EXPECT_NE(ready(fd.get(), POLLIN), 0);
     EXPECT_EQ(shutdown(fd.get(), SHUT_RD), 0);
-    saw("poll", settled(fd.get(), "IN|OUT|RDHUP"));
+    saw("poll", settled(fd.get(), "IN+OUT+RDHUP"));
     saw("what was there", expect_stream(fd.get(), 100, 1));
     saw("then", next(fd.get()));
     EXPECT_EQ(send_all(fd.get(), pattern(2, 1000)), "ok");
@@ -116,7 +116,7 @@ TEST_P(Close, BothShutDown) {
     EXPECT_EQ(next(fd.get()), "end");
     EXPECT_EQ(outcome(send(fd.get(), "x", 1, MSG_NOSIGNAL)), "EPIPE");
     EXPECT_EQ(puppet("close", "c"), "ok");
-    saw("poll when both are gone", settled(fd.get(), "IN|OUT|RDHUP|HUP"));
+    saw("poll when both are gone", settled(fd.get(), "IN+OUT+RDHUP+HUP"));
     saw("shutdown again", outcome(shutdown(fd.get(), SHUT_RDWR)));
 }
 
@@ -136,7 +136,7 @@ TEST_P(Close, WriteAfterPeerClosed) {
     EXPECT_EQ(puppet("close", "c"), "ok");
     EXPECT_EQ(next(fd.get()), "end");
     saw("first send", outcome(send(fd.get(), "x", 1, MSG_NOSIGNAL)));
-    saw("poll", settled(fd.get(), "IN|OUT|RDHUP|ERR|HUP"));
+    saw("poll", settled(fd.get(), "IN+OUT+RDHUP+ERR+HUP"));
     saw("second send", outcome(send(fd.get(), "x", 1, MSG_NOSIGNAL)));
     saw("recv", next(fd.get()));
     saw("SO_ERROR", pending_error(fd.get()));
@@ -154,7 +154,7 @@ TEST_P(Close, PeerHasUnreadData) {
     EXPECT_EQ(send_all(fd.get(), pattern(1, 1000)), "ok");
     EXPECT_EQ(puppet("wait", "c", 1000), "ok");
     EXPECT_EQ(puppet("close", "c"), "ok");
-    saw("poll", settled(fd.get(), "IN|OUT|RDHUP|ERR|HUP"));
+    saw("poll", settled(fd.get(), "IN+OUT+RDHUP+ERR+HUP"));
     EXPECT_EQ(next(fd.get()), "ECONNRESET");
     saw("then", next(fd.get()));
 }
@@ -165,7 +165,7 @@ TEST_P(Close, PeerHasUnreadDataAndSentSome) {
     EXPECT_EQ(puppet("send", "c", 500, 2), "ok");
     EXPECT_NE(ready(fd.get(), POLLIN), 0);
     EXPECT_EQ(puppet("close", "c"), "ok");
-    settled(fd.get(), "IN|OUT|RDHUP|ERR|HUP");
+    settled(fd.get(), "IN+OUT+RDHUP+ERR+HUP");
     saw("recv", expect_stream(fd.get(), 500, 2));
     saw("then", next(fd.get()));
 }

@@ -3,6 +3,7 @@
 #include <netinet/in.h>
 
 #include <cerrno>
+#include <utility>
 
 #include "fixture.h"
 
@@ -61,6 +62,7 @@ TEST_F(Families, MappedServer) {
 
 TEST_F(Families, SixOnly) {
     const Fd six = open_stream(AF_INET6);
+    set_option(six.get(), SOL_SOCKET, SO_REUSEADDR, 1);
     ASSERT_EQ(set_option(six.get(), IPPROTO_IPV6, IPV6_V6ONLY, 1), 0);
     const Address all = make_address("::", port);
     ASSERT_EQ(outcome(bind(six.get(), all.raw(), all.size)), "0");
@@ -81,11 +83,11 @@ TEST_F(Families, SixRefused) {
 
 TEST_F(Families, SixOptions) {
     const Fd fd = call(port, setup.peer6);
-    saw("IPV6_TCLASS", outcome(set_option(fd.get(), IPPROTO_IPV6, IPV6_TCLASS, 8)) + "/" +
-                           std::to_string(option(fd.get(), IPPROTO_IPV6, IPV6_TCLASS)));
-    saw("IPV6_UNICAST_HOPS", outcome(set_option(fd.get(), IPPROTO_IPV6, IPV6_UNICAST_HOPS, 9)) +
-                                 "/" +
-                                 std::to_string(option(fd.get(), IPPROTO_IPV6, IPV6_UNICAST_HOPS)));
+    for (const auto& [name, number] : {std::pair{"IPV6_TCLASS", IPV6_TCLASS},
+                                       std::pair{"IPV6_UNICAST_HOPS", IPV6_UNICAST_HOPS}}) {
+        const std::string set = outcome(set_option(fd.get(), IPPROTO_IPV6, number, 9));
+        saw(name, set + "/" + std::to_string(option(fd.get(), IPPROTO_IPV6, number)));
+    }
     saw("SO_DOMAIN", std::to_string(option(fd.get(), SOL_SOCKET, SO_DOMAIN)));
 }
 

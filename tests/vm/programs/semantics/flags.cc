@@ -24,7 +24,7 @@ std::string flag_names(unsigned flags) {
     std::string text;
     for (const auto& [flag, name] : kNames) {
         if ((flags & flag) != 0) {
-            text += (text.empty() ? "" : "|") + std::string(name);
+            text += (text.empty() ? "" : "+") + std::string(name);
         }
     }
     return text.empty() ? "none" : text;

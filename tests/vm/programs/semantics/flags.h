@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What poll() and epoll tell, as words: "IN|OUT|RDHUP".
+// What poll() and epoll tell, as words: "IN+OUT+RDHUP".
 #pragma once
 
 #include <poll.h>
