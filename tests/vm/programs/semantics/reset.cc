@@ -17,7 +17,7 @@ SEMANTICS_BOTH_ROLES(Reset);
 
 TEST_P(Reset, FailsARead) {
     EXPECT_EQ(puppet("reset", "c"), "ok");
-    EXPECT_EQ(next(fd.get()), "ECONNRESET");
+    saw("recv", next(fd.get()));
     saw("next read", next(fd.get()));
     saw("SO_ERROR", pending_error(fd.get()));
     saw("poll", settled(fd.get(), "IN+OUT+RDHUP+HUP"));
@@ -34,7 +34,7 @@ TEST_P(Reset, FailsAWrite) {
 TEST_P(Reset, IsInSoError) {
     EXPECT_EQ(puppet("reset", "c"), "ok");
     saw("poll", settled(fd.get(), kGone));
-    EXPECT_EQ(pending_error(fd.get()), "ECONNRESET");
+    saw("SO_ERROR", pending_error(fd.get()));
     EXPECT_EQ(pending_error(fd.get()), "ok");
     saw("recv after it", next(fd.get()));
     saw("send after it", outcome(send(fd.get(), "x", 1, MSG_NOSIGNAL)));
@@ -43,7 +43,7 @@ TEST_P(Reset, IsInSoError) {
 
 TEST_P(Reset, ReachesThePeer) {
     reset_connection(fd);
-    EXPECT_EQ(puppet("next", "c"), "ECONNRESET");
+    saw("recv", puppet("next", "c"));
     saw("send", puppet("send", "c", 1, 1));
 }
 
@@ -78,7 +78,7 @@ TEST_P(Reset, AfterTheEnd) {
 TEST_P(Reset, WakesAReader) {
     tell("pause", 100);
     tell("reset", "c");
-    EXPECT_EQ(next(fd.get()), "ECONNRESET");
+    saw("recv", next(fd.get()));
     EXPECT_EQ(answer(), "ok");
     EXPECT_EQ(answer(), "ok");
 }
@@ -101,7 +101,7 @@ TEST_P(Reset, OfOneLeavesOthers) {
         other = take(listener.get(), port, setup.own, "d");
     }
     EXPECT_EQ(puppet("reset", "c"), "ok");
-    EXPECT_EQ(next(fd.get()), "ECONNRESET");
+    saw("recv", next(fd.get()));
     EXPECT_EQ(puppet("send", "d", 20000, 1), "ok");
     EXPECT_EQ(expect_stream(other.get(), 20000, 1), "ok");
     EXPECT_EQ(send_all(other.get(), pattern(2, 20000)), "ok");
