@@ -6,7 +6,6 @@
 //   semantics puppet --listen PORT        the far end of the tests, until killed
 //   semantics --peer IP --peer6 IP --own IP --own6 IP --control PORT [--gtest_...]
 //                                         the tests, against a puppet at --peer
-#include <signal.h>
 
 #include <cstdio>
 #include <cstdlib>

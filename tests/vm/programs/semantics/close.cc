@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The end of a connection in good order: shutdown(), close(), the end of data.
-#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 
 #include "fixture.h"
 #include "flags.h"

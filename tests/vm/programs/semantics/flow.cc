@@ -128,7 +128,7 @@ TEST_P(Flow, SmallPieces) {
     tell("pieces", "c", 2000, 3, 1, 0);
     EXPECT_EQ(expect_stream(fd.get(), 6000, 1), "ok");
     EXPECT_EQ(answer(), "ok");
-    for (int i = 0; i < 2000; ++i) {
+    for (size_t i = 0; i < 2000; ++i) {
         ASSERT_EQ(send_all(fd.get(), pattern(1, 3, 3 * i)), "ok");
     }
     EXPECT_EQ(puppet("recv", "c", 6000, 1), "ok");

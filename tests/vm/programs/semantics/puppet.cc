@@ -16,12 +16,12 @@
 #include "puppet.h"
 
 #include <netinet/in.h>
-#include <signal.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
@@ -89,7 +89,7 @@ std::string Puppet::connect(const Words& words) {
 std::string Puppet::pieces(const Words& words) {
     const size_t size = number(words[3]);
     for (uint64_t i = 0; i < number(words[2]); ++i) {
-        const std::string sent = send_all(fd(words[1]), pattern(number(words[4]), size, i * size));
+        std::string sent = send_all(fd(words[1]), pattern(number(words[4]), size, i * size));
         if (sent != "ok") {
             return sent;
         }
@@ -118,7 +118,7 @@ std::string Puppet::echo(const Words& words) {
         if (n <= 0) {
             return n == 0 ? "end" : error_name(errno);
         }
-        const std::string sent = send_all(fd(words[1]), {bytes.begin(), bytes.begin() + n});
+        std::string sent = send_all(fd(words[1]), {bytes.begin(), bytes.begin() + n});
         if (sent != "ok") {
             return sent;
         }

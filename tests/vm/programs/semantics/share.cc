@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cerrno>
+#include <csignal>
 #include <cstring>
 #include <functional>
 
@@ -94,17 +95,14 @@ TEST_P(Share, PassedOn) {
     const Fd near(ends[0]);
     const Fd far(ends[1]);
     limit_waits(far.get());
-    union {
-        cmsghdr header;
-        char space[CMSG_SPACE(sizeof(int))];
-    } control{};
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
     char byte = 'x';
     iovec part{&byte, 1};
     msghdr message{};
     message.msg_iov = &part;
     message.msg_iovlen = 1;
-    message.msg_control = &control;
-    message.msg_controllen = sizeof(control);
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
     // Its own copy has to go first, or it would be passed nothing new.
     const pid_t pid = child([&] {
         fd.reset();
@@ -112,7 +110,7 @@ TEST_P(Share, PassedOn) {
             return false;
         }
         int got = -1;
-        std::memcpy(&got, CMSG_DATA(&control.header), sizeof(got));
+        std::memcpy(&got, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(got));
         const Fd passed(got);
         return send_all(passed.get(), pattern(1, 5000)) == "ok" &&
                expect_stream(passed.get(), 5000, 2) == "ok";

@@ -4,12 +4,12 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
-#include <signal.h>
 #include <sys/time.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <cstring>
 
 #include "pattern.h"
@@ -102,7 +102,7 @@ Fd open_stream(int family, int flags) {
 }
 
 void limit_waits(int fd, int ms) {
-    const timeval time{ms / 1000, (ms % 1000) * 1000};
+    const timeval time{ms / 1000, (ms % 1000) * 1000L};
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &time, sizeof(time));
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &time, sizeof(time));
 }
