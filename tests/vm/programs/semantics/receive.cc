@@ -169,7 +169,7 @@ TEST_P(Receive, NotSentYet) {
     saw("SIOCOUTQ unread at the peer", queued(SIOCOUTQ, true));
     saw("SIOCOUTQNSD", queued(SIOCOUTQNSD, true));
     EXPECT_EQ(puppet("recv", "c", 5000, 1), "ok");
-    EXPECT_EQ(queued(SIOCOUTQ, true), "0");
+    saw("SIOCOUTQ when all is read", queued(SIOCOUTQ, true));
 }
 
 TEST_P(Receive, LowWater) {
@@ -184,7 +184,7 @@ TEST_P(Receive, Urgent) {
     ASSERT_NO_FATAL_FAILURE(arrive(3));
     saw("send", puppet("urgent", "c"));
     saw("poll", settled(fd.get(), "IN+OUT+PRI"));
-    EXPECT_EQ(puppet("send", "c", 3, 2), "ok");
+    saw("send after it", puppet("send", "c", 3, 2));
     char byte = 0;
     const std::string got = outcome(recv(fd.get(), &byte, 1, MSG_OOB));
     saw("MSG_OOB", got + (byte == '!' ? " !" : ""));
