@@ -172,5 +172,6 @@ def expect_documented(plain: dict[str, Row], other: dict[str, Row], column: str)
 
 
 def keep(rows: dict[str, Row], path: Path) -> None:
-    """For people who look at a case's logs."""
-    path.write_text("".join(f"{name} | {row.cell()}\n" for name, row in rows.items()))
+    """For people who look at a case's logs: also what failed tests saw."""
+    path.write_text("".join(f"{name} | {row.cell()}" + (f" | {row.saw}" if not row.passed else "")
+                            + "\n" for name, row in rows.items()))
