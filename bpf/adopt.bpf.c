@@ -112,8 +112,10 @@ static __always_inline bool offers_smc(struct __sk_buff *skb, __u32 at, __u64 si
 	return o.smc;
 }
 
-/* A SYN with SMC's option? */
-static __always_inline bool read_syn(struct __sk_buff *skb, struct syn *s)
+/* A SYN with SMC's option? On a stack frame of its own, which goes before the rules are looked at:
+ * together they would be too large.
+ */
+static __noinline bool read_syn(struct __sk_buff *skb, struct syn *s)
 {
 	struct tcp_start tcp;
 	__u8 ip[40];
@@ -159,7 +161,7 @@ static __always_inline bool read_syn(struct __sk_buff *skb, struct syn *s)
 }
 
 /* The port of the agent's listener, if the connection is one for it; else 0. */
-static __always_inline __u16 adopting_port(const struct syn *s, __u32 netns)
+static __noinline __u16 adopting_port(const struct syn *s, __u32 netns)
 {
 	struct match m = {.port = s->port, .workload.used = 1, .peer.used = 1};
 	struct splice_own own = {.netns = netns, .address = s->to};

@@ -54,6 +54,9 @@ int join(struct sk_msg_md *msg)
 	way = bpf_sk_storage_get(&ways, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!way || *way == BY_TCP)
 		return SK_PASS;
+	/* Shut down by ourselves: TCP knows that nothing may be sent any more, sockmap does not. */
+	if (sk->state != BPF_TCP_ESTABLISHED && sk->state != BPF_TCP_CLOSE_WAIT)
+		return SK_PASS;
 	other.netns = bpf_get_netns_cookie(msg);
 	address_of(&other.local, msg, false);
 	address_of(&other.remote, msg, true);
@@ -63,8 +66,11 @@ int join(struct sk_msg_md *msg)
 		*way = BY_QUEUE;
 		return SK_PASS;
 	}
-	/* Not there yet: TCP from now on. Not there any more: it is closed, and TCP says so. */
-	if (*way != BY_QUEUE)
-		*way = BY_TCP;
+	/* Not there any more: it is closed. To pass would be to send to whom an earlier run of this
+	 * for the same message has found, who may be gone.
+	 */
+	if (*way == BY_QUEUE)
+		return SK_DROP;
+	*way = BY_TCP; /* not there yet */
 	return SK_PASS;
 }

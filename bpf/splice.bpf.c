@@ -117,18 +117,28 @@ relay_for(struct bpf_sock_addr *ctx, struct tcp_sock *tp, const struct splice_na
 static __always_inline bool remember(struct bpf_sock_addr *ctx, const struct tcp_sock *tp,
 				     const struct splice_name *wanted, __u16 hold)
 {
-	struct splice_face face = {.peer = *wanted, .hold = hold};
-	__u64 cookie = bpf_get_socket_cookie(ctx);
 	int retries = tp->inet_conn.icsk_syn_retries;
+	struct splice_face *face;
 
-	face.syn_retries = retries;
-	if (bpf_map_update_elem(&faces, &cookie, &face, BPF_ANY))
+	face = bpf_sk_storage_get(&faces, ctx->sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!face)
 		return false;
+	face->peer = *wanted;
+	face->local.port = 0;
+	face->hold = hold;
+	face->syn_retries = retries;
 	retries = (retries ? retries : SYN_RETRIES) + MORE_RETRIES;
 	if (retries > SYN_RETRIES_MAX)
 		retries = SYN_RETRIES_MAX;
 	bpf_setsockopt(ctx, IPPROTO_TCP, TCP_SYNCNT, &retries, sizeof(retries));
 	return true;
+}
+
+/* A socket that goes elsewhere now than it went before. */
+static __always_inline void forget(struct bpf_sock_addr *ctx)
+{
+	if (bpf_sk_storage_get(&faces, ctx->sk, NULL, 0))
+		bpf_sk_storage_delete(&faces, ctx->sk);
 }
 
 static __always_inline void redirect(struct bpf_sock_addr *ctx, bool v6)
@@ -147,8 +157,10 @@ static __always_inline void redirect(struct bpf_sock_addr *ctx, bool v6)
 	asked_for(&wanted.address, ctx, v6);
 	wanted.port = bpf_ntohs(ctx->user_port);
 	relay = relay_for(ctx, tp, &wanted);
-	if (!relay)
+	if (!relay) {
+		forget(ctx);
 		return;
+	}
 	hold = relay->hold;
 	if (!remember(ctx, tp, &wanted, hold))
 		return;
@@ -198,12 +210,9 @@ static __always_inline void show(struct bpf_sock_addr *ctx, const struct splice_
 
 static __always_inline struct splice_face *face_of(struct bpf_sock_addr *ctx)
 {
-	__u64 cookie;
-
-	if (ctx->type != SOCK_STREAM || ctx->protocol != IPPROTO_TCP)
+	if (ctx->type != SOCK_STREAM || ctx->protocol != IPPROTO_TCP || !ctx->sk)
 		return NULL;
-	cookie = bpf_get_socket_cookie(ctx);
-	return bpf_map_lookup_elem(&faces, &cookie);
+	return bpf_sk_storage_get(&faces, ctx->sk, NULL, 0);
 }
 
 #define SHOW(program, hook, which, v6)                             \
@@ -259,9 +268,10 @@ static __always_inline void watch_state(struct bpf_sock_ops *ops)
 }
 
 /* Of a program's socket that was sent to the hold; NULL: it is none. */
-static __always_inline struct splice_face *held_face(struct bpf_sock_ops *ops, __u64 cookie)
+static __always_inline struct splice_face *held_face(struct bpf_sock_ops *ops)
 {
-	struct splice_face *face = bpf_map_lookup_elem(&faces, &cookie);
+	struct bpf_sock *sk = ops->sk;
+	struct splice_face *face = sk ? bpf_sk_storage_get(&faces, sk, NULL, 0) : NULL;
 
 	return face && face->hold && face->hold == bpf_ntohl(ops->remote_port) ? face : NULL;
 }
@@ -294,7 +304,7 @@ static __always_inline bool tell(__u32 kind, const struct splice_way *way, __u64
 static __always_inline void connecting(struct bpf_sock_ops *ops)
 {
 	__u64 cookie = bpf_get_socket_cookie(ops);
-	struct splice_face *face = held_face(ops, cookie);
+	struct splice_face *face = held_face(ops);
 	struct splice_held h = {.cookie = cookie, .state = SPLICE_WAIT};
 	struct steer_address bound;
 	struct splice_way way;
@@ -311,7 +321,7 @@ static __always_inline void connecting(struct bpf_sock_ops *ops)
 
 static __always_inline void first_timeout(struct bpf_sock_ops *ops)
 {
-	if (!ops->is_fullsock || !held_face(ops, bpf_get_socket_cookie(ops)))
+	if (!ops->is_fullsock || !held_face(ops))
 		return;
 	ops->reply = 1; /* jiffy */
 }
@@ -347,14 +357,17 @@ static __always_inline void join(struct bpf_sock_ops *ops)
 /* The program's end of what it was sent to, or the agent's end of a connection to a server. */
 static __always_inline void connected(struct bpf_sock_ops *ops)
 {
-	__u64 cookie = bpf_get_socket_cookie(ops);
-	struct splice_face *face = held_face(ops, cookie);
+	struct splice_face *face = held_face(ops);
 	struct splice_caller c = {};
+	struct splice_held *h;
 	struct splice_way way;
 	int retries;
 
 	if (face) {
 		way_of(&way, ops, face);
+		h = bpf_map_lookup_elem(&held, &way);
+		if (h)
+			face->local = h->local;
 		bpf_map_delete_elem(&held, &way);
 		retries = face->syn_retries ? face->syn_retries : SYN_RETRIES;
 		bpf_setsockopt(ops, IPPROTO_TCP, TCP_SYNCNT, &retries, sizeof(retries));
@@ -372,13 +385,14 @@ static __always_inline void connected(struct bpf_sock_ops *ops)
 /* The agent's end of what a program was sent to, or the server's end. */
 static __always_inline void accepted(struct bpf_sock_ops *ops)
 {
-	__u64 netns = bpf_get_netns_cookie(ops), cookie;
+	__u64 netns = bpf_get_netns_cookie(ops);
 	struct splice_relay *relay = bpf_map_lookup_elem(&relays, &netns);
-	struct splice_face face = {};
+	struct bpf_sock *sk = ops->sk;
 	struct splice_caller c = {};
 	struct splice_name *caller;
+	struct splice_face *face;
 
-	if (!relay)
+	if (!relay || !sk)
 		return;
 	if (relay->hold && relay->hold == ops->local_port) {
 		join(ops);
@@ -391,32 +405,28 @@ static __always_inline void accepted(struct bpf_sock_ops *ops)
 	caller = bpf_map_lookup_elem(&callers, &c);
 	if (!caller)
 		return;
-	face.peer = *caller;
-	cookie = bpf_get_socket_cookie(ops);
-	bpf_map_update_elem(&faces, &cookie, &face, BPF_ANY);
-	watch_state(ops);
+	face = bpf_sk_storage_get(&faces, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	if (face)
+		face->peer = *caller;
 	join(ops);
 }
 
 static __always_inline void closed(struct bpf_sock_ops *ops)
 {
 	__u64 cookie = bpf_get_socket_cookie(ops);
-	struct splice_face *face = bpf_map_lookup_elem(&faces, &cookie);
+	struct splice_face *face = held_face(ops);
 	struct steer_address none = {};
 	struct splice_held *h;
 	struct splice_way way;
 
 	if (!face)
 		return;
-	if (face->hold) {
-		way_of(&way, ops, face);
-		h = bpf_map_lookup_elem(&held, &way);
-		if (h && h->cookie == cookie) {
-			bpf_map_delete_elem(&held, &way);
-			tell(SPLICE_GONE, &way, cookie, face, &none);
-		}
+	way_of(&way, ops, face);
+	h = bpf_map_lookup_elem(&held, &way);
+	if (h && h->cookie == cookie) {
+		bpf_map_delete_elem(&held, &way);
+		tell(SPLICE_GONE, &way, cookie, face, &none);
 	}
-	bpf_map_delete_elem(&faces, &cookie);
 }
 
 SEC("sockops")

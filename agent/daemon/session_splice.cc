@@ -16,9 +16,6 @@ Result<void> Session::start_splice() {
         return tl::unexpected(hooks.error());
     }
     if (!join_problem_.empty()) {
-        if (wanted.join == SpliceJoin::kernel) {
-            return fail("splice: join: {}", join_problem_);
-        }
         spdlog::warn("relayed connections are joined by TCP: {}", join_problem_);
     }
     if (auto done = (*hooks)->attach(); !done) {
@@ -102,6 +99,7 @@ void Session::report_splice(nlohmann::json& out) const {
         {"adopting_problem", adoption_problem_},
         {"asked", stats.asked.load()},
         {"relayed", stats.relayed.load()},
+        {"reused", stats.reused.load()},
         {"native", stats.native.load()},
         {"plain", stats.plain.load()},
         {"refused", stats.refused.load()},

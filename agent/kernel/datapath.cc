@@ -9,6 +9,7 @@
 #include <cerrno>
 
 #include "agent/base/unique_fd.h"
+#include "agent/kernel/sockmap_gate.h"
 #include "flows.skel.h"
 #include "handshake.skel.h"
 #include "moved.skel.h"
@@ -106,7 +107,9 @@ Result<std::unique_ptr<SpliceHooks>> Datapath::load_splice(bool outgoing, bool j
         }
     }
     if (join) {
-        if (auto done = (*hooks)->load_join(shared_); !done) {
+        if (auto why = sockmap_refused()) {
+            join_problem = *why;
+        } else if (auto done = (*hooks)->load_join(shared_); !done) {
             join_problem = done.error().message;
         }
     }

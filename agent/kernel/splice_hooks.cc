@@ -55,7 +55,6 @@ Result<std::unique_ptr<SpliceHooks>> SpliceHooks::load(SharedMaps& maps, bool ou
     std::unique_ptr<SpliceHooks> self(new SpliceHooks(std::move(*object)));
     self->outgoing_ = outgoing;
     self->relays_ = maps.at("relays");
-    self->faces_ = maps.at("faces");
     self->held_ = maps.at("held");
     self->listeners_ = maps.at("listeners");
     self->callers_ = maps.at("callers");
@@ -154,28 +153,24 @@ Result<void> SpliceHooks::set_listener(splice_place place, int socket) const {
 
 // BPF takes an entry out when its socket closes, and another socket may have the port by then: a
 // lookup and an update are two steps, but the port is not free again before its entry is gone.
-bool SpliceHooks::set_held(const splice_way& way, std::uint64_t cookie, splice_state state) const {
+bool SpliceHooks::set_held(const splice_way& way, std::uint64_t cookie, splice_state state,
+                           const Endpoint& local) const {
     splice_held now{};
     if (bpf_map_lookup_elem(held_, &way, &now) != 0 || now.cookie != cookie) {
         return false;
     }
     now.state = state;
+    now.local = name_of(local);
     return bpf_map_update_elem(held_, &way, &now, BPF_EXIST) == 0;
 }
 
 bool SpliceHooks::release(const splice_way& way, std::uint64_t cookie,
                           const Endpoint& local) const {
-    splice_face face{};
-    if (bpf_map_lookup_elem(faces_, &cookie, &face) != 0) {
-        return false;
-    }
-    face.local = name_of(local);
-    return bpf_map_update_elem(faces_, &cookie, &face, BPF_EXIST) == 0 &&
-           set_held(way, cookie, SPLICE_GO);
+    return set_held(way, cookie, SPLICE_GO, local);
 }
 
 void SpliceHooks::refuse(const splice_way& way, std::uint64_t cookie) const {
-    set_held(way, cookie, SPLICE_REFUSED);
+    set_held(way, cookie, SPLICE_REFUSED, {});
 }
 
 void SpliceHooks::decline(const Endpoint& server, std::uint64_t nanoseconds) const {

@@ -13,6 +13,7 @@
 #include "agent/splice/join.h"
 #include "agent/splice/place.h"
 #include "agent/splice/poller.h"
+#include "agent/splice/pool.h"
 
 namespace smc_steer {
 
@@ -29,6 +30,7 @@ struct SpliceView {
 struct SpliceStats {
     std::atomic<std::uint64_t> asked{0};     // connect()s that were held
     std::atomic<std::uint64_t> relayed{0};   // of them, to an agent
+    std::atomic<std::uint64_t> reused{0};    // of these, on a connection that had served another
     std::atomic<std::uint64_t> native{0};    // to a server that is an SMC socket
     std::atomic<std::uint64_t> plain{0};     // over TCP, because SMC-D was not to be had
     std::atomic<std::uint64_t> refused{0};   // as without us
@@ -50,6 +52,9 @@ struct SpliceContext {
     Scratch& scratch;
     Moved& moved;
     SpliceStats& stats;
+    WirePool& pool;
+    // Servers that their agent does not relay to, and until when they are not asked for.
+    std::map<Endpoint, std::uint64_t> direct;
     std::shared_ptr<const SpliceView> view;  // of this turn
     std::uint64_t now_ns = 0;                // likewise
 };

@@ -18,6 +18,7 @@ namespace smc_steer {
 namespace {
 
 constexpr std::uint64_t kHeaderNs = 5'000'000'000;
+constexpr std::uint64_t kNextNs = 30'000'000'000;
 
 // Not connected yet. Its own address is the server's, as with any connection within a machine; its
 // port is known before the SYN goes out.
@@ -37,14 +38,20 @@ Result<UniqueFd> open_local(const Address& address) {
 }  // namespace
 
 Incoming::Incoming(SpliceContext& context, const Place& place, UniqueFd wire,
-                   const Endpoint& client, std::function<void(Incoming&)> on_end)
+                   const Endpoint& client, std::optional<std::vector<std::uint8_t>> heard,
+                   std::function<void(Incoming&)> on_end)
     : context_(context),
       place_(place),
       wire_(std::move(wire)),
       watcher_(*this),
       client_(client),
       on_end_(std::move(on_end)),
-      since_ns_(context.now_ns) {}
+      since_ns_(context.now_ns),
+      reused_(heard.has_value()) {
+    if (heard) {
+        heard_ = std::move(*heard);
+    }
+}
 
 Incoming::~Incoming() {
     if (announced_) {
@@ -68,6 +75,8 @@ void Incoming::begin() {
     if (server_.port != context_.options.port) {
         form_ = Join::Form::raw;
         connect_server();
+    } else if (reused_) {
+        read_header();
     }
 }
 
@@ -79,13 +88,14 @@ void Incoming::read_header() {
         auto length = proxy_length(heard_);
         wanted = length ? *length : 0;
     }
+    // A reused wire may have brought the start of it, and never more than it.
     while (heard_.size() < wanted) {
         auto got = recv(wire_.get(), buffer.data(), wanted - heard_.size(), MSG_DONTWAIT);
         if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
             return;
         }
         if (got <= 0) {
-            end(false);
+            end(false);  // a reused wire that is not needed any more, most of the time
             return;
         }
         heard_.insert(heard_.end(), buffer.begin(), buffer.begin() + got);
@@ -119,13 +129,14 @@ void Incoming::on_header(const ProxyHeader& header) {
     }
     version_ = *version;
     // Nobody speaks for somebody else, or for another address of ours.
-    if (header.source != client_ || header.destination.address != server_.address) {
+    if (header.source.address != client_.address || header.destination.address != server_.address) {
         context_.stats.strangers++;
         spdlog::debug("{} says that it is {} and we are {}", to_string(client_),
                       to_string(header.source), to_string(header.destination));
         end(false);
         return;
     }
+    client_.port = header.source.port;
     server_.port = header.destination.port;
     // Who is not a member of the region has no SMC-D with us, and TCP gets to see the answer.
     auto before = bytes_to_tcp(wire_.get());
@@ -221,8 +232,8 @@ void Incoming::on_events(std::uint32_t /*events*/) {
 
 void Incoming::tick() {
     bool reading = form_ == Join::Form::framed && !local_;
-    if (!over_ && reading && context_.now_ns - since_ns_ > kHeaderNs) {
-        context_.stats.strangers++;
+    if (!over_ && reading && context_.now_ns - since_ns_ > (reused_ ? kNextNs : kHeaderNs)) {
+        context_.stats.strangers += reused_ ? 0 : 1;
         end(false);
     }
 }

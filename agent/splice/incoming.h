@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <vector>
 
 #include "agent/splice/context.h"
@@ -17,8 +18,10 @@ class Incoming : public Poller::Watcher {
 public:
     // `wire`: accepted, from `client`, which is known to be a peer's address. `on_end`: called
     // once, inside of a turn or of begin(); joined() says how.
+    // `heard`: what came already of a wire that has served another connection; it may take its
+    // time.
     Incoming(SpliceContext& context, const Place& place, UniqueFd wire, const Endpoint& client,
-             std::function<void(Incoming&)> on_end);
+             std::optional<std::vector<std::uint8_t>> heard, std::function<void(Incoming&)> on_end);
     ~Incoming() override;
     void begin();
     void on_events(std::uint32_t events) override;
@@ -26,6 +29,7 @@ public:
 
     bool joined() const { return joined_; }
     const Place& place() const { return place_; }
+    const Endpoint& client() const { return client_; }
     Join::Form form() const { return form_; }
     UniqueFd take_wire() { return std::move(wire_); }
     UniqueFd take_local() { return std::move(local_); }
@@ -63,6 +67,7 @@ private:
     bool joined_ = false;
     bool over_ = false;
     std::uint64_t since_ns_;
+    bool reused_;
 };
 
 }  // namespace smc_steer

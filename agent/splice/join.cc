@@ -301,8 +301,16 @@ void Join::close(bool reset_local, bool reset_wire) {
         reset_on_close(wire_.fd.get(), true);
     }
     local_.fd.reset();
-    wire_.fd.reset();
+    poller_.unwatch(wire_.fd.get());
+    if (broken_off_ || form_ == Form::raw) {
+        wire_.fd.reset();
+    }
     on_end_(*this);
+    wire_.fd.reset();
+}
+
+std::vector<std::uint8_t> Join::take_rest() {
+    return {down_.pending.begin() + static_cast<std::ptrdiff_t>(down_.at), down_.pending.end()};
 }
 
 }  // namespace smc_steer

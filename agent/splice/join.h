@@ -38,6 +38,10 @@ public:
     // Both ends see a connection that was broken off.
     void break_off();
     bool broken_off() const { return broken_off_; }
+    // In on_end, of a framed one that was not broken off: the wire, which is good for another
+    // connection, and what came on it after the end of this one.
+    UniqueFd take_wire() { return std::move(wire_.fd); }
+    std::vector<std::uint8_t> take_rest();
 
     void on_events(std::uint32_t events) override;
 

@@ -16,7 +16,8 @@
 namespace smc_steer {
 namespace {
 
-constexpr std::uint64_t kAgentNs = 2'000'000'000;        // for an agent to answer
+constexpr std::uint64_t kCallNs = 2'000'000'000;         // for a connection with an agent
+constexpr std::uint64_t kHelloNs = 10'000'000'000;       // for its first word
 constexpr std::uint64_t kLeaveAloneNs = 30'000'000'000;  // a server that is not for us
 
 bool is_unspecified(const Address& address) {
@@ -58,8 +59,20 @@ Outgoing::Outgoing(SpliceContext& context, const Place& place, const splice_even
 
 void Outgoing::begin() {
     auto peer = context_.view->peers.find(wanted_.address);
-    if (peer != context_.view->peers.end() && peer->second.splice_port != 0) {
-        call_agent(peer->second.splice_port);
+    auto direct = context_.direct.find(wanted_);
+    if (direct != context_.direct.end() && context_.now_ns < direct->second) {
+        connect_directly("not relayed by its agent");
+    } else if (peer != context_.view->peers.end() && peer->second.splice_port != 0) {
+        port_ = peer->second.splice_port;
+        if (auto idle = bound_ == Address{} ? context_.pool.take({place_.hold(), wanted_.address})
+                                            : std::nullopt) {
+            reused_ = true;
+            if (watch(std::move(*idle), State::calling_agent)) {
+                greet();
+                return;
+            }
+        }
+        call_agent();
     } else {
         connect_directly("its agent does not relay");
     }
@@ -82,9 +95,21 @@ void Outgoing::drop_wire() {
     }
 }
 
-void Outgoing::call_agent(std::uint16_t port) {
+// One that has served another may have ended in the meantime, which says nothing about the agent.
+void Outgoing::agent_failed(const std::string& why) {
+    if (reused_) {
+        call_agent();
+    } else {
+        connect_directly(why);
+    }
+}
+
+void Outgoing::call_agent() {
+    reused_ = false;
+    drop_wire();
+    heard_.clear();
     auto wire = place_.open(
-        [&] { return smc_connect(wanted_.address, port, context_.options.buffer, bound_); });
+        [&] { return smc_connect(wanted_.address, port_, context_.options.buffer, bound_); });
     auto problem = wire ? std::string() : wire.error().message;
     if (!watch(std::move(wire), State::calling_agent)) {
         connect_directly("its agent: " + problem);
@@ -100,13 +125,14 @@ void Outgoing::greet() {
             (connected ? own : connected.map([] { return Endpoint(); })).error().message);
         return;
     }
-    local_ = *own;
-    auto header = encode_proxy({*own, wanted_});
+    // The program's port, which no other connection of this namespace has, whatever the wire's is.
+    local_ = {own->address, event_.way.port};
+    auto header = encode_proxy({local_, wanted_});
     auto before = bytes_to_tcp(wire_.get());
     auto sent = send(wire_.get(), header.data(), header.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
     // What TCP gets to see did not go over SMC-D.
     if (sent != static_cast<ssize_t>(header.size()) || bytes_to_tcp(wire_.get()) != before) {
-        connect_directly("no SMC-D with its agent");
+        agent_failed("no SMC-D with its agent");
         return;
     }
     state_ = State::waiting;
@@ -119,7 +145,7 @@ void Outgoing::read_replies() {
         return;
     }
     if (got <= 0) {
-        connect_directly("its agent ended the connection");
+        agent_failed("its agent ended the connection");
         return;
     }
     heard_.insert(heard_.end(), buffer.begin(), buffer.begin() + got);
@@ -140,6 +166,7 @@ void Outgoing::on_verdict(Verdict verdict) {
         case Verdict::joined:
             over_smcd_ = true;
             context_.stats.relayed++;
+            context_.stats.reused += reused_ ? 1 : 0;
             conclude(State::ready);
             return;
         case Verdict::refused:
@@ -148,9 +175,11 @@ void Outgoing::on_verdict(Verdict verdict) {
         case Verdict::version:
             context_.stats.disagreed++;
             break;
+        case Verdict::denied:
+            context_.direct[wanted_] = context_.now_ns + kLeaveAloneNs;
+            break;
         case Verdict::hello:
         case Verdict::failed:
-        case Verdict::denied:
             break;
     }
     connect_directly(fmt::format("its agent: {}", to_string(verdict)));
@@ -219,10 +248,13 @@ void Outgoing::on_events(std::uint32_t events) {
     }
 }
 
+// An agent that has said hello is about to connect to the server, or has: to be asked again would
+// be another connection there. It takes as long as the server does.
 void Outgoing::tick() {
-    if ((state_ == State::calling_agent || state_ == State::waiting) &&
-        context_.now_ns - since_ns_ > kAgentNs) {
-        connect_directly("its agent does not answer");
+    auto waited = context_.now_ns - since_ns_;
+    if ((state_ == State::calling_agent && waited > kCallNs) ||
+        (state_ == State::waiting && heard_.empty() && waited > kHelloNs)) {
+        agent_failed("its agent does not answer");
     }
 }
 

@@ -45,7 +45,8 @@ public:
 private:
     enum class State { idle, calling_agent, waiting, connecting, ready, refused };
 
-    void call_agent(std::uint16_t port);
+    void call_agent();
+    void agent_failed(const std::string& why);
     void greet();
     void read_replies();
     void on_verdict(Verdict verdict);
@@ -65,6 +66,8 @@ private:
     State state_ = State::idle;
     Join::Form form_ = Join::Form::framed;
     bool over_smcd_ = false;
+    bool reused_ = false;     // the wire has served another
+    std::uint16_t port_ = 0;  // of the agent
     std::uint64_t since_ns_ = 0;
     Endpoint local_;
     std::vector<std::uint8_t> heard_;

@@ -42,7 +42,8 @@ Relay::Relay(std::unique_ptr<SpliceHooks> hooks, SpliceOptions options, Poller p
       options_(options),
       poller_(std::move(poller)),
       scratch_(static_cast<std::size_t>(options.buffer)),
-      context_{poller_, *hooks_, options_, scratch_, moved_, stats_, nullptr, 0},
+      pool_(poller_),
+      context_{poller_, *hooks_, options_, scratch_, moved_, stats_, pool_, {}, nullptr, 0},
       view_(std::make_shared<SpliceView>()) {}
 
 Result<std::unique_ptr<Relay>> Relay::start(std::unique_ptr<SpliceHooks> hooks,
@@ -286,7 +287,13 @@ void Relay::on_program(Covered& covered, int listener, std::uint16_t family) {
             continue;
         }
         auto& one = *outgoing->second;
-        join(std::move(local), one.take_wire(), one.form(), nullptr);
+        WirePool::Key key{covered.place->hold(), one.wanted().address};
+        join(std::move(local), one.take_wire(), one.form(), [this, key](Join& ended) {
+            auto wire = ended.take_wire();
+            if (wire && ended.take_rest().empty()) {
+                pool_.give(key, std::move(wire), context_.now_ns);
+            }
+        });
         by_way_.erase(outgoing);
         bury(outgoing_, one);
     }
@@ -306,29 +313,41 @@ void Relay::on_agent(Covered& covered) {
             stats_.strangers++;
             continue;
         }
-        auto incoming =
-            std::make_unique<Incoming>(context_, *covered.place, std::move(accepted->fd),
-                                       Endpoint{accepted->peer, accepted->port},
-                                       [this](Incoming& one) { on_incoming_end(one); });
-        auto* raw = incoming.get();
-        incoming_[raw] = std::move(incoming);
-        raw->begin();
+        receive(covered, std::move(accepted->fd), {accepted->peer, accepted->port}, std::nullopt);
     }
+}
+
+void Relay::receive(Covered& covered, UniqueFd wire, const Endpoint& client,
+                    std::optional<std::vector<std::uint8_t>> heard) {
+    auto incoming = std::make_unique<Incoming>(context_, *covered.place, std::move(wire), client,
+                                               std::move(heard),
+                                               [this](Incoming& one) { on_incoming_end(one); });
+    auto* raw = incoming.get();
+    incoming_[raw] = std::move(incoming);
+    raw->begin();
 }
 
 void Relay::on_incoming_end(Incoming& incoming) {
     if (incoming.joined()) {
         auto forget = incoming.take_announcement();
-        join(incoming.take_local(), incoming.take_wire(), incoming.form(), std::move(forget));
+        auto after = [this, forget, cookie = incoming.place().cookie(),
+                      client = incoming.client()](Join& ended) {
+            forget();
+            auto wire = ended.take_wire();
+            auto covered = covered_.find(cookie);
+            if (wire && covered != covered_.end() &&
+                context_.view->peers.contains(client.address)) {
+                receive(*covered->second, std::move(wire), client, ended.take_rest());
+            }
+        };
+        join(incoming.take_local(), incoming.take_wire(), incoming.form(), std::move(after));
     }
     bury(incoming_, incoming);
 }
 
-void Relay::join(UniqueFd local, UniqueFd wire, Join::Form form, std::function<void()> then) {
+void Relay::join(UniqueFd local, UniqueFd wire, Join::Form form, std::function<void(Join&)> then) {
     auto on_end = [this, then](Join& one) {
-        if (then) {
-            then();
-        }
+        then(one);
         stats_.broken_off += one.broken_off() ? 1 : 0;
         bury(joins_, one);
     };
@@ -343,6 +362,9 @@ void Relay::join(UniqueFd local, UniqueFd wire, Join::Form form, std::function<v
 }
 
 void Relay::tick() {
+    pool_.tick(context_.now_ns);
+    std::erase_if(context_.direct,
+                  [this](const auto& entry) { return entry.second < context_.now_ns; });
     for (auto it = incoming_.begin(); it != incoming_.end();) {
         (it++)->second->tick();
     }

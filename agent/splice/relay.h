@@ -62,7 +62,10 @@ private:
     void on_program(Covered& covered, int listener, std::uint16_t family);
     void on_agent(Covered& covered);
     void on_incoming_end(Incoming& incoming);
-    void join(UniqueFd local, UniqueFd wire, Join::Form form, std::function<void()> then);
+    void receive(Covered& covered, UniqueFd wire, const Endpoint& client,
+                 std::optional<std::vector<std::uint8_t>> heard);
+    // `then`: with the join, when it has ended.
+    void join(UniqueFd local, UniqueFd wire, Join::Form form, std::function<void(Join&)> then);
     template <typename T>
     void bury(std::map<T*, std::unique_ptr<T>>& owners, T& one);
 
@@ -72,6 +75,7 @@ private:
     Poller poller_;
     Scratch scratch_;
     Moved moved_;
+    WirePool pool_;
     SpliceContext context_;
     UniqueFd posted_fd_;
     std::unique_ptr<Readable> posted_watch_;

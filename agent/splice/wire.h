@@ -9,7 +9,8 @@
 //   frames                            <->  frames
 //
 // A frame is four bytes, big-endian (eight bits of kind, 24 of length), and as many bytes of data.
-// Each direction ends with an END frame: a connection that ends without one was broken off.
+// Each direction ends with an END frame: a connection that ends without one was broken off. After
+// both, the client's agent may begin again with a header.
 #ifndef SMC_STEER_AGENT_SPLICE_WIRE_H
 #define SMC_STEER_AGENT_SPLICE_WIRE_H
 

@@ -17,10 +17,9 @@ struct {
 } relays SEC(".maps");
 
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, SPLICE_FLOWS_MAX);
-	__type(key, __u64);
+	__type(key, int);
 	__type(value, struct splice_face);
 } faces SEC(".maps");
 

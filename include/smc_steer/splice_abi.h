@@ -9,8 +9,8 @@
  * ends as it would have without us.
  *
  *   relays     hash: __u64 network namespace cookie -> struct splice_relay
- *   faces      hash: __u64 socket cookie -> struct splice_face: what getpeername() and
- *              getsockname() of a program are to say
+ *   faces      sk_storage: struct splice_face: what getpeername() and getsockname() of a program
+ *              are to say
  *   held       hash: struct splice_way -> struct splice_held: SYNs that are held back
  *   listeners  sockhash: struct splice_place -> where those go that are let through
  *   callers    hash: struct splice_caller -> struct splice_name: whom a connection that the agent
@@ -75,11 +75,11 @@ enum splice_state {
 };
 
 struct splice_held {
-	__u64 cookie; /* of the program's socket */
-	__u32 state;  /* enum splice_state */
-	__u32 reserved;
+	__u64 cookie;		  /* of the program's socket */
+	__u32 state;		  /* enum splice_state */
+	struct splice_name local; /* what it is to see as its own name, once it may go */
 };
-STEER_ASSERT(sizeof(struct splice_held) == 16);
+STEER_ASSERT(sizeof(struct splice_held) == 32);
 
 struct splice_place {
 	__u16 hold;

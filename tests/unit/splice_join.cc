@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "agent/splice/join.h"
 
@@ -51,6 +52,10 @@ protected:
         auto forget = [this](Join& one) {
             broken_off += one.broken_off();
             ended++;
+            if (auto wire = one.take_wire()) {
+                EXPECT_TRUE(one.take_rest().empty());
+                wires.push_back(std::move(wire));
+            }
         };
         near = std::make_unique<Join>(poller, scratch, moved, std::move(near_local),
                                       std::move(near_wire), GetParam(), forget);
@@ -98,6 +103,7 @@ protected:
     UniqueFd program, server;
     std::unique_ptr<Join> near, far;
     int ended = 0, broken_off = 0;
+    std::vector<UniqueFd> wires;
 };
 
 std::string pattern(std::size_t size) {
@@ -131,6 +137,8 @@ TEST_P(Joined, EachDirectionEndsByItself) {
     EXPECT_EQ(read_error(program), 0);
     EXPECT_EQ(ended, 2);
     EXPECT_EQ(broken_off, 0);
+    // Good for another one, where agents are at both ends.
+    EXPECT_EQ(wires.size(), GetParam() == Join::Form::framed ? 2U : 0U);
 }
 
 TEST_P(Joined, DataBeforeTheEndArrives) {

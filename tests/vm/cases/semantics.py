@@ -3,7 +3,7 @@
 
 import time
 
-from harness import semantics, traffic
+from harness import semantics, splice, traffic
 from harness.case import case, expect
 
 # Many of the tests' connections are short.
@@ -41,3 +41,21 @@ def semantics_native(lab):
         least = sum(name.endswith(f"/{role}") for name in native)
         expect(count >= least, f"{count} SMC-D connections as {role}, {least} tests")
     semantics.expect_documented(plain, native, "native")
+
+
+@case("splice", "semantics-spliced", agent=False, timeout=500, kernels=["stock", "stock"])
+def semantics_spliced(lab):
+    """The same of connections that the agents relay, on 6.1 at both ends."""
+    server, client = lab.guests
+    plain = measured(lab, "plain", lambda: semantics.run_plain(client, server))
+
+    splice.start(lab, semantics.PORTS)
+    before = splice.counters(lab.agents[1])
+    spliced = measured(lab, "spliced", lambda: semantics.run(client, server))
+    after = splice.counters(lab.agents[1])
+    lab.progress(f"relayed: {splice.show(lab.agents[1])}")
+    for name, role in (("relayed", "client"), ("incoming", "server")):
+        least = sum(row.endswith(f"/{role}") for row in spliced)
+        count = after[name] - before[name]
+        expect(count >= least, f"{count} connections {name}, {least} tests")
+    semantics.expect_documented(plain, spliced, "spliced")

@@ -1,35 +1,197 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Connections that the agents relay: on kernels without IPPROTO_SMC, and to listeners that were
-there before the agent.
+"""Connections that the agents relay: on kernels without IPPROTO_SMC, and to servers that were there
+before the agent.
 """
 
-from harness import smcd, splice, traffic
-from harness.case import case, expect, expect_equal
+import time
+
+from harness import documented, servers, smcd, splice, traffic
+from harness.case import case, expect, expect_equal, wait_until
+
+SIZE = 4 << 20
+PORT = traffic.TRANSFER_PORT
+PLAIN_PORT = 9001  # that no rule with adopt is about
 
 
-@case("splice", "splice-pair", agent=False, timeout=200, kernels=["stock", "stock"])
+def relayed(client, server, agent, address: str = "", size: int = SIZE, counter: str = "relayed"):
+    """One checked transfer, over SMC-D, that the agent counts as such."""
+    before = splice.counters(agent)
+    _, made, _ = smcd.expect_connections(
+        client, server, 1,
+        lambda: traffic.transfer(client, address or server.ip4, size, port=PORT))
+    after = splice.counters(agent)
+    expect_equal(after[counter] - before[counter], 1, f"connections {counter} ({after})")
+    expect(made.tx_bytes >= size, f"{made.tx_bytes} bytes went over SMC-D, {size} were sent")
+
+
+def plain(client, server, agent, port: int) -> None:
+    """One checked transfer that nobody relays."""
+    before = splice.counters(agent)["asked"]
+    smcd.expect_tcp(client, server, port=port)
+    expect_equal(splice.counters(agent)["asked"], before, "connections that were asked for")
+
+
+def refused(client, address: str, port: int) -> float:
+    """Seconds that a connect() took to be refused."""
+    told = client.check(["python3", "-Sc", f"""
+import errno, socket, time
+began = time.monotonic()
+try:
+    socket.create_connection(({address!r}, {port}))
+    print("connected")
+except OSError as error:
+    print(errno.errorcode[error.errno], time.monotonic() - began)
+"""]).split()
+    expect_equal(told[0], "ECONNREFUSED", "how the connect() ended")
+    return float(told[1])
+
+
+def run_servers(client, server, ask_agent, running) -> None:
+    """All of these by their own clients, every connection over SMC-D."""
+    for one in running:
+        before = splice.counters(ask_agent)
+        made = traffic.counters(client)
+        one.ask(client, server.ip4)
+        made = traffic.counters(client) - made
+        after = splice.counters(ask_agent)
+        grown = sum(after[name] - before[name] for name in ("relayed", "adopted"))
+        expect(grown > 0, f"{one.name}: nothing was relayed or adopted ({after})")
+        expect_equal(after["plain"], before["plain"], f"{one.name}: connections over TCP")
+        expect(made.tx_bytes + made.rx_bytes > 10000,
+               f"{one.name}: {made.tx_bytes} and {made.rx_bytes} bytes over SMC-D")
+
+
+@case("splice", "splice-pair", agent=False, timeout=300, long_timeout=3600,
+      kernels=["stock", "stock"])
 def pair(lab):
-    """Two 6.1 guests: every byte there and back is right and went over SMC-D."""
+    """Two 6.1 guests. Every byte there and back is right and went over SMC-D: IPv4, IPv6, IPv4 to a
+    listener of both. What no rule adopts is untouched; a refusal is one. The agent dies under
+    traffic: the connection breaks, the next one is TCP, and is relayed when the agent is back.
+    Short connections, many at once, and nothing is left of them.
+    """
     server, client = lab.guests
-    traffic.transfer_server(server)
-    splice.start(lab)
-    before = splice.counters(lab.agents[1])
-    size = 4 << 20
-    _, made, _ = smcd.expect_connections(
-        client, server, 1, lambda: traffic.transfer(client, server.ip4, size))
-    after = splice.counters(lab.agents[1])
-    expect_equal(after["relayed"] - before["relayed"], 1, f"relayed connections ({after})")
-    expect(made.tx_bytes >= size, f"{made.tx_bytes} bytes went over SMC-D, {size} were sent")
+    agent, far = lab.agents[1], lab.agents[0]
+    traffic.transfer_server(server, "::")
+    traffic.transfer_server(server, port=PLAIN_PORT)
+    splice.start(lab, f"{PORT}, 9002")
+    relayed(client, server, agent)
+    relayed(client, server, agent, server.ip6)
+    plain(client, server, agent, PLAIN_PORT)
+    documented.Page("case=splice-pair").run(client, "Relayed connections")
+    adopted = [rule for rule in agent.ask("rules")["rules"] if rule["adopt"]]
+    expect_equal([rule["ports"] for rule in adopted][-1], ["6379"], "the port of the rule added last")
+    lab.progress(f"refused after {refused(client, server.ip4, 9002):.3f} s")
+
+    for which in (agent, far):
+        running = client.spawn(traffic.transfer_argv(server.ip4, 1 << 30, PORT))
+        before = splice.counters(agent)["sent"]
+        wait_until(lambda: splice.counters(agent)["sent"] - before, lambda sent: sent > 1 << 20, 30,
+                   "bytes of a transfer")
+        which.kill()
+        expect_equal(running.wait(20), 3, f"exit code of a transfer ({running.out + running.err})")
+        smcd.expect_tcp(client, server, port=PORT)
+        which.launch("--log-level", "debug")
+        which.wait_state("active", splice.ADDRESSES)
+        (far if which is agent else agent).wait_state("active", splice.ADDRESSES)
+        relayed(client, server, agent)
+
+    many, at_once = (100000, 4000) if lab.long else (150, 60)
+    argv = [str(traffic.TRANSFER), "times", server.ip4, str(PORT), "64", str(many // 2)]
+    began = time.monotonic()
+    runs = [client.spawn(argv) for _ in range(2)]
+    for run in runs:
+        expect_equal(run.wait(60 + many // 20), 0, f"exit code ({run.out + run.err})")
+    lab.progress(f"{many} short connections, {(time.monotonic() - began) / many * 1e3:.1f} ms each")
+    for guest in lab.guests:
+        guest.check("sysctl -q net.smc.wmem=16384 net.smc.rmem=16384")
+    held = traffic.hold(client, server.ip4, at_once, timeout=60 + at_once // 5)
+    now = splice.counters(agent)
+    expect(now["active"] >= at_once, f"{now['active']} connections are relayed ({now})")
+    lab.progress(f"held: {splice.show(agent)}")
+    held.kill()
+    held.wait(20)
+    for each in lab.agents:
+        splice.wait_idle(each)
+    left = client.check("bpftool map dump name held; bpftool map dump name callers; :")
+    expect_equal(left.count('"key"'), 0, f"entries left in the maps: {left}")
 
 
-@case("splice", "splice-adopt", agent=False, timeout=200)
+@case("splice", "splice-mixed", agent=False, timeout=300, kernels=["stock", "guest"])
+def mixed(lab):
+    """A 6.1 and a 7.3 guest; redis, nginx and PostgreSQL ran in both before the agents came and are
+    accelerated without a restart, asked by their own clients from the other one. Programs of 6.1
+    reach servers that are SMC sockets directly; where there is no agent they are TCP's.
+    """
+    old, new = lab.guests
+    running = {guest: [make(guest) for make in servers.ALL] for guest in lab.guests}
+    splice.start(lab, f"{servers.PORTS}, {PORT}")
+    run_servers(old, new, lab.agents[0], running[new])
+    run_servers(new, old, lab.agents[0], running[old])
+
+    # Started now, so a steered one; the rule adopts it, too, and it can do without.
+    new.put("/etc/smc-steer/policy.yaml", "version: 1\n")
+    new.check("smc-policy apply /etc/smc-steer/policy.yaml")
+    traffic.transfer_server(new)
+    traffic.transfer(old, new.ip4, SIZE)  # asks its agent first, which says that it does not relay
+    relayed(old, new, lab.agents[0], counter="native")
+
+
+@case("splice", "splice-adopt", agent=False, timeout=300)
 def adopt(lab):
-    """7.3: a server that runs when the agent comes is accelerated, not restarted."""
+    """Two 7.3 guests: servers that run when the agent comes are accelerated and not restarted, for
+    SMC sockets of peers; everybody else reaches them as before. Strangers and liars at the agents'
+    port are closed and counted; versions that do not fit stay TCP.
+    """
     server, client = lab.guests
+    running = [make(server) for make in servers.ALL]
     traffic.transfer_server(server)
-    splice.start(lab)
-    size = 4 << 20
-    _, made, _ = smcd.expect_connections(
-        client, server, 1, lambda: traffic.transfer(client, server.ip4, size))
-    expect_equal(splice.counters(lab.agents[0])["adopted"], 1, "adopted connections")
-    expect(made.tx_bytes >= size, f"{made.tx_bytes} bytes went over SMC-D, {size} were sent")
+    splice.start(lab, f"{servers.PORTS}, {PORT}")
+    relayed(client, server, lab.agents[0], counter="adopted")
+    run_servers(client, server, lab.agents[0], running)
+
+    # Plain TCP sockets of the same guest.
+    client.put("/run/plain.yaml", "")
+    before = splice.counters(lab.agents[0])["adopted"]
+    server_side = server.check("ss -Htn state established 'sport = :6379' | wc -l").strip()
+    expect_equal(server_side, "0", "connections of redis that were left")
+    running[0].ask(server, server.ip4)
+    expect_equal(splice.counters(lab.agents[0])["adopted"], before, "adopted of its own guest's")
+    strangers(lab)
+
+
+def strangers(lab) -> None:
+    server, client = lab.guests
+    agent = lab.agents[0]
+
+    def knock(guest, script: str) -> str:
+        return guest.check(["python3", "-Sc", f"""
+import socket, struct
+address, own = {server.ip4!r}, {guest.ip4!r}
+def header(source, port, destination, versions):
+    body = socket.inet_aton(source) + socket.inet_aton(destination) + struct.pack(
+        '>HHBHBB', port, {PORT}, 0xe5, 2, *versions)
+    return bytes.fromhex('0d0a0d0a000d0a515549540a2111') + struct.pack('>H', len(body)) + body
+def told(s):
+    s.settimeout(10)
+    try:
+        return s.recv(100)
+    except ConnectionResetError:
+        return b''
+s = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 256)
+s.connect((address, 7255))
+port = s.getsockname()[1]
+{script}
+"""]).strip()
+
+    for guest, script, counter, answer in (
+            (server, "print(told(s))", "strangers", "b''"),
+            (client, "s.send(b'GET / HTTP/1.1\\r\\n\\r\\n'); print(told(s))", "strangers", "b''"),
+            (client, "s.send(header('10.77.0.99', port, address, (1, 1))); print(told(s))",
+             "strangers", "b''"),
+            (client, "s.send(header(own, port, '10.77.0.99', (1, 1))); print(told(s))",
+             "strangers", "b''"),
+            (client, "s.send(header(own, port, address, (7, 9))); print(told(s))", "disagreed",
+             r"b'ST\x01\x05'")):
+        before = splice.counters(agent)[counter]
+        expect_equal(knock(guest, script), answer, f"what a stranger was told ({script})")
+        expect_equal(splice.counters(agent)[counter] - before, 1, f"{counter} ({script})")

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Debian's servers in guests, and whether they work, asked by their own clients."""
+
+import hashlib
+import shlex
+from dataclasses import dataclass
+from typing import Callable
+
+from . import oci, paths
+from .case import expect, expect_equal
+from .channel import Process
+from .guest import Guest
+
+REDIS_PORT, NGINX_PORT, POSTGRES_PORT = 6379, 80, 5432
+PORTS = f"{REDIS_PORT}, {NGINX_PORT}, {POSTGRES_PORT}"
+ROWS = 200000
+
+
+@dataclass
+class Server:
+    name: str
+    port: int
+    process: Process
+    # By a client in that guest, at that address; it has to be the right answer.
+    ask: Callable[[Guest, str], None]
+
+
+def redis(guest: Guest) -> Server:
+    # Debian's redis-tools has the server too, which goes by the name it is called.
+    process = guest.spawn("ln -sf /usr/bin/redis-check-rdb /run/redis-server && cd /run && "
+                          "exec /run/redis-server --protected-mode no --save '' "
+                          "--bind 0.0.0.0 '::'")
+    process.wait_output("Ready to accept connections", 30)
+    return Server("redis", REDIS_PORT, process, ask_redis)
+
+
+def ask_redis(client: Guest, address: str) -> None:
+    value = "steer" * 1000
+    redis_cli = ["redis-cli", "-h", address]
+    expect_equal(client.check([*redis_cli, "set", "key", value]).strip(), "OK", "redis' answer")
+    expect_equal(client.check([*redis_cli, "get", "key"]).strip(), value, "what redis kept")
+    told = client.check(["redis-benchmark", "-h", address, "-q", "-c", "4", "-n", "400", "-d",
+                         "1024", "-t", "set,get"])
+    expect("GET" in told and "rror" not in told, f"redis-benchmark said {told!r}")
+
+
+def nginx(guest: Guest) -> Server:
+    guest.put("/run/www/page", oci.page())
+    config = oci.NGINX_CONF.replace("root /www;", "root /run/www;")
+    guest.put("/run/nginx.conf", config)
+    guest.check("mkdir -p /var/lib/nginx/body /var/log/nginx")
+    program = paths.containers_dir() / "usr/sbin/nginx"
+    process = guest.spawn([str(program), "-c", "/run/nginx.conf"])
+    guest.check("for i in {1..100}; do ss -Hltn 'sport = :80' | grep -q . && exit 0; sleep 0.1; "
+                "done; exit 1")
+    return Server("nginx", NGINX_PORT, process, ask_nginx)
+
+
+def ask_nginx(client: Guest, address: str) -> None:
+    told = client.check(f"busybox wget -q -O - http://{address}/page | sha256sum")
+    wanted = hashlib.sha256(oci.page().encode()).hexdigest()
+    expect_equal(told.split()[0], wanted, "checksum of what nginx sent")
+
+
+PROGRAMS = "/run/programs"
+
+
+def see_programs(guest: Guest) -> None:
+    """At a place that everybody may look into, which a home directory is not."""
+    guest.check(f"mountpoint -q {PROGRAMS} || {{ mkdir -p {PROGRAMS} && mount --bind "
+                f"{paths.containers_dir()} {PROGRAMS}; }}")
+
+
+def postgres_command(program: str, *words: str) -> str:
+    root = f"{PROGRAMS}/usr/lib"
+    return (f"LD_LIBRARY_PATH={root}/x86_64-linux-gnu "
+            f"{shlex.join([f'{root}/postgresql/15/bin/{program}', *words])}")
+
+
+def postgres(guest: Guest) -> Server:
+    """Its data are in memory; it does not run as root."""
+    data = "/run/postgres"
+    see_programs(guest)
+    setup = postgres_command("initdb", "--no-sync", "--username", "steer", "--auth", "trust",
+                             "--locale", "C", "--encoding", "UTF8", data)
+    as_nobody = "setpriv --reuid 65534 --regid 65534 --clear-groups env HOME=/run"
+    guest.check(f"install -d -o 65534 -g 65534 -m 700 {data}; {as_nobody} bash -c "
+                f"{shlex.quote(setup)} && echo 'host all all all trust' >>{data}/pg_hba.conf", 120)
+    run = postgres_command("postgres", "-D", data, "-c", "listen_addresses=*", "-c", "fsync=off",
+                           "-c", "unix_socket_directories=", "-c", "shared_buffers=16MB")
+    process = guest.spawn(f"exec {as_nobody} bash -c {shlex.quote('exec env ' + run)}")
+    process.wait_output("ready to accept connections", 60)
+    return Server("PostgreSQL", POSTGRES_PORT, process, ask_postgres)
+
+
+def ask_postgres(client: Guest, address: str) -> None:
+    see_programs(client)
+    query = f"copy (select generate_series(1, {ROWS})) to stdout"
+    psql = postgres_command("psql", "--host", address, "--username", "steer", "--dbname",
+                            "postgres", "--no-psqlrc", "--quiet", "--tuples-only", "--command",
+                            query)
+    told = client.check(f"{psql} | sha256sum", 60)
+    rows = "".join(f"{number}\n" for number in range(1, ROWS + 1))
+    expect_equal(told.split()[0], hashlib.sha256(rows.encode()).hexdigest(),
+                 "checksum of what PostgreSQL sent")
+
+
+ALL = (redis, nginx, postgres)
