@@ -39,6 +39,8 @@ Join::Join(Poller& poller, Scratch& scratch, Moved& moved, UniqueFd local, Uniqu
 Result<void> Join::start() {
     const int yes = 1;
     setsockopt(local_.fd.get(), IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes));
+    // An urgent byte is carried as any other.
+    setsockopt(local_.fd.get(), SOL_SOCKET, SO_OOBINLINE, &yes, sizeof(yes));
     reset_on_close(local_.fd.get(), true);
     if (auto done = poller_.watch(local_.fd.get(), local_); !done) {
         return done;

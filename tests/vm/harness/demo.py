@@ -11,10 +11,9 @@ from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 
-from . import arguments, fabric_bench, namespaces, native, qemu, supervisor, traffic
+from . import arguments, fabric_bench, namespaces, qemu, splice, splice_bench, supervisor, traffic
 from .lab import Lab, Plan
-from .measure import SIZES_IN_BYTES, Meter, Row, Work, pingpong, short, stream
-from .native_demo import NOTE, NativeMeter
+from .measure import FIRST_PORT, SIZES_IN_BYTES, Meter, Row, Work, pingpong, short, stream
 
 EPILOG = """examples:
   ./dev {word}
@@ -28,9 +27,11 @@ medians. The programs are Debian's sockperf and iperf3, unchanged, from guest2 t
 BENCH_EPILOG = """
   ./dev bench --only fabric         driver and broker by themselves: doorbells, moves,
                                     allocations, joins, memory per connection
+  ./dev bench --only splice         plain TCP, relayed and native on Debian 12's own 6.1
   ./dev bench --only end-to-end     TCP against SMC-D (the default)"""
 
-KINDS = ["end-to-end", "fabric"]
+KINDS = ["end-to-end", "fabric", "splice"]
+NOTE = "this kernel has no IPPROTO_SMC: the agents relay the programs' connections"
 
 # pairs, seconds of each run
 LENGTH = {"demo": (3, 5), "bench": (7, 10)}
@@ -64,16 +65,16 @@ def run(lab: Lab, word: str, kind: str, pairs: int, seconds: int, say) -> dict:
     """In the lab's namespaces, guests up and agents not started: measures; the report."""
     if kind == "fabric":
         return {**frame(lab), "results": fabric_bench.run(lab, say)}
+    if kind == "splice":
+        return {**frame(lab), "results": splice_bench.run(lab, pairs, seconds, say)}
     if word == "bench":  # or short connections would be TCP after the first ones
         for guest in lab.guests:
             guest.put("/etc/smc-steer/agent.yaml", "workloads: all\nshort_connections: off\n")
     if lab.stock():
-        native.load_all(lab)
-        meter = NativeMeter(lab, seconds, say)
-        rows = meter.measure(meter.works(), pairs)
-    else:
-        meter = Meter(lab, seconds, say)
-        rows = meter.measure(works(word), pairs)
+        for guest in lab.guests:
+            splice.configure(guest, f"{FIRST_PORT}-{FIRST_PORT + 999}")
+    meter = Meter(lab, seconds, say)
+    rows = meter.measure(works(word), pairs)
     ivpci = traffic.raw_counters(lab.guests[1])["ivpci"]
     return {
         **frame(lab),
@@ -128,8 +129,8 @@ def main() -> int:
                             help=" or ".join(KINDS))
     if word == "demo":
         parser.add_argument("--kernel", choices=["guest", "6.1"], default="guest", metavar="WHICH",
-                            help="6.1: Debian 12's own, where nothing steers: a program that asks "
-                            "for AF_SMC itself; builds no kernel")
+                            help="6.1: Debian 12's own, where the agents relay the programs' "
+                            "connections; builds no kernel")
     parser.add_argument("--keep", action="store_true", help="leave the guests up")
     parser.add_argument("--guests", type=arguments.number(2, 16), default=2, metavar="N")
     parser.add_argument("--pairs", type=arguments.number(1, 100), default=pairs, metavar="N")
@@ -149,7 +150,7 @@ def main() -> int:
     job = {"word": word, "kind": kind, "pairs": options.pairs, "seconds": options.seconds}
     # Hundreds of connections with 1 MiB of buffers each way.
     size = fabric_bench.REGION if kind == "fabric" else Plan.size
-    stock = getattr(options, "kernel", "guest") == "6.1"
+    stock = getattr(options, "kernel", "guest") == "6.1" or kind == "splice"
     plan = Plan(guests=options.guests, cpus=cpus, size=size,
                 kernels=["stock"] * options.guests if stock else [])
     answer = supervisor.launch({"plan": asdict(plan), "agent": False, "job": job,
@@ -160,6 +161,9 @@ def main() -> int:
     if kind == "fabric":
         lines = [*fabric_bench.table(report["results"]), "", machine(report),
                  *fabric_bench.warnings(report["results"])]
+    elif kind == "splice":
+        lines = [*splice_bench.table(report["results"]), "", machine(report),
+                 *splice_bench.warnings(report["results"])]
     else:
         lines = [table(report), *warnings(report)]
     print("\n" + "\n".join(lines))

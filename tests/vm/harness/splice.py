@@ -24,11 +24,12 @@ def configure(guest: Guest, ports: str, splice: str = "on") -> None:
     guest.put("/etc/smc-steer/policy.yaml", policy(ports))
 
 
-def start(lab, ports: str = str(traffic.TRANSFER_PORT), splice: str = "on") -> None:
+def start(lab, ports: str = str(traffic.TRANSFER_PORT), splice: str = "on",
+          log: str = "debug") -> None:
     """All agents, linked with each other."""
     for agent in lab.agents:
         configure(agent.guest, ports, splice)
-        agent.launch_ready("--log-level", "debug")
+        agent.launch_ready("--log-level", log)
     for agent in lab.agents:
         agent.wait_state("active", ADDRESSES * (len(lab.guests) - 1))
 
