@@ -14,27 +14,11 @@
 #include "lib/lengths.h"
 #include "lib/maps.h"
 #include "lib/moved.h"
+#include "lib/ops.h"
 #include "lib/same_host.h"
 #include "lib/services.h"
 
 char LICENSE[] SEC("license") = "GPL";
-
-static __always_inline void remote_address(struct steer_address *a, struct bpf_sock_ops *ops)
-{
-	/* volatile: clang makes one load of eight bytes of two, which the context refuses */
-	volatile __u32 *remote = ops->remote_ip6;
-	__u32 v6[4];
-
-	if (ops->family == AF_INET) {
-		address_from_v4(a, ops->remote_ip4);
-	} else {
-		v6[0] = remote[0];
-		v6[1] = remote[1];
-		v6[2] = remote[2];
-		v6[3] = remote[3];
-		address_from_v6(a, v6);
-	}
-}
 
 static __always_inline bool smc_agreed(struct bpf_sock *sk)
 {

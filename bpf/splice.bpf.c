@@ -14,6 +14,7 @@
 
 #include "lib/maps.h"
 #include "lib/match.h"
+#include "lib/ops.h"
 #include "lib/relayed.h"
 #include "lib/same_host.h"
 #include "lib/steered.h"
@@ -229,38 +230,6 @@ SHOW(splice_peer4, "getpeername4", peer, false)
 SHOW(splice_peer6, "getpeername6", peer, true)
 SHOW(splice_own4, "getsockname4", local, false)
 SHOW(splice_own6, "getsockname6", local, true)
-
-static __always_inline void local_address(struct steer_address *a, struct bpf_sock_ops *ops)
-{
-	volatile __u32 *own = ops->local_ip6;
-	__u32 words[4];
-
-	if (ops->family == AF_INET) {
-		address_from_v4(a, ops->local_ip4);
-		return;
-	}
-	words[0] = own[0];
-	words[1] = own[1];
-	words[2] = own[2];
-	words[3] = own[3];
-	address_from_v6(a, words);
-}
-
-static __always_inline void remote_address(struct steer_address *a, struct bpf_sock_ops *ops)
-{
-	volatile __u32 *remote = ops->remote_ip6;
-	__u32 words[4];
-
-	if (ops->family == AF_INET) {
-		address_from_v4(a, ops->remote_ip4);
-		return;
-	}
-	words[0] = remote[0];
-	words[1] = remote[1];
-	words[2] = remote[2];
-	words[3] = remote[3];
-	address_from_v6(a, words);
-}
 
 static __always_inline void watch_state(struct bpf_sock_ops *ops)
 {

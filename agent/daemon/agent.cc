@@ -144,9 +144,9 @@ std::optional<Agent::Obstacle> Agent::try_session() {
     if (auto device = find_device(config_.device); !device) {
         return Obstacle{device.error().message, true};
     }
-    auto session = Session::start(loop_, config_, policy_, saved_state_path(socket_path_),
-                                  inheritance(), is_native(features_),
-                                  [this] { on_device_lost(); });
+    auto session =
+        Session::start(loop_, config_, policy_, saved_state_path(socket_path_), inheritance(),
+                       is_native(features_), [this] { on_device_lost(); });
     if (!session) {
         return Obstacle{session.error().message, false};
     }

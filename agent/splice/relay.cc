@@ -345,7 +345,8 @@ void Relay::on_incoming_end(Incoming& incoming) {
     bury(incoming_, incoming);
 }
 
-void Relay::join(UniqueFd local, UniqueFd wire, Join::Form form, std::function<void(Join&)> then) {
+void Relay::join(UniqueFd local, UniqueFd wire, Join::Form form,
+                 const std::function<void(Join&)>& then) {
     auto on_end = [this, then](Join& one) {
         then(one);
         stats_.broken_off += one.broken_off() ? 1 : 0;

@@ -65,7 +65,8 @@ private:
     void receive(Covered& covered, UniqueFd wire, const Endpoint& client,
                  std::optional<std::vector<std::uint8_t>> heard);
     // `then`: with the join, when it has ended.
-    void join(UniqueFd local, UniqueFd wire, Join::Form form, std::function<void(Join&)> then);
+    void join(UniqueFd local, UniqueFd wire, Join::Form form,
+              const std::function<void(Join&)>& then);
     template <typename T>
     void bury(std::map<T*, std::unique_ptr<T>>& owners, T& one);
 

@@ -119,7 +119,8 @@ TEST_F(Accept, ListenerShutDown) {
     saw("shutdown", outcome(shutdown(listener.get(), SHUT_RD)));
     saw("accept", outcome(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC)));
     // What else becomes of it can take longer than a puppet may.
-    saw("connect refused", puppet("connect", "c", setup.own, port) == "ECONNREFUSED" ? "yes" : "no");
+    saw("connect refused",
+        puppet("connect", "c", setup.own, port) == "ECONNREFUSED" ? "yes" : "no");
 }
 
 TEST_F(Accept, SecondListenerAtThePort) {
