@@ -31,7 +31,7 @@ enum class SpliceJoin { automatic, kernel, loopback };
 struct Splice {
     bool on = false;
     std::uint16_t port = 7255;  // TCP, where agents of other guests bring connections to
-    int buffer = 256 << 10;     // bytes of a relayed connection, each way
+    int buffer = 1 << 20;       // bytes of a relayed connection, each way
     SpliceJoin join = SpliceJoin::automatic;
 };
 

@@ -74,6 +74,9 @@ void Session::update_splice() {
     auto covered = namespaces_->covered();
     relay_->keep(covered);
     for (const auto& [id, fd] : covered) {
+        if (relay_->covers(id)) {
+            continue;
+        }
         UniqueFd netns;
         if (id != namespaces_->own()) {
             netns = UniqueFd(fcntl(fd, F_DUPFD_CLOEXEC, 0));

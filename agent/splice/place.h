@@ -15,7 +15,7 @@ namespace smc_steer {
 struct SpliceOptions {
     std::uint16_t port = 7255;  // TCP, where agents of other guests bring connections to
     bool outgoing = false;      // relay what programs connect to
-    int buffer = 256 << 10;     // bytes: of a connection's shared memory, each way, and what is
+    int buffer = 1 << 20;       // bytes: of a connection's shared memory, each way, and what is
                                 // kept of it here at most
 };
 

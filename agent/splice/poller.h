@@ -45,6 +45,11 @@ public:
     void bury(std::unique_ptr<Watcher> watcher);
 
     void turn(std::chrono::milliseconds most);
+    // After the last turn: nobody is called any more.
+    void sweep() {
+        again_.clear();
+        graves_.clear();
+    }
 
 private:
     explicit Poller(UniqueFd fd) : fd_(std::move(fd)) {}

@@ -9,7 +9,7 @@
 namespace smc_steer {
 namespace {
 
-constexpr std::size_t kIdleMost = 32;              // to one address: each has two DMBs
+constexpr std::size_t kIdleMost = 8;               // to one address: each has its buffers
 constexpr std::uint64_t kIdleNs = 10'000'000'000;  // less than the other end's patience
 
 }  // namespace

@@ -110,6 +110,7 @@ void Relay::run() {
             tick();
         }
     }
+    poller_.sweep();
 }
 
 void Relay::post(std::function<void()> work) {
