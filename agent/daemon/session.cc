@@ -170,6 +170,8 @@ Session::~Session() {
     device_news_.reset();
     if (datapath_) {
         datapath_->detach_steer();
+    }
+    if (datapath_ && datapath_->has_stores()) {
         if (auto done = datapath_->stores().set_lease(0); !done) {
             spdlog::warn("{}", done.error().message);
         }

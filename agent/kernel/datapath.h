@@ -51,6 +51,8 @@ public:
     Datapath(const Datapath&) = delete;
     Datapath& operator=(const Datapath&) = delete;
 
+    // Where the kernel is not native, not before load_splice().
+    bool has_stores() const { return stores_ != nullptr; }
     Stores& stores() { return *stores_; }
 
     // Counts connections of every process: attached to the root of the cgroup2 tree.
