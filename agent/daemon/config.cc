@@ -361,9 +361,7 @@ Result<void> read_splice(const YAML::Node& root, const std::string& name, Config
         return yaml_error((*section)["join"], name,
                           fmt::format("join: must be auto, kernel or loopback, not '{}'", join));
     }
-    splice.join = join == "kernel"     ? SpliceJoin::kernel
-                  : join == "loopback" ? SpliceJoin::loopback
-                                       : SpliceJoin::automatic;
+    splice.join_in_kernel = join == "kernel";  // what is automatic is so for no kernel yet
     return {};
 }
 

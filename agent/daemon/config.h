@@ -24,15 +24,11 @@ struct ShortConnections {
 
 enum class WhenUnsupported { exit, idle };
 
-// How the two ends of a loopback connection that is relayed meet: in the kernel (sockmap), or by
-// its TCP; automatic: as pays on this kernel.
-enum class SpliceJoin { automatic, kernel, loopback };
-
 struct Splice {
     bool on = false;
-    std::uint16_t port = 7255;  // TCP, where agents of other guests bring connections to
-    int buffer = 1 << 20;       // bytes of a relayed connection, each way
-    SpliceJoin join = SpliceJoin::automatic;
+    std::uint16_t port = 7255;    // TCP, where agents of other guests bring connections to
+    int buffer = 1 << 20;         // bytes of a relayed connection, each way
+    bool join_in_kernel = false;  // the ends of loopback connections, by sockmap; else by TCP
 };
 
 struct Config {

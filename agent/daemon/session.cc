@@ -149,7 +149,7 @@ Result<void> Session::bring_up(const Policy& policy, Inheritance inherited) {
     }
     device_events_ = std::move(*events);
     update_peers();
-    update_splice();
+    cover_splice();
     if (!native_) {
         return {};
     }
@@ -334,7 +334,9 @@ void Session::update_peers() {
         }
     }
     same_host_ = std::move(wanted);
-    update_splice();
+    if (!changes.remove.empty() || !changes.put.empty()) {
+        update_splice();
+    }
 }
 
 // Nobody is steered to a peer before the agents have a link.
@@ -394,7 +396,7 @@ void Session::scan_namespaces() {
     if (namespaces_->scan()) {
         write_state();
         update_addresses();
-        update_splice();
+        cover_splice();
     }
 }
 

@@ -123,6 +123,7 @@ private:
     // What cannot be an SMC socket (session_splice.cc).
     Result<void> start_splice();
     void update_splice();
+    void cover_splice();
     void refresh_adoption();
     void report_splice(nlohmann::json& out) const;
     void refresh_guards();
@@ -188,7 +189,6 @@ private:
     std::string adoption_problem_;
     unsigned looks_at_devices_ = 0;
     std::string join_problem_;  // why the kernel does not join what is relayed; empty: it does
-    std::shared_ptr<const SpliceView> splice_view_;
     std::shared_ptr<const Policy> policy_;  // in force
     EventSource device_events_;
     std::map<std::string, EventSource> netns_directories_;

@@ -11,7 +11,7 @@ namespace smc_steer {
 
 Result<void> Session::start_splice() {
     const auto& wanted = config_.splice;
-    auto hooks = datapath_->load_splice(!native_, wanted.join == SpliceJoin::kernel, join_problem_);
+    auto hooks = datapath_->load_splice(!native_, wanted.join_in_kernel, join_problem_);
     if (!hooks) {
         return tl::unexpected(hooks.error());
     }
@@ -56,27 +56,29 @@ void Session::refresh_adoption() {
     adoption_problem_ = std::move(problem);
 }
 
-// Cheap enough to be done whenever something may have changed.
+// After every change of the peers or the rules.
 void Session::update_splice() {
-    if (!relay_ || !namespaces_) {
+    if (!relay_) {
         return;
     }
     auto view = std::make_shared<SpliceView>();
     for (const auto& [address, ref] : same_host_.addresses) {
-        auto peer = peers_.find(ref.slot);
-        if (ref.linked && peer != peers_.end()) {
-            view->peers[address] = {peer->second.bulletin.splice_port};
+        if (ref.linked) {
+            view->peers[address] = {ref.splice_port};
         }
     }
     view->policy = policy_;
     relay_->set_view(std::move(view));
+}
 
+// After every scan that found something new.
+void Session::cover_splice() {
+    if (!relay_) {
+        return;
+    }
     auto covered = namespaces_->covered();
     relay_->keep(covered);
     for (const auto& [id, fd] : covered) {
-        if (relay_->covers(id)) {
-            continue;
-        }
         UniqueFd netns;
         if (id != namespaces_->own()) {
             netns = UniqueFd(fcntl(fd, F_DUPFD_CLOEXEC, 0));

@@ -82,9 +82,7 @@ std::vector<int> devices_here() {
 }  // namespace
 
 Result<std::unique_ptr<Adoption>> Adoption::load(SharedMaps& maps) {
-    std::size_t size = 0;
-    const void* elf = ::adopt::elf_bytes(&size);
-    auto object = BpfObject::open("adopt", elf, size);
+    auto object = BpfObject::open("adopt", ::adopt::elf_bytes);
     if (!object) {
         return tl::unexpected(object.error());
     }

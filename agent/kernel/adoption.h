@@ -38,7 +38,6 @@ public:
     Result<void> refresh(const std::map<NetnsId, Namespace>& namespaces, std::uint16_t port);
 
     std::size_t devices() const { return attached_.size(); }
-    std::vector<bpf_program*> programs() const { return object_.programs(); }
 
 private:
     using DeviceKey = std::pair<NetnsId, int>;  // and its index

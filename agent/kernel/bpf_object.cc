@@ -122,6 +122,10 @@ bpf_map* BpfObject::map(const std::string& name) const {
     return bpf_object__find_map_by_name(object_.get(), name.c_str());
 }
 
+bpf_program* BpfObject::program(const std::string& name) const {
+    return bpf_object__find_program_by_name(object_.get(), name.c_str());
+}
+
 std::vector<bpf_program*> BpfObject::programs() const {
     std::vector<bpf_program*> all;
     bpf_program* program = nullptr;

@@ -28,6 +28,12 @@ class BpfObject {
 public:
     // `elf` as the skeleton embeds it (steer__elf_bytes()); `name` is for messages.
     static Result<BpfObject> open(std::string_view name, const void* elf, std::size_t size);
+    // The same of a skeleton's NAME::elf_bytes().
+    static Result<BpfObject> open(std::string_view name, const void* (*elf_bytes)(std::size_t*)) {
+        std::size_t size = 0;
+        const void* elf = elf_bytes(&size);
+        return open(name, elf, size);
+    }
 
     // Before load(): leave a struct_ops map out, with the programs only it uses.
     Result<void> leave_out(const std::string& map);
@@ -37,6 +43,7 @@ public:
 
     const std::string& name() const { return name_; }
     bpf_map* map(const std::string& name) const;
+    bpf_program* program(const std::string& name) const;  // nullptr: has none of that name
     std::vector<bpf_program*> programs() const;
 
 private:

@@ -23,13 +23,6 @@ namespace {
 // anew: a successor fills its own before it puts them in force.
 constexpr const char* kLastingMaps[] = {"counters", "connections", "endpoints"};
 
-template <typename Elf>
-Result<BpfObject> open_embedded(std::string_view name, Elf elf) {
-    std::size_t size = 0;
-    const void* bytes = elf(&size);
-    return BpfObject::open(name, bytes, size);
-}
-
 }  // namespace
 
 Result<std::unique_ptr<Datapath>> Datapath::load(const Pins& pins, OldLinks old, bool native) {
@@ -37,7 +30,7 @@ Result<std::unique_ptr<Datapath>> Datapath::load(const Pins& pins, OldLinks old,
     if (auto good = pins.check_version(STEER_ABI_VERSION); !good) {
         return tl::unexpected(good.error());
     }
-    auto flows = open_embedded("flows", ::flows::elf_bytes);
+    auto flows = BpfObject::open("flows", ::flows::elf_bytes);
     if (!flows) {
         return tl::unexpected(flows.error());
     }
@@ -72,11 +65,11 @@ Result<std::unique_ptr<Datapath>> Datapath::load(const Pins& pins, OldLinks old,
 }
 
 Result<void> Datapath::open_native() {
-    auto steer = open_embedded("steer", ::steer::elf_bytes);
+    auto steer = BpfObject::open("steer", ::steer::elf_bytes);
     if (!steer) {
         return tl::unexpected(steer.error());
     }
-    auto handshake = open_embedded("handshake", ::handshake::elf_bytes);
+    auto handshake = BpfObject::open("handshake", ::handshake::elf_bytes);
     if (!handshake) {
         return tl::unexpected(handshake.error());
     }
@@ -204,7 +197,7 @@ Datapath::~Datapath() {
 }
 
 Result<void> Datapath::measure_lengths(std::uint64_t short_bytes, std::uint64_t short_ns) {
-    auto moved = open_embedded("moved", ::moved::elf_bytes);
+    auto moved = BpfObject::open("moved", ::moved::elf_bytes);
     if (!moved) {
         return tl::unexpected(moved.error());
     }
@@ -220,7 +213,7 @@ Result<void> Datapath::measure_lengths(std::uint64_t short_bytes, std::uint64_t 
 }
 
 Result<void> Datapath::guard_services(const std::vector<Cidr>& services) {
-    auto object = open_embedded("services", ::services::elf_bytes);
+    auto object = BpfObject::open("services", ::services::elf_bytes);
     if (!object) {
         return tl::unexpected(object.error());
     }

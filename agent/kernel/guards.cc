@@ -32,15 +32,6 @@ int map_of(const SharedMaps& maps, const char* name) {
     return entry == maps.end() ? -1 : entry->second;
 }
 
-bpf_program* program_of(const BpfObject& object, const char* name) {
-    for (bpf_program* program : object.programs()) {
-        if (std::string_view(bpf_program__name(program)) == name) {
-            return program;
-        }
-    }
-    return nullptr;
-}
-
 }  // namespace
 
 Result<Guards> Guards::open(BpfObject object, SharedMaps& maps, const std::vector<Cidr>& services,
@@ -104,7 +95,7 @@ Result<void> Guards::fill(const SharedMaps& maps, const std::vector<Cidr>& servi
 
 // A predecessor's goes once ours counts.
 Result<void> Guards::watch_devices() {
-    auto* program = program_of(object_, kOpened);
+    auto* program = object_.program(kOpened);
     if (!program) {
         return fail("BPF services: has no program {}", kOpened);
     }
@@ -165,7 +156,7 @@ std::optional<UniqueFd> Guards::take_over(const Device& device) {
     }
     bpf_link_info info{};
     std::uint32_t length = sizeof(info);
-    int program = bpf_program__fd(program_of(object_, kLeaving));
+    int program = bpf_program__fd(object_.program(kLeaving));
     if (bpf_link_get_info_by_fd(link.get(), &info, &length) == 0 && info.type == kLinkTypeTcx &&
         info.xdp.ifindex == device.index && bpf_link_update(link.get(), program, nullptr) == 0) {
         return link;
@@ -179,7 +170,7 @@ Result<void> Guards::put_on(const Device& device) {
         links_[device.index] = std::move(*old);
         return {};
     }
-    auto* program = program_of(object_, kLeaving);
+    auto* program = object_.program(kLeaving);
     UniqueFd link(bpf_link_create(bpf_program__fd(program), static_cast<int>(device.index),
                                   bpf_program__expected_attach_type(program), nullptr));
     if (!link) {

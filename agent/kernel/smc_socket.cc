@@ -49,18 +49,9 @@ Result<UniqueFd> open_socket(int buffer) {
     return fd;
 }
 
-Result<UniqueFd> begin_connect(UniqueFd fd, const Address& address, std::uint16_t port,
-                               const Address& from) {
-    auto own = sockaddr_of(from, 0);
-    if (from != Address{} && bind(fd.get(), reinterpret_cast<sockaddr*>(&own), sizeof(own)) != 0) {
-        return fail_errno(errno, "cannot connect from {}", to_string(from));
-    }
-    auto sa = sockaddr_of(address, port);
-    if (connect(fd.get(), reinterpret_cast<sockaddr*>(&sa), sizeof(sa)) != 0 &&
-        errno != EINPROGRESS) {
-        return fail_errno(errno, "{}", to_string(address, port));
-    }
-    return fd;
+bool bind_to(int fd, const Address& address) {
+    auto sa = sockaddr_of(address, 0);
+    return bind(fd, reinterpret_cast<sockaddr*>(&sa), sizeof(sa)) == 0;
 }
 
 template <typename Call>
@@ -117,15 +108,34 @@ Result<SmcAccepted> smc_accept(int listener) {
 Result<UniqueFd> smc_connect(const Address& address, std::uint16_t port, int buffer,
                              const Address& from) {
     auto fd = open_socket(buffer);
-    return fd ? begin_connect(std::move(*fd), address, port, from) : std::move(fd);
+    if (!fd) {
+        return fd;
+    }
+    if (from != Address{} && !bind_to(fd->get(), from)) {
+        return fail_errno(errno, "cannot connect from {}", to_string(from));
+    }
+    if (auto done = begin_connect(fd->get(), {address, port}); !done) {
+        return tl::unexpected(done.error());
+    }
+    return fd;
 }
 
-Result<UniqueFd> tcp_connect(const Address& address, std::uint16_t port, const Address& from) {
+Result<UniqueFd> tcp_bound(const Address& from) {
     UniqueFd fd(socket(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP));
-    if (!fd) {
-        return fail_errno(errno, "cannot open a TCP socket");
+    const int yes = 1;
+    if (!fd || setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) != 0 ||
+        !bind_to(fd.get(), from)) {
+        return fail_errno(errno, "cannot connect from {}", to_string(from));
     }
-    return begin_connect(std::move(fd), address, port, from);
+    return fd;
+}
+
+Result<void> begin_connect(int fd, const Endpoint& to) {
+    auto sa = sockaddr_of(to.address, to.port);
+    if (connect(fd, reinterpret_cast<sockaddr*>(&sa), sizeof(sa)) != 0 && errno != EINPROGRESS) {
+        return fail_errno(errno, "{}", to_string(to));
+    }
+    return {};
 }
 
 Result<void> smc_connected(int fd) {

@@ -27,7 +27,10 @@ Result<SmcAccepted> smc_accept(int listener);
 // `from`: the address to connect from; unspecified: as the kernel likes.
 Result<UniqueFd> smc_connect(const Address& address, std::uint16_t port,
                              int buffer = kSmallestBuffer, const Address& from = {});
-Result<UniqueFd> tcp_connect(const Address& address, std::uint16_t port, const Address& from = {});
+// A TCP socket that is bound to a port of that address and not connected yet.
+Result<UniqueFd> tcp_bound(const Address& from);
+// Under way when it returns, as smc_connect().
+Result<void> begin_connect(int fd, const Endpoint& to);
 // The error's code is the errno.
 Result<void> smc_connected(int fd);
 

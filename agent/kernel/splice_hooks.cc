@@ -23,34 +23,15 @@ splice_name name_of(const Endpoint& endpoint) {
     return name;
 }
 
-template <typename Elf>
-Result<BpfObject> load_embedded(std::string_view name, Elf elf, SharedMaps& maps) {
-    std::size_t size = 0;
-    const void* bytes = elf(&size);
-    auto object = BpfObject::open(name, bytes, size);
-    if (object) {
-        if (auto done = object->load(maps); !done) {
-            return tl::unexpected(done.error());
-        }
-    }
-    return object;
-}
-
-bpf_program* find_program(const BpfObject& object, std::string_view name) {
-    for (bpf_program* program : object.programs()) {
-        if (bpf_program__name(program) == name) {
-            return program;
-        }
-    }
-    return nullptr;
-}
-
 }  // namespace
 
 Result<std::unique_ptr<SpliceHooks>> SpliceHooks::load(SharedMaps& maps, bool outgoing) {
-    auto object = load_embedded("splice", ::splice::elf_bytes, maps);
+    auto object = BpfObject::open("splice", ::splice::elf_bytes);
     if (!object) {
         return tl::unexpected(object.error());
+    }
+    if (auto done = object->load(maps); !done) {
+        return tl::unexpected(done.error());
     }
     std::unique_ptr<SpliceHooks> self(new SpliceHooks(std::move(*object)));
     self->outgoing_ = outgoing;
@@ -75,11 +56,14 @@ Result<std::unique_ptr<SpliceHooks>> SpliceHooks::load(SharedMaps& maps, bool ou
 }
 
 Result<void> SpliceHooks::load_join(SharedMaps& maps) {
-    auto object = load_embedded("join", ::join::elf_bytes, maps);
+    auto object = BpfObject::open("join", ::join::elf_bytes);
     if (!object) {
         return tl::unexpected(object.error());
     }
-    bpf_program* program = find_program(*object, "join");
+    if (auto done = object->load(maps); !done) {
+        return done;
+    }
+    bpf_program* program = object->program("join");
     if (!program ||
         bpf_prog_attach(bpf_program__fd(program), maps.at("joined"), BPF_SK_MSG_VERDICT, 0) != 0) {
         return fail_errno(errno, "BPF join: cannot attach");
@@ -89,7 +73,7 @@ Result<void> SpliceHooks::load_join(SharedMaps& maps) {
 }
 
 Result<void> SpliceHooks::attach(const char* name, int target, std::vector<UniqueFd>& links) const {
-    bpf_program* program = find_program(splice_, name);
+    bpf_program* program = splice_.program(name);
     if (!program) {
         return fail("BPF splice: has no program {}", name);
     }
@@ -195,15 +179,6 @@ void SpliceHooks::consume(const std::function<void(const splice_event&)>& on_eve
     on_event_ = on_event;
     ring_buffer__consume(ring_.get());
     on_event_ = nullptr;
-}
-
-std::vector<bpf_program*> SpliceHooks::programs() const {
-    auto all = splice_.programs();
-    if (join_) {
-        auto more = join_->programs();
-        all.insert(all.end(), more.begin(), more.end());
-    }
-    return all;
 }
 
 }  // namespace smc_steer

@@ -55,8 +55,6 @@ public:
     int fd() const;
     void consume(const std::function<void(const splice_event&)>& on_event);
 
-    std::vector<bpf_program*> programs() const;
-
 private:
     struct FreeRing {
         void operator()(ring_buffer* ring) const { ring_buffer__free(ring); }

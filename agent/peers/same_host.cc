@@ -16,7 +16,8 @@ SameHost same_host_of(const PeerTable& peers, const std::set<Address>& own,
         if (peer.membership.state != IVPCI_SLOT_LIVE || peer.bulletin.agent_version == 0) {
             continue;
         }
-        PeerRef ref{slot, peer.membership.generation, peer.bulletin.link_port};
+        PeerRef ref{slot, peer.membership.generation, peer.bulletin.link_port,
+                    peer.bulletin.splice_port};
         for (const auto& address : peer.bulletin.addresses) {
             if (!address.is_global() || own.contains(address) || is_local(address)) {
                 continue;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/splice/incoming.h"
 
-#include <netinet/in.h>
 #include <spdlog/spdlog.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -19,21 +18,6 @@ namespace {
 
 constexpr std::uint64_t kHeaderNs = 5'000'000'000;
 constexpr std::uint64_t kNextNs = 30'000'000'000;
-
-// Not connected yet. Its own address is the server's, as with any connection within a machine; its
-// port is known before the SYN goes out.
-Result<UniqueFd> open_local(const Address& address) {
-    UniqueFd fd(socket(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP));
-    const int yes = 1;
-    sockaddr_in6 sa{};
-    sa.sin6_family = AF_INET6;
-    std::memcpy(&sa.sin6_addr, address.in6.data(), sizeof(sa.sin6_addr));
-    if (!fd || setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) != 0 ||
-        bind(fd.get(), reinterpret_cast<sockaddr*>(&sa), sizeof(sa)) != 0) {
-        return fail_errno(errno, "cannot connect from {}", to_string(address));
-    }
-    return fd;
-}
 
 }  // namespace
 
@@ -167,7 +151,9 @@ void Incoming::connect_server() {
         end(false);
         return;
     }
-    auto local = place_.open([&] { return open_local(server_.address); });
+    // From the server's own address, as with any connection within a machine; and from a port that
+    // is known before the SYN goes out.
+    auto local = place_.open([&] { return tcp_bound(server_.address); });
     auto own = local ? own_name(local->get()) : tl::unexpected(local.error());
     if (!own) {
         spdlog::debug("{}", own.error().message);
@@ -181,14 +167,8 @@ void Incoming::connect_server() {
     caller_.server = server_.port;
     auto announced = context_.hooks.announce(caller_, client_);
     announced_ = announced.has_value();
-    sockaddr_in6 sa{};
-    sa.sin6_family = AF_INET6;
-    sa.sin6_port = htons(server_.port);
-    std::memcpy(&sa.sin6_addr, server_.address.in6.data(), sizeof(sa.sin6_addr));
     local_ = std::move(*local);
-    if (!announced ||
-        (connect(local_.get(), reinterpret_cast<sockaddr*>(&sa), sizeof(sa)) != 0 &&
-         errno != EINPROGRESS) ||
+    if (!announced || !begin_connect(local_.get(), server_) ||
         !context_.poller.watch(local_.get(), watcher_)) {
         answer(version_, Verdict::failed);
         end(false);

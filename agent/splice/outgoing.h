@@ -37,8 +37,6 @@ public:
     const std::string& outcome() const { return outcome_; }
     UniqueFd take_wire() { return std::move(wire_); }
     Join::Form form() const { return form_; }
-    // SMC-D for all we know.
-    bool over_smcd() const { return over_smcd_; }
     // Own name of the wire, which becomes the program's.
     const Endpoint& local() const { return local_; }
 

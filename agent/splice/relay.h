@@ -29,7 +29,6 @@ public:
     Relay& operator=(const Relay&) = delete;
 
     void set_view(std::shared_ptr<const SpliceView> view);
-    bool covers(NetnsId id) const { return known_.contains(id); }  // or has tried to
     // `netns`: as Place::make(). Twice is once, also where it failed.
     Result<void> cover(NetnsId id, UniqueFd netns);
     // No others; the connections of those that go live on.

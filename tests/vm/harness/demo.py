@@ -13,7 +13,7 @@ from statistics import median
 
 from . import arguments, fabric_bench, namespaces, qemu, splice, splice_bench, supervisor, traffic
 from .lab import Lab, Plan
-from .measure import FIRST_PORT, SIZES_IN_BYTES, Meter, Row, Work, pingpong, short, stream
+from .measure import SIZES_IN_BYTES, Meter, Row, Work, pingpong, short, stream
 
 EPILOG = """examples:
   ./dev {word}
@@ -73,7 +73,7 @@ def run(lab: Lab, word: str, kind: str, pairs: int, seconds: int, say) -> dict:
             guest.put("/etc/smc-steer/agent.yaml", "workloads: all\nshort_connections: off\n")
     if lab.stock():
         for guest in lab.guests:
-            splice.configure(guest, f"{FIRST_PORT}-{FIRST_PORT + 999}")
+            splice.configure(guest, splice_bench.PORTS)
     measured = works(word)
     if lab.stock():  # a relay's goals
         for row in (row for work in measured for row in work.rows if row.goal):

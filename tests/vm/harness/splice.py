@@ -6,8 +6,7 @@ import json
 from . import traffic
 from .case import wait_until
 from .guest import Guest
-
-ADDRESSES = 2  # of each guest
+from .lab import ADDRESSES
 
 
 def policy(ports: str) -> str:

@@ -12,12 +12,11 @@ from typing import Callable
 from . import native, paths, splice, traffic
 from .guest import CommandFailed, Guest
 from .lab import Lab
-from .measure import FIRST_PORT
+from .measure import FIRST_PORT, SIZES_IN_BYTES
 
 MEASURE = paths.PROGRAMS / "measure"
 PORTS = f"{FIRST_PORT}-{FIRST_PORT + 999}"
 MODES = ("tcp", "spliced", "joined", "native")
-SIZES = {"64B": 64, "64KiB": 64 << 10, "1MiB": 1 << 20}
 # What spliced is to be, of plain TCP (issue: latency <= 0.75, throughput >= 1).
 LATENCY_GOAL, THROUGHPUT_GOAL = 0.75, 1.0
 
@@ -104,7 +103,7 @@ class Meter:
             self.progress(f"{mode}: stream, {size} writes")
             before = busy_seconds(self.lab.guests)
             try:
-                speed = self.run(mode, "stream", SIZES[size])["MBps"]
+                speed = self.run(mode, "stream", SIZES_IN_BYTES[size])["MBps"]
             except CommandFailed as error:
                 if mode != "joined":  # sockmap has no back-pressure (docs/COMPATIBILITY.md)
                     raise
