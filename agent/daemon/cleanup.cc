@@ -67,7 +67,10 @@ Result<void> restore_namespaces(const SavedState& state, Did& did) {
     for (const auto& entry : list_netns()) {
         auto fd = open_netns(entry.second, entry.first);
         if (!fd) {
-            continue;  // gone
+            return tl::unexpected(fd.error());
+        }
+        if (!*fd) {
+            continue;
         }
         auto done = run_in_netns(*fd, [&] { return restore_namespace(state, entry.first, did); });
         if (!done) {

@@ -32,13 +32,9 @@ Namespaces::Namespaces(EventLoop& loop, SmcSysctls sysctls, NotPublished left_ou
       on_addresses_(std::move(on_addresses)),
       totals_(inherited_.totals) {}
 
-Result<Namespaces::Covered> Namespaces::cover(const std::string& path, NetnsId id) {
-    auto fd = open_netns(path, id);
-    if (!fd) {
-        return tl::unexpected(fd.error());
-    }
+Result<Namespaces::Covered> Namespaces::cover(NetnsId id, UniqueFd fd) {
     Covered covered;
-    covered.fd = std::move(*fd);
+    covered.fd = std::move(fd);
     auto done = run_in_netns(covered.fd, [&]() -> Result<void> {
         if (auto r = keep(SmcNetlink::open(), covered.smc); !r) {
             return r;
@@ -110,7 +106,11 @@ bool Namespaces::scan() {
         if (covered_.contains(id) || given_up_.contains(id)) {
             continue;
         }
-        auto covered = cover(path, id);
+        auto fd = open_netns(path, id);
+        if (fd && !*fd) {
+            continue;  // the next scan finds it elsewhere, if it is there
+        }
+        auto covered = fd ? cover(id, std::move(*fd)) : tl::unexpected(fd.error());
         if (!covered) {
             spdlog::warn("network namespace net:[{}] stays plain TCP: {}", id.inode,
                          covered.error().message);

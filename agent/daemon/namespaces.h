@@ -75,7 +75,7 @@ private:
         SmcStats seen;
         EventSource news;
     };
-    Result<Covered> cover(const std::string& path, NetnsId id);
+    Result<Covered> cover(NetnsId id, UniqueFd fd);
     void look(Covered& covered);
 
     EventLoop& loop_;

@@ -58,6 +58,10 @@ NetnsId own_netns() {
 Result<UniqueFd> open_netns(const std::string& path, NetnsId id) {
     UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
     if (!fd) {
+        // EACCES is what the kernel says of a process that has just ended: proc_ns_get_link().
+        if (errno == ENOENT || errno == ESRCH || errno == EACCES) {
+            return UniqueFd();
+        }
         return fail_errno(errno, "cannot open network namespace {}", path);
     }
     struct stat st {};
@@ -65,7 +69,7 @@ Result<UniqueFd> open_netns(const std::string& path, NetnsId id) {
         return fail_errno(errno, "cannot stat {}", path);
     }
     if (NetnsId{st.st_dev, st.st_ino} != id) {
-        return fail("{} is another network namespace by now", path);
+        return UniqueFd();
     }
     return fd;
 }

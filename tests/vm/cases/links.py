@@ -68,5 +68,5 @@ def link_port_taken(lab):
     agent = lab.agents[0]
     agent.launch_ready()
     expect_equal(agent.process.wait(20), 1, "exit code")
-    expect(f"cannot listen on port {LINK_PORT}" in agent.log(), agent.log())
+    expect(f"cannot listen for agents on port {LINK_PORT}" in agent.log(), agent.log())
     traffic.transfer(client, server.ip4, port=LINK_PORT)

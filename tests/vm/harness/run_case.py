@@ -44,7 +44,7 @@ def kernel_troubles(lab: Lab) -> list[str]:
     troubles = []
     for guest in lab.guests:
         for each in splat.find(guest.console(), guest.panic_expected):
-            troubles.append(f"{guest.name}: {each.kind}: {each.line}")
+            troubles.append(f"{guest.name}: {each.kind}: {each.line}\n{each.text}")
         if guest.process is not None and not guest.alive() and not guest.expect_death:
             troubles.append(f"{guest.name}: QEMU ended unasked")
         if guest.restarted_unasked():
