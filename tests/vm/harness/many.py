@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""tests/vm/programs/many: connections by the thousand, all open at the same time."""
+"""tests/vm/programs/many: connections by the thousand, all open at the same time or one after the
+other.
+"""
 
 import json
 
@@ -25,10 +27,18 @@ def serve(guest: Guest) -> Process:
     return server
 
 
+def argv(mode: str, server: Guest, count: int, size: int) -> list[str]:
+    return [str(paths.built(PROGRAM)), mode, server.ip4, str(PORT), str(count), str(size)]
+
+
 def start(client: Guest, server: Guest, count: int) -> Process:
     """That many connections, about to be made, checked, and held until it is killed."""
-    return client.spawn([str(paths.built(PROGRAM)), "run", server.ip4, str(PORT), str(count),
-                         str(BYTES)])
+    return client.spawn(argv("run", server, count, BYTES))
+
+
+def each(client: Guest, server: Guest, count: int, size: int) -> Process:
+    """That many connections, about to be made and checked one after the other."""
+    return client.spawn(argv("each", server, count, size))
 
 
 def expect_checked(process: Process, count: int, timeout: float = 600) -> None:

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// many: connections by the thousand, all open at the same time, every byte of each checked. Knows
-// nothing of SMC.
+// many: connections by the thousand, every byte of each checked. Knows nothing of SMC.
 //
 //   many serve PORT                       until killed; echoes, in one thread
-//   many run ADDRESS PORT COUNT BYTES     COUNT connections, BYTES there and back on each of them
+//   many run ADDRESS PORT COUNT BYTES     COUNT connections at the same time, BYTES there and back
+//   many each ADDRESS PORT COUNT BYTES    the same, one connection after the other
 //
 // run connects all, says "connected", then sends and checks, the connections in turn, twice; prints
-// one JSON object and holds them all until it is killed. Exit codes: 1 a wrong byte, 2 wrong
+// one JSON object and holds them all until it is killed. each prints one, too. Exit codes: 1 a wrong byte, 2 wrong
 // command line, 3 a connection failed.
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -129,12 +129,40 @@ int check(int fd, unsigned seed, size_t bytes) {
     return 0;
 }
 
+int connect_to(const sockaddr_in& address) {
+    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0 &&
+        connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0) {
+        return fd;
+    }
+    return -1;
+}
+
+void report(unsigned connections, size_t bytes) {
+    std::printf("{\"connections\": %u, \"bytes\": %zu}\n", connections, bytes);
+    std::fflush(stdout);
+}
+
+int each(const sockaddr_in& address, unsigned count, size_t bytes) {
+    for (unsigned i = 0; i < count; ++i) {
+        const int fd = connect_to(address);
+        if (fd < 0) {
+            return fail("connect");
+        }
+        if (const int code = check(fd, i + 1, bytes); code != 0) {
+            return code;
+        }
+        close(fd);
+    }
+    report(count, count * bytes);
+    return 0;
+}
+
 int run(const sockaddr_in& address, unsigned count, size_t bytes) {
     std::vector<int> open;
     for (unsigned i = 0; i < count; ++i) {
-        const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        if (fd < 0 ||
-            connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
+        const int fd = connect_to(address);
+        if (fd < 0) {
             return fail("connect");
         }
         open.push_back(fd);
@@ -148,8 +176,7 @@ int run(const sockaddr_in& address, unsigned count, size_t bytes) {
             }
         }
     }
-    std::printf("{\"connections\": %u, \"bytes\": %zu}\n", count, 2 * count * bytes);
-    std::fflush(stdout);
+    report(count, 2 * count * bytes);
     for (;;) {
         pause();
     }
@@ -165,10 +192,11 @@ int main(int argc, char** argv) {
     }
     sockaddr_in address{};
     address.sin_family = AF_INET;
-    if (mode == "run" && argc == 6 && inet_pton(AF_INET, argv[2], &address.sin_addr) == 1) {
+    if ((mode == "run" || mode == "each") && argc == 6 &&
+        inet_pton(AF_INET, argv[2], &address.sin_addr) == 1) {
         address.sin_port = htons(std::atoi(argv[3]));
-        return run(address, std::atoi(argv[4]), std::atoi(argv[5]));
+        return (mode == "run" ? run : each)(address, std::atoi(argv[4]), std::atoi(argv[5]));
     }
-    std::fprintf(stderr, "usage: many serve PORT | many run ADDRESS PORT COUNT BYTES\n");
+    std::fprintf(stderr, "usage: many serve PORT | many run|each ADDRESS PORT COUNT BYTES\n");
     return 2;
 }
