@@ -163,11 +163,11 @@ static __noinline bool read_syn(struct __sk_buff *skb, struct syn *s)
 /* The port of the agent's listener, if the connection is one for it; else 0. */
 static __noinline __u16 adopting_port(const struct syn *s, __u32 netns)
 {
-	struct match m = {.port = s->port, .workload.used = 1, .peer.used = 1};
 	struct splice_own own = {.netns = netns, .address = s->to};
 	const struct steer_control *agent = living_agent();
 	const struct steer_peer *peer = same_host_peer(&s->from);
 	struct steer_policy *p;
+	struct match m;
 	__u16 *port;
 
 	if (!agent || !peer || !peer->linked || s->port == agent->link_port)
@@ -175,9 +175,8 @@ static __noinline __u16 adopting_port(const struct syn *s, __u32 netns)
 	port = bpf_map_lookup_elem(&adopting, &own);
 	if (!port || s->port == *port)
 		return 0;
-	m.slot = policy_slot();
-	p = policy_of(m.slot);
-	if (!p || m.slot == STEER_POLICY_NONE || !match_peer(&m, p, &s->from) ||
+	p = match_begin(&m, s->port);
+	if (!p || !match_peer(&m, p, &s->from) ||
 	    !match_adopts(&m, p, STEER_IN))
 		return 0;
 	return *port;

@@ -20,17 +20,15 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
-/* No policy in force yet means no. */
 static __always_inline bool rules_allow(const struct sock *sk, const struct steer_address *peer,
 					__u16 server_port, int way)
 {
-	struct match m = {.port = server_port, .workload.used = 1, .peer.used = 1};
 	struct steer_policy *p;
 	struct workload w;
+	struct match m;
 
-	m.slot = policy_slot();
-	p = policy_of(m.slot);
-	if (!p || m.slot == STEER_POLICY_NONE)
+	p = match_begin(&m, server_port);
+	if (!p)
 		return false;
 	workload_of_sock(&w, sk);
 	return match_peer(&m, p, peer) && match_workload(&m, p, &w) && match_allows(&m, p, way);
@@ -70,17 +68,16 @@ static __always_inline enum decision judge_service(const struct tcp_sock *tp,
 						   const struct steer_address *a, __u16 server_port)
 {
 	const struct sock *sk = &tp->inet_conn.icsk_inet.sk;
-	struct match m = {.port = server_port, .workload.used = 1, .peer.used = 1};
 	struct steer_offer offer = {};
 	struct steer_policy *p;
-	struct workload w;
 	__u32 isn = tp->snd_una;
+	struct workload w;
+	struct match m;
 
 	if (!guarded(sk))
 		return NOT_SAME_HOST;
-	m.slot = policy_slot();
-	p = policy_of(m.slot);
-	if (!p || m.slot == STEER_POLICY_NONE)
+	p = match_begin(&m, server_port);
+	if (!p)
 		return DENIED;
 	workload_of_sock(&w, sk);
 	if (!match_workload(&m, p, &w))

@@ -28,18 +28,10 @@ struct {
 
 static __always_inline void address_of(struct steer_address *a, struct sk_msg_md *msg, bool local)
 {
-	volatile __u32 *v6 = local ? msg->local_ip6 : msg->remote_ip6;
-	__u32 words[4];
-
-	if (msg->family == AF_INET) {
+	if (msg->family == AF_INET)
 		address_from_v4(a, local ? msg->local_ip4 : msg->remote_ip4);
-		return;
-	}
-	words[0] = v6[0];
-	words[1] = v6[1];
-	words[2] = v6[2];
-	words[3] = v6[3];
-	address_from_v6(a, words);
+	else
+		address_from_context(a, local ? msg->local_ip6 : msg->remote_ip6);
 }
 
 SEC("sk_msg")

@@ -195,13 +195,12 @@ static long walk_option(__u64 step, struct walk *w)
 static __always_inline bool rules_keep(const struct syn *s)
 {
 	struct steer_offer *offer = bpf_map_lookup_elem(&offers, &s->isn);
-	struct match m = {.port = s->port, .peer.used = 1};
 	struct steer_policy *p;
+	struct match m;
 
 	if (!offer)
 		return true;
-	m.slot = policy_slot();
-	p = policy_of(m.slot);
+	p = match_begin(&m, s->port);
 	if (!p || m.slot != offer->slot)
 		return false;
 	m.workload.used = offer->used;

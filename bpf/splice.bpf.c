@@ -30,23 +30,13 @@ char LICENSE[] SEC("license") = "GPL";
 #define MORE_RETRIES	8
 #define SYN_RETRIES_MAX 127
 
-/* What connect() was asked for. Read one by one: clang merges loads of the context into wider ones,
- * which the verifier refuses.
- */
+/* What connect() was asked for. */
 static __always_inline void asked_for(struct steer_address *a, struct bpf_sock_addr *ctx, bool v6)
 {
-	volatile __u32 *user = ctx->user_ip6;
-	__u32 words[4];
-
-	if (!v6) {
+	if (v6)
+		address_from_context(a, ctx->user_ip6);
+	else
 		address_from_v4(a, ctx->user_ip4);
-		return;
-	}
-	words[0] = user[0];
-	words[1] = user[1];
-	words[2] = user[2];
-	words[3] = user[3];
-	address_from_v6(a, words);
 }
 
 static __always_inline bool is_v4(const struct steer_address *a)
@@ -79,13 +69,12 @@ static __always_inline bool is_plain_tcp(struct bpf_sock_addr *ctx, struct tcp_s
 
 static __always_inline bool rules_adopt(const struct sock *sk, const struct splice_name *wanted)
 {
-	struct match m = {.port = wanted->port, .workload.used = 1, .peer.used = 1};
 	struct steer_policy *p;
 	struct workload w;
+	struct match m;
 
-	m.slot = policy_slot();
-	p = policy_of(m.slot);
-	if (!p || m.slot == STEER_POLICY_NONE)
+	p = match_begin(&m, wanted->port);
+	if (!p)
 		return false;
 	workload_of_sock(&w, sk);
 	return cgroup_selected(w.cgroup) && match_peer(&m, p, &wanted->address) &&

@@ -162,6 +162,10 @@ json Agent::explain(const Request& request) {
         for (auto& more : session_->explain_peer(Address{connection.peer})) {
             steps.push_back(std::move(more));
         }
+        if (auto adopt = session_->explain_adopt(connection.way, adopts(policy_, connection));
+            !adopt.is_null()) {
+            steps.push_back(std::move(adopt));
+        }
         if (connection.way == Direction::out) {
             auto lengths = session_->explain_lengths(destination, request.port);
             if (!lengths.is_null()) {

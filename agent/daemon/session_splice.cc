@@ -9,6 +9,8 @@
 
 namespace smc_steer {
 
+using nlohmann::json;
+
 Result<void> Session::start_splice() {
     const auto& wanted = config_.splice;
     auto hooks = datapath_->load_splice(!native_, wanted.join_in_kernel, join_problem_);
@@ -90,7 +92,21 @@ void Session::cover_splice() {
     }
 }
 
-void Session::report_splice(nlohmann::json& out) const {
+json Session::explain_adopt(Direction way, bool adopted) const {
+    const bool relays = relay_ != nullptr && adopted;
+    if (native_ && (way == Direction::out || !adopted)) {
+        return nullptr;  // an SMC socket needs no rule with adopt
+    }
+    std::string text = native_
+                           ? "a server that is no SMC socket"
+                           : "a kernel without IPPROTO_SMC makes no SMC sockets: the connection";
+    text += relays     ? " is relayed by the agents"
+            : !adopted ? " is TCP unless a rule with adopt allows it"
+                       : " is TCP: a rule has adopt, and splice is off in agent.yaml";
+    return {{"what", "adopt"}, {"ok", relays || native_}, {"text", std::move(text)}};
+}
+
+void Session::report_splice(json& out) const {
     if (!relay_) {
         return;
     }

@@ -19,6 +19,7 @@ namespace {
 constexpr std::uint64_t kCallNs = 2'000'000'000;         // for a connection with an agent
 constexpr std::uint64_t kHelloNs = 10'000'000'000;       // for its first word
 constexpr std::uint64_t kLeaveAloneNs = 30'000'000'000;  // a server that is not for us
+constexpr std::uint64_t kComeNs = 5'000'000'000;         // more than a SYN needs
 
 bool is_unspecified(const Address& address) {
     return address == Address{} || address == Address::from_bytes(std::array<std::uint8_t, 4>{});
@@ -58,6 +59,7 @@ Outgoing::Outgoing(SpliceContext& context, const Place& place, const splice_even
       bound_(bound_by_program(event)) {}
 
 void Outgoing::begin() {
+    asked_ns_ = context_.now_ns;
     auto peer = context_.view->peers.find(wanted_.address);
     auto direct = context_.direct.find(wanted_);
     if (direct != context_.direct.end() && context_.now_ns < direct->second) {
@@ -257,6 +259,10 @@ void Outgoing::tick() {
         agent_failed("its agent does not answer");
     }
 }
+
+// Every retry of a SYN waits twice as long as the one before it, so that the next one comes when the
+// program has waited as long again.
+std::uint64_t Outgoing::come_by_ns() const { return since_ns_ + (since_ns_ - asked_ns_) + kComeNs; }
 
 void Outgoing::conclude(State state) {
     state_ = state;

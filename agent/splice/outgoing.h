@@ -31,8 +31,8 @@ public:
     const splice_event& event() const { return event_; }
     Endpoint wanted() const { return wanted_; }
     bool reached() const { return state_ == State::ready; }
-    // When it was; a program that does not come for it has ended.
-    std::uint64_t ready_ns() const { return since_ns_; }
+    // Of one that is reached: by then the program has come for it, or has ended.
+    std::uint64_t come_by_ns() const;
     // For the log.
     const std::string& outcome() const { return outcome_; }
     UniqueFd take_wire() { return std::move(wire_); }
@@ -66,7 +66,8 @@ private:
     bool over_smcd_ = false;
     bool reused_ = false;     // the wire has served another
     std::uint16_t port_ = 0;  // of the agent
-    std::uint64_t since_ns_ = 0;
+    std::uint64_t asked_ns_ = 0;
+    std::uint64_t since_ns_ = 0;  // of the state
     Endpoint local_;
     std::vector<std::uint8_t> heard_;
     std::string outcome_;

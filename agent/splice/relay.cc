@@ -20,7 +20,6 @@ namespace {
 
 constexpr auto kTick = std::chrono::milliseconds(250);
 constexpr std::uint64_t kTickNs = 250'000'000;
-constexpr std::uint64_t kComeNs = 5'000'000'000;  // for a program whose SYN may go
 constexpr int kAcceptedInARow = 64;
 
 std::array<std::uint16_t, 3> key_of(const splice_way& way) {
@@ -372,7 +371,7 @@ void Relay::tick() {
     }
     for (auto it = outgoing_.begin(); it != outgoing_.end();) {
         auto& outgoing = *(it++)->second;
-        if (outgoing.reached() && context_.now_ns - outgoing.ready_ns() > kComeNs) {
+        if (outgoing.reached() && context_.now_ns > outgoing.come_by_ns()) {
             by_way_.erase(key_of(outgoing.event().way));
             bury(outgoing_, outgoing);
         } else {

@@ -106,6 +106,19 @@ static __always_inline struct steer_policy *policy_of(__u32 slot)
 	return table ? bpf_map_lookup_elem(table, &zero) : NULL;
 }
 
+/* For a connection to `port` that nothing is known of yet: the rules in force, or NULL: there are none,
+ * which means no.
+ */
+static __always_inline struct steer_policy *match_begin(struct match *m, __u16 port)
+{
+	__builtin_memset(m, 0, sizeof(*m));
+	m->port = port;
+	m->workload.used = 1;
+	m->peer.used = 1;
+	m->slot = policy_slot();
+	return m->slot == STEER_POLICY_NONE ? NULL : policy_of(m->slot);
+}
+
 static __always_inline struct steer_chain *subject_chain(__u32 slot, __u64 kind, __u64 number)
 {
 	struct steer_subject s;

@@ -33,6 +33,20 @@ static __always_inline void address_from_v6(struct steer_address *a, const void 
 	__builtin_memcpy(a->in6, v6, sizeof(a->in6));
 }
 
+/* Of a program's context. Word by word, and volatile: clang makes one load of eight bytes of two, which
+ * the verifier refuses.
+ */
+static __always_inline void address_from_context(struct steer_address *a, volatile __u32 *v6)
+{
+	__u32 words[4];
+
+	words[0] = v6[0];
+	words[1] = v6[1];
+	words[2] = v6[2];
+	words[3] = v6[3];
+	address_from_v6(a, words);
+}
+
 /* The guest that has published it, or NULL. */
 static __always_inline const struct steer_peer *same_host_peer(const struct steer_address *a)
 {

@@ -38,16 +38,14 @@ static __always_inline bool match_flow(struct match* m, const struct steer_polic
 
 SEC("tc")
 int probe(struct __sk_buff* skb) {
-    struct match m = {.workload.used = 1, .peer.used = 1};
     struct steer_address peer;
     struct steer_policy* p;
     struct probe_flow f;
+    struct match m;
 
     if (bpf_skb_load_bytes(skb, PROBE_OFFSET, &f, sizeof(f))) return 2;
-    m.slot = policy_slot();
-    m.port = f.port;
-    p = policy_of(m.slot);
-    if (!p || m.slot == STEER_POLICY_NONE) return 2;
+    p = match_begin(&m, f.port);
+    if (!p) return 2;
     __builtin_memcpy(peer.in6, f.peer, sizeof(peer.in6));
     return match_peer(&m, p, &peer) && match_flow(&m, p, &f) &&
            match_allows(&m, p, f.way ? STEER_IN : STEER_OUT);

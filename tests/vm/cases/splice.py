@@ -78,6 +78,11 @@ def pair(lab):
     relayed(client, server, agent)
     relayed(client, server, agent, server.ip6)
     plain(client, server, agent, PLAIN_PORT)
+    for port, verdict in ((PORT, "SMC-D"), (PLAIN_PORT, "TCP")):
+        for one, way in ((agent, "client"), (far, "server")):
+            told = one.ask("explain", client.ip4, f"{server.ip4}:{port}")
+            expect_equal((told["verdict"], told["end"]), (verdict, way), str(told))
+            expect("adopt" in [step["what"] for step in told["steps"]], str(told))
     documented.Page("case=splice-pair").run(client, "Relayed connections")
     adopted = [rule for rule in agent.ask("rules")["rules"] if rule["adopt"]]
     expect_equal([rule["ports"] for rule in adopted][-1], ["6379"], "the port of the rule added last")

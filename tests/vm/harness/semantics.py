@@ -7,13 +7,15 @@ A case runs the program once over plain TCP, where every row has to pass, and on
     plain = semantics.run_plain(client, server)
     ... now sockets are steered, or spliced ...
     other = semantics.run(client, server)
-    semantics.expect_documented(plain, other, "native")
+    semantics.expect_documented(plain, other, "native",
+                                lambda only: semantics.run(client, server, only=only))
 """
 
 import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Callable
 
 from . import paths
 from .case import expect
@@ -156,30 +158,46 @@ def varying(column: str, text: str | None = None) -> set[str]:
     return {name for name, cells in documented(column, text).items() if cells[1] == VARIES}
 
 
-def compare(found: dict[str, tuple[str, str]], wanted: dict[str, tuple[str, str]]) -> list[str]:
-    """What is wrong about the table, a line each."""
-    wrong = []
+def compare(found: dict[str, tuple[str, str]],
+            wanted: dict[str, tuple[str, str]]) -> dict[str, str]:
+    """What is wrong about the table: row -> a line."""
+    wrong = {}
     for name in sorted({**found, **wanted}):
         if found.get(name) != wanted.get(name):
-            wrong.append(f"{name}: " + (
+            wrong[name] = f"{name}: " + (
                 f"differs ({' | '.join(found[name])})" if name in found else "does not differ") + (
                 f", the table has it as {' | '.join(wanted[name])}" if name in wanted
-                else ", the table does not have it"))
+                else ", the table does not have it")
     return wrong
 
 
-def expect_documented(plain: dict[str, Row], other: dict[str, Row], column: str) -> None:
-    """The rows that differ are those of the table, with what it says of them."""
+def filter_of(names) -> str:
+    """GoogleTest's filter for rows: both roles of one that stands for both."""
+    return ":".join(f"*{name}:*{name}/client:*{name}/server" for name in names)
+
+
+def undocumented(plain: dict[str, Row], other: dict[str, Row], column: str) -> dict[str, str]:
+    """As compare(), without the rows that vary."""
     varies = varying(column)
 
     def settled(rows: dict) -> dict:
         return {name: cells for name, cells in rows.items()
                 if name not in varies and name.rsplit("/", 1)[0] not in varies}
-    found = both_roles(differences(plain, other))
-    wrong = compare(settled(found), settled(documented(column)))
-    if wrong:
-        wrong += [f"{name}: {row.reason}" for name, row in other.items() if not row.passed]
-    expect(not wrong, f"{column}: docs/COMPATIBILITY.md, {SECTION}:\n" + "\n".join(wrong))
+    return compare(settled(both_roles(differences(plain, other))), settled(documented(column)))
+
+
+def expect_documented(plain: dict[str, Row], other: dict[str, Row], column: str,
+                      again: Callable[[str], dict[str, Row]], progress=print) -> None:
+    """The rows that differ are those of the table, with what it says of them. Rows that are not get
+    a second run, again(filter): what a busy machine did once is no property of these sockets.
+    """
+    if wrong := undocumented(plain, other, column):
+        progress("\n".join([f"{column}: {len(wrong)} rows again:", *wrong.values()]))
+        other = {**other, **again(filter_of(wrong))}
+        wrong = undocumented(plain, other, column)
+    lines = [*wrong.values(),
+             *(f"{name}: {row.reason}" for name, row in other.items() if not row.passed)]
+    expect(not wrong, f"{column}: docs/COMPATIBILITY.md, {SECTION}:\n" + "\n".join(lines))
 
 
 def keep(rows: dict[str, Row], path: Path) -> None:
