@@ -176,8 +176,7 @@ static __noinline __u16 adopting_port(const struct syn *s, __u32 netns)
 	if (!port || s->port == *port)
 		return 0;
 	p = match_begin(&m, s->port);
-	if (!p || !match_peer(&m, p, &s->from) ||
-	    !match_adopts(&m, p, STEER_IN))
+	if (!p || !match_peer(&m, p, &s->from) || !match_adopts(&m, p, STEER_IN))
 		return 0;
 	return *port;
 }

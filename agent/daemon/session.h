@@ -105,8 +105,8 @@ public:
     nlohmann::json explain_peer(const Address& peer);
     // How long this guest's connections to it were, as a step of "explain"; null: nobody asks.
     nlohmann::json explain_lengths(const Address& server, std::uint16_t port) const;
-    // Whether the agents relay what cannot be an SMC socket, as a step of "explain"; null: the rules
-    // do not ask for it and nothing depends on it. `adopted`: a rule with "adopt" allows it.
+    // Whether the agents relay what cannot be an SMC socket, as a step of "explain"; null: the
+    // rules do not ask for it and nothing depends on it. `adopted`: a rule with "adopt" allows it.
     nlohmann::json explain_adopt(Direction way, bool adopted) const;
 
 private:

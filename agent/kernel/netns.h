@@ -41,8 +41,8 @@ std::map<NetnsId, std::string> list_netns(const NetnsPlaces& places = {});
 // The calling thread's; {} where /proc does not tell.
 NetnsId own_netns();
 
-// Opens `path` if it still leads to `id`. An empty descriptor: it does not, since the process ended or
-// entered another namespace; list_netns() may know another path by now.
+// Opens `path` if it still leads to `id`. An empty descriptor: it does not, since the process ended
+// or entered another namespace; list_netns() may know another path by now.
 Result<UniqueFd> open_netns(const std::string& path, NetnsId id);
 
 // Runs `work` in the namespace, on a thread that lives as long as the call: setns() is of

@@ -260,8 +260,8 @@ void Outgoing::tick() {
     }
 }
 
-// Every retry of a SYN waits twice as long as the one before it, so that the next one comes when the
-// program has waited as long again.
+// Every retry of a SYN waits twice as long as the one before it, so that the next one comes when
+// the program has waited as long again.
 std::uint64_t Outgoing::come_by_ns() const { return since_ns_ + (since_ns_ - asked_ns_) + kComeNs; }
 
 void Outgoing::conclude(State state) {

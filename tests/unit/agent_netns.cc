@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "agent/kernel/netns.h"
-
 #include <gtest/gtest.h>
+
+#include "agent/kernel/netns.h"
 
 namespace smc_steer {
 namespace {

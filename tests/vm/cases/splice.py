@@ -3,6 +3,7 @@
 before the agent.
 """
 
+import signal
 import time
 
 from harness import documented, many, servers, smcd, splice, traffic
@@ -46,6 +47,28 @@ except OSError as error:
     return float(told[1])
 
 
+def answered_late(client, server, far) -> None:
+    """The server's agent says nothing for nine seconds; the SYN that comes then is the program's last
+    one for seven more, which is waited for.
+    """
+    far.process.signal(signal.SIGSTOP)
+    running = client.spawn(traffic.transfer_argv(server.ip4, SIZE, PORT))
+    time.sleep(9)
+    far.process.signal(signal.SIGCONT)
+    expect_equal(running.wait(60), 0, f"exit code ({running.out + running.err})")
+
+
+def ipv6_alone(lab) -> None:
+    """What is left when the guests' IPv4 addresses go."""
+    server, client = lab.guests
+    for guest in lab.guests:
+        guest.check("ip -4 address flush dev eth0")
+    for agent in lab.agents:
+        wait_until(lambda: agent.status()["same_host_addresses"], lambda count: count == 1, 20,
+                   f"{agent.guest.name}: the peer's IPv6 address alone")
+    relayed(client, server, lab.agents[1], server.ip6)
+
+
 def run_servers(client, server, ask_agent, running) -> None:
     """All of these by their own clients, every connection over SMC-D."""
     for one in running:
@@ -65,16 +88,18 @@ def run_servers(client, server, ask_agent, running) -> None:
       kernels=["stock", "stock"])
 def pair(lab):
     """Two 6.1 guests. Every byte there and back is right and went over SMC-D: IPv4, IPv6, IPv4 to a
-    listener of both. What no rule adopts is untouched; a refusal is one. The agent dies under
-    traffic: the connection breaks, the next one is TCP, and is relayed when the agent is back.
-    Short connections, many at once, and nothing is left of them.
+    listener of both, IPv6 alone; redis, nginx and PostgreSQL that ran before the agents. What no rule
+    adopts is untouched; a refusal is one. The agent dies under traffic: the connection breaks, the
+    next one is TCP, and is relayed when the agent is back. Short connections, many at once, and
+    nothing is left of them.
     """
     server, client = lab.guests
     agent, far = lab.agents[1], lab.agents[0]
+    started = [make(server) for make in servers.ALL]
     traffic.transfer_server(server, "::")
     traffic.transfer_server(server, port=PLAIN_PORT)
     log = "info" if lab.long else "debug"
-    splice.start(lab, f"{PORT}, {many.PORT}, 9002", "{buffer: 16KiB}" if lab.long else "on", log)
+    splice.start(lab, f"{servers.PORTS}, {PORT}, {many.PORT}, 9002", "{buffer: 16KiB}" if lab.long else "on", log)
     relayed(client, server, agent)
     relayed(client, server, agent, server.ip6)
     plain(client, server, agent, PLAIN_PORT)
@@ -87,6 +112,9 @@ def pair(lab):
     adopted = [rule for rule in agent.ask("rules")["rules"] if rule["adopt"]]
     expect_equal([rule["ports"] for rule in adopted][-1], ["6379"], "the port of the rule added last")
     lab.progress(f"refused after {refused(client, server.ip4, 9002):.3f} s")
+    run_servers(client, server, agent, started)
+    if lab.long:
+        answered_late(client, server, far)
 
     for which in (agent, far):
         running = client.spawn(traffic.transfer_argv(server.ip4, 1 << 30, PORT))
@@ -120,6 +148,7 @@ def pair(lab):
         splice.wait_idle(each)
     left = client.check("bpftool map dump name held; bpftool map dump name callers; :")
     expect_equal(left.count('"key"'), 0, f"entries left in the maps: {left}")
+    ipv6_alone(lab)
 
 
 @case("splice", "splice-mixed", agent=False, timeout=300, kernels=["stock", "guest"])

@@ -6,8 +6,8 @@
 //   many each ADDRESS PORT COUNT BYTES    the same, one connection after the other
 //
 // run connects all, says "connected", then sends and checks, the connections in turn, twice; prints
-// one JSON object and holds them all until it is killed. each prints one, too. Exit codes: 1 a wrong byte, 2 wrong
-// command line, 3 a connection failed.
+// one JSON object and holds them all until it is killed. each prints one, too. Exit codes: 1 a
+// wrong byte, 2 wrong command line, 3 a connection failed.
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/epoll.h>
@@ -131,8 +131,7 @@ int check(int fd, unsigned seed, size_t bytes) {
 
 int connect_to(const sockaddr_in& address) {
     const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd >= 0 &&
-        connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0) {
+    if (fd >= 0 && connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0) {
         return fd;
     }
     return -1;
