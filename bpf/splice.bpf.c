@@ -271,9 +271,12 @@ static __always_inline void connecting(struct bpf_sock_ops *ops)
 		return;
 	way_of(&way, ops, face);
 	local_address(&bound, ops);
-	if (!tell(SPLICE_ASKED, &way, cookie, face, &bound))
-		h.state = SPLICE_REFUSED;
+	/* Before it is told: the agent looks for it when the server has answered. */
 	bpf_map_update_elem(&held, &way, &h, BPF_ANY);
+	if (!tell(SPLICE_ASKED, &way, cookie, face, &bound)) {
+		h.state = SPLICE_REFUSED;
+		bpf_map_update_elem(&held, &way, &h, BPF_ANY);
+	}
 	watch_state(ops);
 }
 

@@ -122,9 +122,7 @@ void Outgoing::greet() {
     auto connected = smc_connected(wire_.get());
     auto own = own_name(wire_.get());
     if (!connected || !own) {
-        connect_directly(
-            "its agent: " +
-            (connected ? own : connected.map([] { return Endpoint(); })).error().message);
+        connect_directly("its agent: " + (connected ? own.error() : connected.error()).message);
         return;
     }
     // The program's port, which no other connection of this namespace has, whatever the wire's is.
@@ -207,14 +205,16 @@ void Outgoing::on_connected() {
     auto connected = smc_connected(wire_.get());
     auto own = own_name(wire_.get());
     if (!connected || !own) {
-        // Only a refusal can be passed on; else the program's own time is let run out.
-        if (!connected && connected.error().code == ECONNREFUSED) {
-            conclude(State::refused);
-        } else {
-            spdlog::debug("{}: {}", to_string(wanted_),
-                          connected ? own.error().message : connected.error().message);
+        // Nothing but a refusal can be passed on: where nobody answers, the program's own time is let
+        // run out.
+        auto code = connected ? 0 : connected.error().code;
+        if (code == ETIMEDOUT || code == EHOSTUNREACH || code == ENETUNREACH) {
+            spdlog::debug("{}: {}", to_string(wanted_), connected.error().message);
             drop_wire();
             state_ = State::idle;
+        } else {
+            outcome_ += (connected ? own.error() : connected.error()).message + ", ";
+            conclude(State::refused);
         }
         return;
     }
