@@ -10,7 +10,7 @@ from .guest import CommandFailed, Guest, Output
 
 LOG = "/run/smc-agent.log"
 SOCKET = "/run/smc-steer/agent.sock"
-START_SECONDS = 20
+START_SECONDS = 60 if paths.CHECKED else 20
 
 
 class Agent:

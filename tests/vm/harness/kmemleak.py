@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The checked kernel's leak detector, asked at the end of a case."""
 
-import os
 import re
 
 from .guest import Guest
@@ -11,10 +10,6 @@ OURS = re.compile(r"\[(?:ivpci|smc_steer\w*)\]")
 # Twice: what is only just unreferenced, or changed while it was looked at, is no leak. Objects
 # younger than five seconds are never reported.
 SCAN = f"echo scan >{FILE} && sleep 5 && echo scan >{FILE} && cat {FILE}"
-
-
-def enabled() -> bool:
-    return os.environ.get("SMC_STEER_FLAVOUR") == "debug"
 
 
 def ours(report: str) -> list[str]:

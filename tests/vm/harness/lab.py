@@ -17,8 +17,7 @@ ADDRESSES = 2  # that a guest publishes: one IPv4, one IPv6
 GUEST_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-# The checked kernel takes longer, and is given the time.
-FIRST_BOOT_SECONDS = 150 if os.environ.get("SMC_STEER_FLAVOUR") == "debug" else 60
+FIRST_BOOT_SECONDS = 150 if paths.CHECKED else 60
 
 
 @dataclass

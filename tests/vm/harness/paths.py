@@ -11,6 +11,8 @@ RUN = CACHE / "run"
 # Where the guests of ./dev vm are found: one set of them for each such directory.
 LAB = Path(os.environ.get("SMC_STEER_LAB_DIR") or CACHE)
 TEST_LOGS = REPO / "build" / "test-logs"
+# Guests run the kernel that checks itself, which takes its time.
+CHECKED = os.environ.get("SMC_STEER_FLAVOUR") == "debug"
 
 BROKER = BUILD / "broker" / "ivpci-broker"
 AGENT = BUILD / "agent" / "smc-agent"

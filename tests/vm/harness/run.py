@@ -5,7 +5,6 @@ What cannot run (a program that is not built, a kernel that is not there) is a f
 says why, never a silence.
 """
 
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,11 +71,10 @@ def self_test_batch() -> Batch:
 
 
 def vm_batches(long: bool) -> list[Batch]:
-    checked = os.environ.get("SMC_STEER_FLAVOUR") == "debug"
-    slow = DEBUG_SLOWDOWN if checked else 1.0
+    slow = DEBUG_SLOWDOWN if paths.CHECKED else 1.0
     try:
         known = {name: one for name, one in cases.load().items()
-                 if checked or not one.checked_only}
+                 if paths.CHECKED or not one.checked_only}
     except Exception as error:
         return [broken("spine", "tests/vm/cases", f"{type(error).__name__}: {error}")]
 

@@ -13,7 +13,7 @@ import traceback
 from pathlib import Path
 
 from . import case as cases
-from . import kmemleak, splat
+from . import kmemleak, paths, splat
 from .lab import Lab
 
 BOOT_SECONDS = 180  # for guests and agents, before the case's own time counts
@@ -73,7 +73,7 @@ def run(one: cases.Case, lab: Lab) -> None:
     # The parent's watch starts when it sees this.
     (lab.logs / "up").touch()
     one.function(lab)
-    if kmemleak.enabled():
+    if paths.CHECKED:
         leaks = kmemleak.find(lab.guests)
         cases.expect(not leaks, "\n".join(leaks))
 
