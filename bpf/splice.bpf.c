@@ -414,6 +414,23 @@ int splice_events(struct bpf_sock_ops *ops)
 	return 1;
 }
 
+/* Run by the agent. For that socket alone, and in its own entry: by now the port may be another one's.
+ * True: it is still held.
+ */
+SEC("syscall")
+int splice_settle(struct splice_word *word)
+{
+	struct splice_way way = word->way;
+	struct splice_held *h = bpf_map_lookup_elem(&held, &way);
+
+	if (!h || h->cookie != word->cookie)
+		return 0;
+	h->local = word->local;
+	barrier();
+	*(volatile __u32 *)&h->state = word->state;
+	return 1;
+}
+
 /* A SYN to the hold, where a listener is that hears nothing: to pass is to be tried again. To be
  * dropped here means that there is no such socket, which is answered with a reset.
  */

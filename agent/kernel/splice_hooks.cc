@@ -33,10 +33,14 @@ Result<std::unique_ptr<SpliceHooks>> SpliceHooks::load(SharedMaps& maps, bool ou
     if (auto done = object->load(maps); !done) {
         return tl::unexpected(done.error());
     }
+    const bpf_program* settle = object->program("splice_settle");
+    if (!settle) {
+        return fail("BPF splice: has no program splice_settle");
+    }
     std::unique_ptr<SpliceHooks> self(new SpliceHooks(std::move(*object)));
+    self->settle_ = bpf_program__fd(settle);
     self->outgoing_ = outgoing;
     self->relays_ = maps.at("relays");
-    self->held_ = maps.at("held");
     self->listeners_ = maps.at("listeners");
     self->callers_ = maps.at("callers");
     self->declined_ = maps.at("declined");
@@ -135,26 +139,22 @@ Result<void> SpliceHooks::set_listener(splice_place place, int socket) const {
     return {};
 }
 
-// BPF takes an entry out when its socket closes, and another socket may have the port by then: a
-// lookup and an update are two steps, but the port is not free again before its entry is gone.
-bool SpliceHooks::set_held(const splice_way& way, std::uint64_t cookie, splice_state state,
-                           const Endpoint& local) const {
-    splice_held now{};
-    if (bpf_map_lookup_elem(held_, &way, &now) != 0 || now.cookie != cookie) {
-        return false;
-    }
-    now.state = state;
-    now.local = name_of(local);
-    return bpf_map_update_elem(held_, &way, &now, BPF_EXIST) == 0;
+bool SpliceHooks::settle(const splice_way& way, std::uint64_t cookie, splice_state state,
+                         const Endpoint& local) const {
+    splice_word word{way, cookie, name_of(local), state};
+    LIBBPF_OPTS(bpf_test_run_opts, run);
+    run.ctx_in = &word;
+    run.ctx_size_in = sizeof(word);
+    return bpf_prog_test_run_opts(settle_, &run) == 0 && run.retval != 0;
 }
 
 bool SpliceHooks::release(const splice_way& way, std::uint64_t cookie,
                           const Endpoint& local) const {
-    return set_held(way, cookie, SPLICE_GO, local);
+    return settle(way, cookie, SPLICE_GO, local);
 }
 
 void SpliceHooks::refuse(const splice_way& way, std::uint64_t cookie) const {
-    set_held(way, cookie, SPLICE_REFUSED, {});
+    settle(way, cookie, SPLICE_REFUSED, {});
 }
 
 void SpliceHooks::decline(const Endpoint& server, std::uint64_t nanoseconds) const {

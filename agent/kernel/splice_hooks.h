@@ -61,13 +61,14 @@ private:
     };
     explicit SpliceHooks(BpfObject splice) : splice_(std::move(splice)) {}
     Result<void> attach(const char* program, int target, std::vector<UniqueFd>& links) const;
-    bool set_held(const splice_way& way, std::uint64_t cookie, splice_state state,
-                  const Endpoint& local) const;
+    bool settle(const splice_way& way, std::uint64_t cookie, splice_state state,
+                const Endpoint& local) const;
 
     BpfObject splice_;
     std::optional<BpfObject> join_;
     bool outgoing_ = false;
-    int relays_ = -1, held_ = -1, listeners_ = -1, callers_ = -1, declined_ = -1;
+    int relays_ = -1, listeners_ = -1, callers_ = -1, declined_ = -1;
+    int settle_ = -1;  // program
     std::unique_ptr<ring_buffer, FreeRing> ring_;
     std::function<void(const splice_event&)> on_event_;
     std::vector<UniqueFd> links_;

@@ -81,6 +81,15 @@ struct splice_held {
 };
 STEER_ASSERT(sizeof(struct splice_held) == 32);
 
+/* What the agent says of a connection that is held: the context of program splice_settle. */
+struct splice_word {
+	struct splice_way way;
+	__u64 cookie; /* whose it is about; nobody else's */
+	struct splice_name local;
+	__u32 state; /* enum splice_state */
+};
+STEER_ASSERT(sizeof(struct splice_word) == 40);
+
 struct splice_place {
 	__u16 hold;
 	__u16 family;

@@ -159,6 +159,10 @@ TEST(BpfContract, SpliceStructures) {
                       {FIELD(splice_way, hold), FIELD(splice_way, port), FIELD(splice_way, family),
                        FIELD(splice_way, reserved)}),
               2);
+    EXPECT_EQ(compare("splice_word", sizeof(splice_word),
+                      {FIELD(splice_word, way), FIELD(splice_word, cookie),
+                       FIELD(splice_word, local), FIELD(splice_word, state)}),
+              1);
     EXPECT_EQ(compare("splice_caller", sizeof(splice_caller),
                       {FIELD(splice_caller, netns), FIELD(splice_caller, address),
                        FIELD(splice_caller, port), FIELD(splice_caller, server),

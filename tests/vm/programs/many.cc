@@ -175,7 +175,7 @@ int run(const sockaddr_in& address, unsigned count, size_t bytes) {
             }
         }
     }
-    report(count, 2 * count * bytes);
+    report(count, size_t{2} * count * bytes);
     for (;;) {
         pause();
     }
