@@ -157,7 +157,7 @@ def expect_clean(guest, clean: str, turns: int) -> None:
 
 @case("spine", "agent-restarts", agent=False, timeout=120, long_timeout=600)
 def agent_restarts(lab):
-    """Start and stop, fifty times (twelve in the short form): nothing is left behind, and it
+    """Start and stop, fifty times (six in the short form): nothing is left behind, and it
     still accelerates.
     """
     server, client = lab.guests
@@ -166,7 +166,7 @@ def agent_restarts(lab):
     server_agent, agent = lab.agents
     server_agent.launch_ready()
     client.check("modprobe ivpci")
-    for turn in range(50 if lab.long else 12):
+    for turn in range(50 if lab.long else 6):
         agent.launch()
         agent.wait_state("active", 2)
         if turn % 10 == 0:
