@@ -205,8 +205,8 @@ void Outgoing::on_connected() {
     auto connected = smc_connected(wire_.get());
     auto own = own_name(wire_.get());
     if (!connected || !own) {
-        // Nothing but a refusal can be passed on: where nobody answers, the program's own time is let
-        // run out.
+        // Nothing but a refusal can be passed on: where nobody answers, the program's own time is
+        // let run out.
         auto code = connected ? 0 : connected.error().code;
         if (code == ETIMEDOUT || code == EHOSTUNREACH || code == ENETUNREACH) {
             spdlog::debug("{}: {}", to_string(wanted_), connected.error().message);
