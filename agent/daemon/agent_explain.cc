@@ -151,6 +151,11 @@ json Agent::explain(const Request& request) {
     auto explanation = smc_steer::explain(policy_, connection);
 
     json steps = json::array();
+    auto add = [&steps](json one) {
+        if (!one.is_null()) {
+            steps.push_back(std::move(one));
+        }
+    };
     steps.push_back(step("agent", session_ != nullptr, session_ ? "active" : "idle: " + reason_));
     if (asked && (asked->workload.kind == WorkloadKind::cgroup || asked->pod)) {
         steps.push_back(workload_step(config_, session_.get(), *asked));
@@ -162,15 +167,9 @@ json Agent::explain(const Request& request) {
         for (auto& more : session_->explain_peer(Address{connection.peer})) {
             steps.push_back(std::move(more));
         }
-        if (auto adopt = session_->explain_adopt(connection.way, adopts(policy_, connection));
-            !adopt.is_null()) {
-            steps.push_back(std::move(adopt));
-        }
+        add(session_->explain_adopt(connection.way, adopts(policy_, connection)));
         if (connection.way == Direction::out) {
-            auto lengths = session_->explain_lengths(destination, request.port);
-            if (!lengths.is_null()) {
-                steps.push_back(std::move(lengths));
-            }
+            add(session_->explain_lengths(destination, request.port));
         }
     }
     const json* obstacle = nullptr;

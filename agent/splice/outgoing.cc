@@ -31,6 +31,11 @@ Address bound_by_program(const splice_event& event) {
     return is_unspecified(address) || !address.is_global() ? Address{} : address;
 }
 
+// Own name of a socket whose connect() has ended well; else why it has not.
+Result<Endpoint> connected_as(int fd) {
+    return smc_connected(fd).and_then([fd] { return own_name(fd); });
+}
+
 // Slow, in proportion to the SMC sockets there are: for what is remembered.
 bool runs_over_smcd(int fd) {
     auto diag = DiagSocket::open();
@@ -119,10 +124,9 @@ void Outgoing::call_agent() {
 }
 
 void Outgoing::greet() {
-    auto connected = smc_connected(wire_.get());
-    auto own = own_name(wire_.get());
-    if (!connected || !own) {
-        connect_directly("its agent: " + (connected ? own.error() : connected.error()).message);
+    auto own = connected_as(wire_.get());
+    if (!own) {
+        connect_directly("its agent: " + own.error().message);
         return;
     }
     // The program's port, which no other connection of this namespace has, whatever the wire's is.
@@ -202,18 +206,17 @@ void Outgoing::connect_directly(const std::string& why) {
 }
 
 void Outgoing::on_connected() {
-    auto connected = smc_connected(wire_.get());
-    auto own = own_name(wire_.get());
-    if (!connected || !own) {
+    auto own = connected_as(wire_.get());
+    if (!own) {
         // Nothing but a refusal can be passed on: where nobody answers, the program's own time is
         // let run out.
-        auto code = connected ? 0 : connected.error().code;
+        auto code = own.error().code;
         if (code == ETIMEDOUT || code == EHOSTUNREACH || code == ENETUNREACH) {
-            spdlog::debug("{}: {}", to_string(wanted_), connected.error().message);
+            spdlog::debug("{}: {}", to_string(wanted_), own.error().message);
             drop_wire();
             state_ = State::idle;
         } else {
-            outcome_ += (connected ? own.error() : connected.error()).message + ", ";
+            outcome_ += own.error().message + ", ";
             conclude(State::refused);
         }
         return;

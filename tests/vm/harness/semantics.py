@@ -8,7 +8,7 @@ A case runs the program once over plain TCP, where every row has to pass, and on
     ... now sockets are steered, or spliced ...
     other = semantics.run(client, server)
     semantics.expect_documented(plain, other, "native",
-                                lambda only: semantics.run(client, server, only=only))
+                                lambda only: semantics.run(client, server, only=only), print)
 """
 
 import json
@@ -187,7 +187,7 @@ def undocumented(plain: dict[str, Row], other: dict[str, Row], column: str) -> d
 
 
 def expect_documented(plain: dict[str, Row], other: dict[str, Row], column: str,
-                      again: Callable[[str], dict[str, Row]], progress=print) -> None:
+                      again: Callable[[str], dict[str, Row]], progress: Callable[[str], None]) -> None:
     """The rows that differ are those of the table, with what it says of them. Rows that are not get
     a second run, again(filter): what a busy machine did once is no property of these sockets.
     """
