@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -34,8 +35,14 @@ Endpoint endpoint_of(const sockaddr_in6& sa) {
 // IPv6 for both families: IPv4 addresses are mapped ones.
 Result<UniqueFd> open_socket(int buffer) {
     constexpr int kType = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
-    UniqueFd fd(socket(AF_INET6, kType, STEER_IPPROTO_SMC));
-    if (!fd && errno == EPROTONOSUPPORT) {
+    // Each time the kernel does not know a protocol it runs modprobe, twice.
+    static std::atomic<bool> unknown{false};
+    UniqueFd fd;
+    if (!unknown) {
+        fd = UniqueFd(socket(AF_INET6, kType, STEER_IPPROTO_SMC));
+        unknown = !fd && errno == EPROTONOSUPPORT;
+    }
+    if (unknown) {
         fd = UniqueFd(socket(AF_SMC, kType, kSmcIpv6));
     }
     if (!fd) {
