@@ -38,7 +38,8 @@ function(smc_steer_add_kmod module directory)
   file(CREATE_LINK ${PROJECT_SOURCE_DIR}/include ${PROJECT_BINARY_DIR}/include SYMBOLIC)
   file(GLOB headers CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/include/ivpci/*.h
                                       ${PROJECT_SOURCE_DIR}/include/ivshmem/*.h
-                                      ${PROJECT_SOURCE_DIR}/include/smc_steer/version.h)
+                                      ${PROJECT_SOURCE_DIR}/include/smc_steer/version.h
+                                      ${PROJECT_SOURCE_DIR}/include/smc_steer/join_abi.h)
   # kbuild's own messages ("CC [M] ...") are what a person wants to see of it.
   add_custom_command(
       OUTPUT ${work_dir}/${module}.ko

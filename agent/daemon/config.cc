@@ -337,7 +337,7 @@ Result<void> read_splice(const YAML::Node& root, const std::string& name, Config
     if (node.IsScalar()) {
         return read_switch(root, name, "splice", splice.on);
     }
-    auto section = read_section(root, name, "splice", {"port", "buffer", "join"});
+    auto section = read_section(root, name, "splice", {"port", "buffer", "join", "after"});
     if (!section) {
         return tl::unexpected(section.error());
     }
@@ -357,11 +357,25 @@ Result<void> read_splice(const YAML::Node& root, const std::string& name, Config
         return yaml_error(node, name,
                           fmt::format("splice: port {} is link_port already", splice.port));
     }
-    if (join != "auto" && join != "kernel" && join != "loopback") {
-        return yaml_error((*section)["join"], name,
-                          fmt::format("join: must be auto, kernel or loopback, not '{}'", join));
+    static const std::map<std::string, Splice::Join> kJoins{
+        {"auto", Splice::Join::automatic},
+        {"kernel", Splice::Join::kernel},
+        {"sockmap", Splice::Join::sockmap},
+        {"loopback", Splice::Join::loopback},
+    };
+    if (auto after = (*section)["after"]; after && !YAML::convert<int>::decode(after, splice.after)) {
+        return yaml_error(after, name, "after: must be a number of buffers, as in 4");
     }
-    splice.join_in_kernel = join == "kernel";  // what is automatic is so for no kernel yet
+    if (splice.after < 0 || splice.after > 1000) {
+        return yaml_error((*section)["after"], name, "after: 0 to 1000");
+    }
+    auto known = kJoins.find(join);
+    if (known == kJoins.end()) {
+        return yaml_error(
+            (*section)["join"], name,
+            fmt::format("join: must be auto, kernel, sockmap or loopback, not '{}'", join));
+    }
+    splice.join = known->second;
     return {};
 }
 

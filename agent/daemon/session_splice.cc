@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "agent/daemon/session.h"
+#include "agent/kernel/join_socket.h"
 
 namespace smc_steer {
 
@@ -13,17 +14,28 @@ using nlohmann::json;
 
 Result<void> Session::start_splice() {
     const auto& wanted = config_.splice;
-    auto hooks = datapath_->load_splice(!native_, wanted.join_in_kernel, join_problem_);
+    using Join = Splice::Join;
+    auto hooks = datapath_->load_splice(!native_, wanted.join == Join::sockmap, join_problem_);
     if (!hooks) {
         return tl::unexpected(hooks.error());
     }
+    SpliceOptions options;
+    options.port = wanted.port;
+    options.outgoing = !native_;
+    options.buffer = wanted.buffer;
+    options.after = wanted.after;
+    if (wanted.join == Join::automatic || wanted.join == Join::kernel) {
+        auto there = join_available();
+        options.in_kernel = there.has_value();
+        join_problem_ = there ? std::string() : there.error().message;
+    }
     if (!join_problem_.empty()) {
-        spdlog::warn("relayed connections are joined by TCP: {}", join_problem_);
+        spdlog::warn("relayed connections are joined by TCP, which is slower: {}", join_problem_);
     }
     if (auto done = (*hooks)->attach(); !done) {
         return done;
     }
-    auto relay = Relay::start(std::move(*hooks), {wanted.port, !native_, wanted.buffer});
+    auto relay = Relay::start(std::move(*hooks), options);
     if (!relay) {
         return tl::unexpected(relay.error());
     }
@@ -114,7 +126,9 @@ void Session::report_splice(json& out) const {
     out["splice"] = {
         {"port", config_.splice.port},
         {"outgoing", relay_->options().outgoing},
-        {"join", relay_->hooks().joins() ? "kernel" : "loopback"},
+        {"join", relay_->options().in_kernel ? "kernel"
+                 : relay_->hooks().joins()   ? "sockmap"
+                                             : "loopback"},
         {"join_problem", join_problem_},
         {"adopting_devices", adoption_ ? adoption_->devices() : 0},
         {"adopting_problem", adoption_problem_},
@@ -130,6 +144,7 @@ void Session::report_splice(json& out) const {
         {"strangers", stats.strangers.load()},
         {"disagreed", stats.disagreed.load()},
         {"broken_off", stats.broken_off.load()},
+        {"carried", stats.carried.load()},
         {"active", stats.active.load()},
         {"sent", stats.sent.load()},
         {"received", stats.received.load()},

@@ -49,7 +49,7 @@ Result<UniqueFd> open_socket(int buffer) {
         return fail_errno(errno, "cannot open an SMC socket");
     }
     const int no = 0;
-    for (int option : {SO_SNDBUF, SO_RCVBUF}) {
+    for (int option : {SO_SNDBUFFORCE, SO_RCVBUFFORCE}) {
         setsockopt(fd.get(), SOL_SOCKET, option, &buffer, sizeof(buffer));
     }
     setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &no, sizeof(no));
@@ -75,6 +75,13 @@ Result<Endpoint> name_by(Call call, int fd) {
             ntohs(sa.sin_port)};
     }
     return endpoint_of(reinterpret_cast<const sockaddr_in6&>(storage));
+}
+
+// All zero: not known.
+tcp_info info_of(int fd) {
+    tcp_info info{};
+    socklen_t length = sizeof(info);
+    return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) == 0 ? info : tcp_info{};
 }
 
 }  // namespace
@@ -161,12 +168,13 @@ Result<Endpoint> own_name(int fd) { return name_by(getsockname, fd); }
 Result<Endpoint> peer_name(int fd) { return name_by(getpeername, fd); }
 
 std::uint64_t bytes_to_tcp(int fd) {
-    tcp_info info{};
-    socklen_t length = sizeof(info);
-    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) != 0) {
-        return 0;
-    }
+    auto info = info_of(fd);
     return info.tcpi_bytes_sent + info.tcpi_notsent_bytes;
+}
+
+std::uint64_t bytes_over_tcp(int fd) {
+    auto info = info_of(fd);
+    return info.tcpi_bytes_sent + info.tcpi_notsent_bytes + info.tcpi_bytes_received;
 }
 
 std::uint64_t socket_inode(int fd) {

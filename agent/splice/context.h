@@ -40,6 +40,7 @@ struct SpliceStats {
     std::atomic<std::uint64_t> strangers{0};
     std::atomic<std::uint64_t> disagreed{0};   // on a version
     std::atomic<std::uint64_t> broken_off{0};  // relayed connections that did not end by themselves
+    std::atomic<std::uint64_t> carried{0};     // those that the kernel carries on
     std::atomic<std::uint64_t> active{0};
     std::atomic<std::uint64_t> sent{0};  // bytes, from programs of this guest
     std::atomic<std::uint64_t> received{0};

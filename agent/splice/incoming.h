@@ -30,7 +30,9 @@ public:
     bool joined() const { return joined_; }
     const Place& place() const { return place_; }
     const Endpoint& client() const { return client_; }
-    Join::Form form() const { return form_; }
+    Join::Kind kind() const {
+        return {form_, form_ == Join::Form::raw || version_ >= kWireDirect};
+    }
     UniqueFd take_wire() { return std::move(wire_); }
     UniqueFd take_local() { return std::move(local_); }
     // To be called when the connection is over: until then the server may ask who it is with.

@@ -11,12 +11,17 @@
 #include <cstring>
 #include <utility>
 
+#include "agent/kernel/join_socket.h"
+#include "agent/kernel/smc_socket.h"
+
 namespace smc_steer {
 namespace {
 
 constexpr std::ptrdiff_t kWouldBlock = -1;
 constexpr std::ptrdiff_t kFailed = -2;
 constexpr int kBuffersInARow = 8;  // then it is another connection's turn
+constexpr int kLargeBuffer = 64 << 10;  // bytes; counts as many
+constexpr int kMany = 1000;
 
 // On: closing it is a reset, also when the kernel does so because we died.
 void reset_on_close(int fd, bool on) {
@@ -26,15 +31,17 @@ void reset_on_close(int fd, bool on) {
 
 }  // namespace
 
-Join::Join(Poller& poller, Scratch& scratch, Moved& moved, UniqueFd local, UniqueFd wire, Form form,
+Join::Join(Poller& poller, Scratch& scratch, Moved& moved, UniqueFd local, UniqueFd wire, Kind kind,
            std::function<void(Join&)> on_end)
     : poller_(poller),
       scratch_(scratch),
       moved_(moved),
       local_(*this, std::move(local)),
       wire_(*this, std::move(wire)),
-      form_(form),
-      on_end_(std::move(on_end)) {}
+      kind_(kind),
+      on_end_(std::move(on_end)),
+      up_raw_(kind.form == Form::raw),
+      down_raw_(kind.form == Form::raw) {}
 
 Result<void> Join::start() {
     const int yes = 1;
@@ -42,6 +49,7 @@ Result<void> Join::start() {
     // An urgent byte is carried as any other.
     setsockopt(local_.fd.get(), SOL_SOCKET, SO_OOBINLINE, &yes, sizeof(yes));
     reset_on_close(local_.fd.get(), true);
+    over_tcp_ = kind_.in_kernel ? bytes_over_tcp(wire_.fd.get()) : 0;
     if (auto done = poller_.watch(local_.fd.get(), local_); !done) {
         return done;
     }
@@ -55,6 +63,10 @@ void Join::Side::on_events(std::uint32_t events) {
     readable = readable || (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
     writable = writable || (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0;
     hung_up = hung_up || (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+    if ((events & EPOLLPRI) && this == &join.wire_ && join.kind_.form == Form::framed) {
+        join.break_off();
+        return;
+    }
     if (events & (EPOLLERR | EPOLLHUP)) {
         int error = 0;
         socklen_t length = sizeof(error);
@@ -65,6 +77,10 @@ void Join::Side::on_events(std::uint32_t events) {
                 join.break_off();
                 return;
             }
+        }
+        if (join.carried_ && (events & EPOLLHUP)) {
+            join.finish();
+            return;
         }
     }
     join.pump();
@@ -123,7 +139,7 @@ Join::Step Join::flush_up() {
 }
 
 Join::Step Join::end_up() {
-    if (form_ == Form::raw) {
+    if (up_raw_) {
         shutdown(wire_.fd.get(), SHUT_WR);
         up_.done = true;
         return Step::wait;
@@ -148,21 +164,23 @@ Join::Step Join::send_up() {
     if (auto step = flush_up(); step != Step::more) {
         return step;
     }
-    if (!local_.readable) {
+    let_kernel_send();
+    if (!up_.pending.empty() || !local_.readable) {
         return Step::wait;
     }
-    std::size_t room = form_ == Form::framed ? kFrameHeader : 0;
+    std::size_t room = up_raw_ ? 0 : kFrameHeader;
     auto got = receive(local_, scratch_.data() + room, scratch_.size() - room);
     if (got == kWouldBlock) {
         return Step::wait;
     }
-    if (got == kFailed) {
+    if (got == kFailed || (got > 0 && sends_ == Sends::directly)) {
         return Step::over;
     }
     if (got == 0) {
         return end_up();
     }
     auto size = static_cast<std::size_t>(got);
+    buffers_ += size > kLargeBuffer ? kMany : 1;
     moved_.sent += size;
     if (room != 0) {
         encode_frame(FrameKind::data, size, scratch_.data());
@@ -189,7 +207,7 @@ std::size_t Join::deliver(Bytes bytes, Step& step) {
     step = Step::more;
     while (at < bytes.size() && step == Step::more) {
         auto size = bytes.size() - at;
-        if (form_ == Form::framed && frame_left_ == 0) {
+        if (!down_raw_ && frame_left_ == 0) {
             if (size < kFrameHeader) {
                 return at;
             }
@@ -203,6 +221,7 @@ std::size_t Join::deliver(Bytes bytes, Step& step) {
                 step = deliver_end();
                 return at;
             }
+            down_raw_ = frame->kind == FrameKind::direct;
             frame_left_ = frame->length;
             continue;
         }
@@ -210,14 +229,14 @@ std::size_t Join::deliver(Bytes bytes, Step& step) {
             step = Step::wait;
             return at;
         }
-        size = form_ == Form::framed ? std::min(size, frame_left_) : size;
+        size = down_raw_ ? size : std::min(size, frame_left_);
         auto sent = send(local_, bytes.data() + at, size);
         if (sent == kFailed) {
             step = Step::over;
         } else if (sent > 0) {
             at += static_cast<std::size_t>(sent);
             moved_.received += static_cast<std::uint64_t>(sent);
-            frame_left_ -= form_ == Form::framed ? static_cast<std::size_t>(sent) : 0;
+            frame_left_ -= down_raw_ ? 0 : static_cast<std::size_t>(sent);
         }
     }
     return at;
@@ -244,7 +263,7 @@ Join::Step Join::send_down() {
             pending.assign(scratch_.begin(), scratch_.begin() + static_cast<std::ptrdiff_t>(left));
         }
     }
-    if (!wire_.readable) {
+    if (let_kernel_receive() || !wire_.readable) {
         return Step::wait;
     }
     auto before = pending.size();
@@ -252,12 +271,13 @@ Join::Step Join::send_down() {
     if (got == kWouldBlock) {
         return Step::wait;
     }
-    if (got == kFailed || (got == 0 && (form_ == Form::framed || wire_.broken))) {
+    if (got == kFailed || (got == 0 && (!down_raw_ || wire_.broken))) {
         return Step::over;
     }
     if (got == 0) {
         return deliver_end();
     }
+    buffers_ += got > kLargeBuffer ? kMany : 1;
     if (before != 0) {
         std::memcpy(scratch_.data(), pending.data(), before);
         pending.clear();
@@ -268,12 +288,89 @@ Join::Step Join::send_down() {
     return step;
 }
 
+bool Join::is_short() const { return buffers_ < kind_.after; }
+
+// Nothing of what the program has sent is here when this is called.
+void Join::let_kernel_send() {
+    if (sends_ == Sends::here && kind_.in_kernel && !is_short()) {
+        // An SMC socket that has fallen back to TCP is none that the kernel can use.
+        kind_.in_kernel =
+            bytes_over_tcp(wire_.fd.get()) == over_tcp_ && join_begin(local_.fd.get());
+        sends_ = kind_.in_kernel ? Sends::looked_for : sends_;
+    }
+    if (sends_ == Sends::looked_for) {
+        auto found = join_prepare(local_.fd.get());
+        if (found == JoinStep::later) {
+            return;
+        }
+        sends_ = found == JoinStep::done ? Sends::held : Sends::here;
+        kind_.in_kernel = found == JoinStep::done;
+    }
+    if (sends_ != Sends::held) {
+        return;
+    }
+    auto held = join_hold(local_.fd.get(), true);
+    if (held == JoinStep::later) {
+        poller_.again(*this);  // what is on its way to us comes by itself, not what it waits for
+        return;
+    }
+    if (held == JoinStep::done && !std::exchange(up_raw_, true)) {
+        up_.pending.resize(kFrameHeader);
+        encode_frame(FrameKind::direct, 0, up_.pending.data());
+        if (flush_up() != Step::more) {
+            return;
+        }
+    }
+    if (held == JoinStep::done && join_send(local_.fd.get(), wire_.fd.get(),
+                                            kind_.form == Form::framed) == JoinStep::done) {
+        sends_ = Sends::directly;
+    } else {
+        give_up();
+    }
+}
+
+void Join::give_up() {
+    join_hold(local_.fd.get(), false);
+    sends_ = Sends::here;
+    kind_.in_kernel = false;
+}
+
+// Nothing of what it is to receive is here when this is called.
+bool Join::let_kernel_receive() {
+    if (!down_raw_ || sends_ != Sends::directly || up_.done || !down_.pending.empty() ||
+        join_receive(local_.fd.get()) != JoinStep::done) {
+        return false;
+    }
+    // The kernel has it now, and ends it.
+    poller_.unwatch(wire_.fd.get());
+    wire_.fd.reset();
+    wire_.readable = false;
+    up_.done = true;
+    down_.done = true;
+    carried_ = true;
+    moved_.carried++;
+    return true;
+}
+
+void Join::count() {
+    if (sends_ != Sends::directly || !local_.fd) {
+        return;
+    }
+    if (auto bytes = joined_bytes(local_.fd.get())) {
+        moved_.sent += bytes->sent - std::exchange(counted_sent_, bytes->sent);
+        moved_.received += bytes->received - std::exchange(counted_received_, bytes->received);
+    }
+}
+
 void Join::pump() {
-    for (int i = 0; i < kBuffersInARow; i++) {
+    for (int i = 0; i < kBuffersInARow && !carried_; i++) {
         auto up = send_up();
         auto down = up == Step::over ? Step::over : send_down();
         if (up == Step::over || down == Step::over) {
             break_off();
+            return;
+        }
+        if (carried_) {
             return;
         }
         if (up_.done && down_.done) {
@@ -284,27 +381,42 @@ void Join::pump() {
             return;
         }
     }
-    poller_.again(*this);
+    if (!carried_) {
+        poller_.again(*this);
+    }
 }
 
-void Join::finish() { close(false, false); }
+void Join::finish() { close(false); }
 
 void Join::break_off() {
     broken_off_ = true;
-    close(true, form_ == Form::raw);
+    close(true);
 }
 
-void Join::close(bool reset_local, bool reset_wire) {
+// Programs cannot be told; agents, and kernels that carry it on, can.
+void Join::reset_wire() {
+    if (kind_.form == Form::raw) {
+        reset_on_close(wire_.fd.get(), true);
+    } else if (up_raw_) {
+        const char reset = 0;
+        ::send(wire_.fd.get(), &reset, 1, MSG_OOB | MSG_DONTWAIT | MSG_NOSIGNAL);
+    }
+}
+
+void Join::close(bool reset_local) {
     if (std::exchange(ended_, true)) {
         return;
     }
+    count();
     reset_on_close(local_.fd.get(), reset_local);
-    if (reset_wire) {
-        reset_on_close(wire_.fd.get(), true);
+    if (broken_off_ && wire_.fd) {
+        reset_wire();
     }
     local_.fd.reset();
-    poller_.unwatch(wire_.fd.get());
-    if (broken_off_ || form_ == Form::raw) {
+    if (wire_.fd) {
+        poller_.unwatch(wire_.fd.get());
+    }
+    if (broken_off_ || up_raw_ || down_raw_) {
         wire_.fd.reset();
     }
     on_end_(*this);

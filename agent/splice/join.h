@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Two sockets that are one connection: a program's, over the loopback interface, and the one that
-// goes to the other guest.
+// goes to the other guest. Where the kernel can carry it on (smc_steer/join_abi.h), it does so as soon
+// as the connection has turned out not to be a short one: first what the program sends, then what
+// it receives. Short ones are cheaper here, since the wire serves others after them.
 #ifndef SMC_STEER_AGENT_SPLICE_JOIN_H
 #define SMC_STEER_AGENT_SPLICE_JOIN_H
 
@@ -22,6 +24,7 @@ using Scratch = std::vector<std::uint8_t>;
 struct Moved {
     std::uint64_t sent = 0;      // bytes, from programs to the wire
     std::uint64_t received = 0;  // the other way
+    std::uint64_t carried = 0;   // connections that the kernel carries on
 };
 
 class Join : public Poller::Watcher {
@@ -30,16 +33,27 @@ public:
     // all that can be told.
     enum class Form { framed, raw };
 
+    struct Kind {
+        Form form = Form::framed;
+        // The kernel may carry it on; so can the other end.
+        bool in_kernel = false;
+        int after = 0;  // buffers that have moved: until then it is a short one
+    };
+
     // Both sockets are connected and do not block; nobody watches them. `on_end` is called once,
     // inside of a turn.
-    Join(Poller& poller, Scratch& scratch, Moved& moved, UniqueFd local, UniqueFd wire, Form form,
+    Join(Poller& poller, Scratch& scratch, Moved& moved, UniqueFd local, UniqueFd wire, Kind kind,
          std::function<void(Join&)> on_end);
     Result<void> start();
     // Both ends see a connection that was broken off.
     void break_off();
     bool broken_off() const { return broken_off_; }
-    // In on_end, of a framed one that was not broken off: the wire, which is good for another
-    // connection, and what came on it after the end of this one.
+    // By the kernel, both ways.
+    bool carried() const { return carried_; }
+    // Counts what the kernel has moved.
+    void count();
+    // In on_end: the wire, if it is good for another connection, and what came on it after the end
+    // of this one.
     UniqueFd take_wire() { return std::move(wire_.fd); }
     std::vector<std::uint8_t> take_rest();
 
@@ -64,6 +78,9 @@ private:
         bool done = false;                  // and all is written, the end too
     };
     enum class Step { more, wait, over };
+    // What the program sends: is read here; its end is looked for in the kernel; waits there; goes
+    // to the wire without us.
+    enum class Sends { here, looked_for, held, directly };
 
     Step send_up();
     Step send_down();
@@ -75,20 +92,33 @@ private:
     // -1: would block; -2: failed
     static std::ptrdiff_t receive(Side& side, std::uint8_t* to, std::size_t size);
     static std::ptrdiff_t send(Side& side, const std::uint8_t* from, std::size_t size);
+    bool is_short() const;
+    void let_kernel_send();
+    bool let_kernel_receive();
+    void give_up();
+    void reset_wire();
     void pump();
     void finish();
-    void close(bool reset_local, bool reset_wire);
+    void close(bool reset_local);
 
     Poller& poller_;
     Scratch& scratch_;
     Moved& moved_;
     Side local_;
     Side wire_;
-    Form form_;
+    Kind kind_;
     std::function<void(Join&)> on_end_;
     Way up_;    // local to wire
     Way down_;  // wire to local
     std::size_t frame_left_ = 0;
+    Sends sends_ = Sends::here;
+    bool up_raw_;    // there are no frames (any more)
+    bool down_raw_;  // likewise
+    bool carried_ = false;
+    int buffers_ = 0;              // that had something in them
+    std::uint64_t over_tcp_ = 0;  // bytes of the wire, at the start
+    std::uint64_t counted_sent_ = 0;
+    std::uint64_t counted_received_ = 0;
     bool ended_ = false;
     bool broken_off_ = false;
 };

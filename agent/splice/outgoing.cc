@@ -160,6 +160,7 @@ void Outgoing::read_replies() {
     if (!hello || hello->verdict != Verdict::hello) {
         on_verdict(hello ? hello->verdict : Verdict::version);
     } else if (heard_.size() == 2 * kReplySize) {
+        version_ = hello->version;
         auto reply = decode_reply(Bytes(heard_).subspan(kReplySize));
         on_verdict(reply ? reply->verdict : Verdict::version);
     }

@@ -36,7 +36,9 @@ public:
     // For the log.
     const std::string& outcome() const { return outcome_; }
     UniqueFd take_wire() { return std::move(wire_); }
-    Join::Form form() const { return form_; }
+    Join::Kind kind() const {
+        return {form_, over_smcd_ && (form_ == Join::Form::raw || version_ >= kWireDirect)};
+    }
     // Own name of the wire, which becomes the program's.
     const Endpoint& local() const { return local_; }
 
@@ -65,7 +67,8 @@ private:
     Join::Form form_ = Join::Form::framed;
     bool over_smcd_ = false;
     bool reused_ = false;     // the wire has served another
-    std::uint16_t port_ = 0;  // of the agent
+    std::uint8_t version_ = kWireLeast;  // of the agents' wire
+    std::uint16_t port_ = 0;             // of the agent
     std::uint64_t asked_ns_ = 0;
     std::uint64_t since_ns_ = 0;  // of the state
     Endpoint local_;

@@ -28,7 +28,7 @@ Result<void> Poller::add(int fd, std::uint32_t events, Watcher& watcher) {
 }
 
 Result<void> Poller::watch(int fd, Watcher& watcher) {
-    return add(fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, watcher);
+    return add(fd, EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP | EPOLLET, watcher);
 }
 
 Result<void> Poller::watch_readable(int fd, Watcher& watcher) { return add(fd, EPOLLIN, watcher); }

@@ -20,6 +20,7 @@ namespace {
 
 constexpr auto kTick = std::chrono::milliseconds(250);
 constexpr std::uint64_t kTickNs = 250'000'000;
+constexpr unsigned kTicksPerCount = 4;  // of bytes that the kernel moves
 constexpr int kAcceptedInARow = 64;
 
 std::array<std::uint16_t, 3> key_of(const splice_way& way) {
@@ -104,6 +105,7 @@ void Relay::run() {
         stats_.active = joins_.size();
         stats_.sent = moved_.sent;
         stats_.received = moved_.received;
+        stats_.carried = moved_.carried;
         if (context_.now_ns - ticked_ns_ > kTickNs) {
             ticked_ns_ = context_.now_ns;
             tick();
@@ -288,7 +290,7 @@ void Relay::on_program(Covered& covered, int listener, std::uint16_t family) {
         }
         auto& one = *outgoing->second;
         WirePool::Key key{covered.place->hold(), one.wanted().address};
-        join(std::move(local), one.take_wire(), one.form(), [this, key](Join& ended) {
+        join(std::move(local), one.take_wire(), one.kind(), [this, key](Join& ended) {
             auto wire = ended.take_wire();
             if (wire && ended.take_rest().empty()) {
                 pool_.give(key, std::move(wire), context_.now_ns);
@@ -340,20 +342,22 @@ void Relay::on_incoming_end(Incoming& incoming) {
                 receive(*covered->second, std::move(wire), client, ended.take_rest());
             }
         };
-        join(incoming.take_local(), incoming.take_wire(), incoming.form(), std::move(after));
+        join(incoming.take_local(), incoming.take_wire(), incoming.kind(), std::move(after));
     }
     bury(incoming_, incoming);
 }
 
-void Relay::join(UniqueFd local, UniqueFd wire, Join::Form form,
+void Relay::join(UniqueFd local, UniqueFd wire, Join::Kind kind,
                  const std::function<void(Join&)>& then) {
     auto on_end = [this, then](Join& one) {
         then(one);
         stats_.broken_off += one.broken_off() ? 1 : 0;
         bury(joins_, one);
     };
+    kind.in_kernel = kind.in_kernel && options_.in_kernel;
+    kind.after = options_.after;
     auto made = std::make_unique<Join>(poller_, scratch_, moved_, std::move(local), std::move(wire),
-                                       form, std::move(on_end));
+                                       kind, std::move(on_end));
     auto* raw = made.get();
     joins_[raw] = std::move(made);
     if (auto done = raw->start(); !done) {
@@ -364,6 +368,11 @@ void Relay::join(UniqueFd local, UniqueFd wire, Join::Form form,
 
 void Relay::tick() {
     pool_.tick(context_.now_ns);
+    if (ticks_++ % kTicksPerCount == 0) {
+        for (auto& [join, owner] : joins_) {
+            join->count();
+        }
+    }
     std::erase_if(context_.direct,
                   [this](const auto& entry) { return entry.second < context_.now_ns; });
     for (auto it = incoming_.begin(); it != incoming_.end();) {

@@ -65,7 +65,7 @@ private:
     void receive(Covered& covered, UniqueFd wire, const Endpoint& client,
                  std::optional<std::vector<std::uint8_t>> heard);
     // `then`: with the join, when it has ended.
-    void join(UniqueFd local, UniqueFd wire, Join::Form form,
+    void join(UniqueFd local, UniqueFd wire, Join::Kind kind,
               const std::function<void(Join&)>& then);
     template <typename T>
     void bury(std::map<T*, std::unique_ptr<T>>& owners, T& one);
@@ -94,6 +94,7 @@ private:
     std::map<Incoming*, std::unique_ptr<Incoming>> incoming_;
     std::map<Join*, std::unique_ptr<Join>> joins_;
     std::uint64_t ticked_ns_ = 0;
+    unsigned ticks_ = 0;
     std::atomic<bool> stop_{false};
     std::thread thread_;
 };

@@ -141,9 +141,9 @@ void encode_frame(FrameKind kind, std::size_t length, std::uint8_t* out) {
 Result<Frame> decode_frame(Bytes bytes) {
     Frame frame;
     frame.length = static_cast<std::size_t>(bytes[1]) << 16 | get16(bytes.subspan(2));
-    if (bytes[0] == static_cast<std::uint8_t>(FrameKind::end) && frame.length == 0) {
-        frame.kind = FrameKind::end;
-    } else if (bytes[0] != static_cast<std::uint8_t>(FrameKind::data) || frame.length == 0) {
+    frame.kind = static_cast<FrameKind>(bytes[0]);
+    if (bytes[0] > static_cast<std::uint8_t>(FrameKind::direct) ||
+        (frame.kind == FrameKind::data) == (frame.length == 0)) {
         return fail("frame of kind {} with {} bytes", bytes[0], frame.length);
     }
     return frame;

@@ -11,6 +11,11 @@
 // A frame is four bytes, big-endian (eight bits of kind, 24 of length), and as many bytes of data.
 // Each direction ends with an END frame: a connection that ends without one was broken off. After
 // both, the client's agent may begin again with a header.
+//
+// From version 2 on a direction may have a DIRECT frame, the last of its frames: what follows are
+// the program's bytes as they are, up to the end of the stream, since the sender's kernel puts them
+// there (smc_steer/join_abi.h). An urgent byte stands for a reset then. Such a connection serves no
+// other program.
 #ifndef SMC_STEER_AGENT_SPLICE_WIRE_H
 #define SMC_STEER_AGENT_SPLICE_WIRE_H
 
@@ -31,7 +36,8 @@ using Bytes = std::span<const std::uint8_t>;
 
 // Versions of what follows the header, that this agent can speak.
 inline constexpr std::uint8_t kWireLeast = 1;
-inline constexpr std::uint8_t kWireMost = 1;
+inline constexpr std::uint8_t kWireMost = 2;
+inline constexpr std::uint8_t kWireDirect = 2;  // the first one with DIRECT frames
 
 // PROXY protocol version 2 (HAProxy, doc/proxy-protocol.txt, section 2.2), command PROXY, TCP over
 // IPv4 or IPv6. Other implementations skip our TLV.
@@ -81,7 +87,7 @@ Result<Reply> decode_reply(Bytes bytes);
 inline constexpr std::size_t kFrameHeader = 4;
 inline constexpr std::size_t kFrameMost = (1U << 24) - 1;  // bytes of data
 
-enum class FrameKind : std::uint8_t { data = 0, end = 1 };
+enum class FrameKind : std::uint8_t { data = 0, end = 1, direct = 2 };
 
 void encode_frame(FrameKind kind, std::size_t length, std::uint8_t* out);
 

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include <cerrno>
+#include <cstring>
 #include <memory>
 #include <string>
 #include <utility>
@@ -58,9 +59,9 @@ protected:
             }
         };
         near = std::make_unique<Join>(poller, scratch, moved, std::move(near_local),
-                                      std::move(near_wire), GetParam(), forget);
+                                      std::move(near_wire), Join::Kind{GetParam()}, forget);
         far = std::make_unique<Join>(poller, scratch, moved, std::move(far_local),
-                                     std::move(far_wire), GetParam(), forget);
+                                     std::move(far_wire), Join::Kind{GetParam()}, forget);
         ASSERT_TRUE(near->start());
         ASSERT_TRUE(far->start());
     }
@@ -213,6 +214,76 @@ TEST_P(Alone, AWireThatEndsWithoutAWordIsBrokenOff) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Framed, Alone, testing::Values(Join::Form::framed));
+
+// The other agent is played: its kernel carries its program's connection on.
+class Direct : public testing::Test {
+protected:
+    void SetUp() override {
+        auto [near_program, local] = connection();
+        auto [near_wire, far_wire] = connection();
+        program = std::move(near_program);
+        agent = std::move(far_wire);
+        near = std::make_unique<Join>(poller, scratch, moved, std::move(local), std::move(near_wire),
+                                      Join::Kind{}, [this](Join& one) {
+                                          broken_off = one.broken_off();
+                                          reusable = one.take_wire().valid();
+                                          ended = true;
+                                      });
+        ASSERT_TRUE(near->start());
+        std::uint8_t frame[kFrameHeader];
+        encode_frame(FrameKind::direct, 0, frame);
+        say(std::string(frame, frame + kFrameHeader) + "answer");
+        EXPECT_EQ(hear(program), "answer");
+    }
+    void say(std::string_view bytes, int flags = 0) {
+        EXPECT_EQ(send(agent.get(), bytes.data(), bytes.size(), flags | MSG_NOSIGNAL),
+                  static_cast<ssize_t>(bytes.size()));
+        turn();
+    }
+    void turn() {
+        for (int i = 0; i < 20; i++) {
+            poller.turn(1ms);
+        }
+    }
+    static std::string hear(const UniqueFd& fd) {
+        std::string buffer(4096, '\0');
+        auto got = recv(fd.get(), buffer.data(), buffer.size(), 0);
+        return got < 0 ? std::strerror(errno) : buffer.substr(0, static_cast<std::size_t>(got));
+    }
+
+    Poller poller = std::move(*Poller::create());
+    Scratch scratch = Scratch(16 << 10);
+    Moved moved;
+    UniqueFd program, agent;
+    std::unique_ptr<Join> near;
+    bool ended = false, broken_off = false, reusable = false;
+};
+
+TEST_F(Direct, TheStreamsEndIsTheEnd) {
+    say("and more");
+    EXPECT_EQ(hear(program), "and more");
+    shutdown(agent.get(), SHUT_WR);
+    turn();
+    EXPECT_EQ(hear(program), "");
+    program.reset();
+    turn();
+    EXPECT_TRUE(ended);
+    EXPECT_FALSE(broken_off);
+    EXPECT_FALSE(reusable) << "no frame says where the next connection begins";
+}
+
+TEST_F(Direct, AnUrgentByteIsAReset) {
+    say("!", MSG_OOB);
+    EXPECT_EQ(hear(program), std::strerror(ECONNRESET));
+    EXPECT_TRUE(ended);
+    EXPECT_TRUE(broken_off);
+}
+
+TEST_F(Direct, WhatWeSendStaysInFrames) {
+    EXPECT_EQ(send(program.get(), "question", 8, 0), 8);
+    turn();
+    EXPECT_EQ(hear(agent), std::string("\0\0\0\x08question", 12));
+}
 
 }  // namespace
 }  // namespace smc_steer

@@ -22,7 +22,7 @@ TEST(SpliceWire, TheHeaderIsProxyVersion2) {
         0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d, 0x0a, 0x51, 0x55, 0x49, 0x54, 0x0a,  // signature
         0x21, 0x11, 0x00, 0x11,                                                  // PROXY, TCPv4, 17
         10,   0,    0,    2,    10,   0,    0,    1,    0x9c, 0x40, 0x18, 0xeb,  //
-        0xe5, 0x00, 0x02, 0x01, 0x01};
+        0xe5, 0x00, 0x02, 0x01, 0x02};
     EXPECT_EQ(bytes, expected);
 }
 
@@ -101,6 +101,10 @@ TEST(SpliceWire, RepliesAndFrames) {
     EXPECT_EQ(decode_frame(frame)->kind, FrameKind::end);
     frame[3] = 1;
     EXPECT_FALSE(decode_frame(frame)) << "an end with data";
+    encode_frame(FrameKind::direct, 0, frame);
+    EXPECT_EQ(decode_frame(frame)->kind, FrameKind::direct);
+    frame[3] = 1;
+    EXPECT_FALSE(decode_frame(frame)) << "data in the last frame";
     encode_frame(FrameKind::data, 0, frame);
     EXPECT_FALSE(decode_frame(frame)) << "data without any";
     frame[0] = 7;

@@ -41,11 +41,12 @@ void reply(Bytes bytes) {
     }
 }
 
-// What a program is to see of `bytes`, and how the connection ends: after a frame END, or broken
-// off.
+// What a program is to see of `bytes`, and how the connection ends: after a frame END, broken off,
+// or, after a frame DIRECT, where the stream ends.
 struct Expected {
     std::vector<std::uint8_t> data;
     bool ended = false;
+    bool direct = false;  // the rest is data
 };
 
 Expected read_frames(Bytes bytes) {
@@ -58,6 +59,11 @@ Expected read_frames(Bytes bytes) {
         bytes = bytes.subspan(kFrameHeader);
         if (frame->kind == FrameKind::end) {
             expected.ended = true;
+            break;
+        }
+        if (frame->kind == FrameKind::direct) {
+            expected.data.insert(expected.data.end(), bytes.begin(), bytes.end());
+            expected.ended = expected.direct = true;
             break;
         }
         auto data = bytes.first(std::min(frame->length, bytes.size()));
@@ -95,7 +101,7 @@ void frames(Bytes bytes) {
     int ends = 0;
     bool broken_off = false;
     Join join(poller, scratch, moved, std::move(local.near), std::move(wire.near),
-              Join::Form::framed, [&](Join& one) {
+              Join::Kind{}, [&](Join& one) {
                   ends++;
                   broken_off = one.broken_off();
               });
@@ -120,7 +126,11 @@ void frames(Bytes bytes) {
         }
         turn();
     }
-    agent.reset();
+    if (expected.direct) {
+        shutdown(agent.get(), SHUT_WR);
+    } else {
+        agent.reset();
+    }
     for (std::size_t i = 0; i < 8 + bytes.size() / 16 && ends == 0; i++) {
         turn();
     }

@@ -54,7 +54,7 @@ def semantics_spliced(lab):
     server, client = lab.guests
     plain = measured(lab, "plain", lambda: semantics.run_plain(client, server))
 
-    splice.start(lab, semantics.PORTS)
+    splice.start(lab, semantics.PORTS, "{after: 0}")
     before = splice.counters(lab.agents[1])
     spliced = measured(lab, "spliced", lambda: semantics.run(client, server))
     after = splice.counters(lab.agents[1])

@@ -12,6 +12,7 @@ from harness.case import case, expect, expect_equal, wait_until
 SIZE = 4 << 20
 PORT = traffic.TRANSFER_PORT
 PLAIN_PORT = 9001  # that no rule with adopt is about
+PORTS = f"{servers.PORTS}, {PORT}, {many.PORT}, 9002"
 
 
 def relayed(client, server, agent, address: str = "", size: int = SIZE, counter: str = "relayed"):
@@ -58,6 +59,40 @@ def answered_late(client, server, far) -> None:
     expect_equal(running.wait(60), 0, f"exit code ({running.out + running.err})")
 
 
+def agents_die(lab, log: str) -> None:
+    """A connection that the kernel carries on outlives either agent; one that an agent relays breaks.
+    New ones are TCP, and relayed when the agent is back.
+    """
+    server, client = lab.guests
+    far, agent = lab.agents
+    for join, size, code, victims in (("auto", 256 << 20, 0, (agent, far)),
+                                      ("loopback", 1 << 30, 3, (agent, far))):
+        for each in lab.agents:
+            if each.status()["splice"]["join"] != ("kernel" if join == "auto" else join):
+                each.stop()
+                splice.configure(each.guest, PORTS, f"{{join: {join}, buffer: 1MiB}}")
+                each.launch("--log-level", log)
+        for each in lab.agents:
+            each.wait_state("active", splice.ADDRESSES)
+        for victim in victims:
+            running = client.spawn(traffic.transfer_argv(server.ip4, size, PORT))
+            before = splice.counters(agent)
+            wait_until(lambda: splice.counters(agent)["sent"] - before["sent"],
+                       lambda sent: sent > 1 << 20, 30, "bytes of a transfer")
+            now = splice.counters(agent)
+            expect_equal(now["carried"] - before["carried"], 1 if join == "auto" else 0,
+                         f"connections carried by the kernel ({now})")
+            victim.kill()
+            if join == "auto":
+                expect(running.poll() is None, "the transfer was over before the agent died")
+            expect_equal(running.wait(120), code, f"exit code, {join} ({running.out + running.err})")
+            smcd.expect_tcp(client, server, port=PORT)
+            victim.launch("--log-level", log)
+            for each in lab.agents:
+                each.wait_state("active", splice.ADDRESSES)
+            relayed(client, server, agent)
+
+
 def ipv6_alone(lab) -> None:
     """What is left when the guests' IPv4 addresses go."""
     server, client = lab.guests
@@ -99,7 +134,7 @@ def pair(lab):
     traffic.transfer_server(server, "::")
     traffic.transfer_server(server, port=PLAIN_PORT)
     log = "info" if lab.long else "debug"
-    splice.start(lab, f"{servers.PORTS}, {PORT}, {many.PORT}, 9002", "{buffer: 16KiB}" if lab.long else "on", log)
+    splice.start(lab, PORTS, "{buffer: 16KiB}" if lab.long else "on", log)
     relayed(client, server, agent)
     relayed(client, server, agent, server.ip6)
     plain(client, server, agent, PLAIN_PORT)
@@ -116,18 +151,7 @@ def pair(lab):
     if lab.long:
         answered_late(client, server, far)
 
-    for which in (agent, far):
-        running = client.spawn(traffic.transfer_argv(server.ip4, 1 << 30, PORT))
-        before = splice.counters(agent)["sent"]
-        wait_until(lambda: splice.counters(agent)["sent"] - before, lambda sent: sent > 1 << 20, 30,
-                   "bytes of a transfer")
-        which.kill()
-        expect_equal(running.wait(20), 3, f"exit code of a transfer ({running.out + running.err})")
-        smcd.expect_tcp(client, server, port=PORT)
-        which.launch("--log-level", log)
-        which.wait_state("active", splice.ADDRESSES)
-        (far if which is agent else agent).wait_state("active", splice.ADDRESSES)
-        relayed(client, server, agent)
+    agents_die(lab, log)
 
     # A guest has 4,095 DMBs: what comes later of 5,000 is TCP.
     count, at_once, over_smcd = (100000, 5000, 4000) if lab.long else (150, 60, 60)
@@ -226,7 +250,7 @@ port = s.getsockname()[1]
             (client, "s.send(header(own, port, '10.77.0.99', (1, 1))); print(told(s))",
              "strangers", "b''"),
             (client, "s.send(header(own, port, address, (7, 9))); print(told(s))", "disagreed",
-             r"b'ST\x01\x05'")):
+             r"b'ST\x02\x05'")):
         before = splice.counters(agent)[counter]
         expect_equal(knock(guest, script), answer, f"what a stranger was told ({script})")
         expect_equal(splice.counters(agent)[counter] - before, 1, f"{counter} ({script})")

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * Kernel module smc_join <-> agent: a program's TCP connection carried on by an SMC socket.
+ *
+ * The agent has one end of a connection over the loopback interface, the program the other one. On
+ * its own end it sets the upper layer protocol (TCP_ULP) "smc_join", which takes CAP_NET_ADMIN over
+ * the network namespace and loads the module, and has these options then, of level SOL_SMC_JOIN:
+ *
+ *   SMC_JOIN_PREPARE  int, ignored: looks for the program's end.
+ *   SMC_JOIN_HOLD     int; 1: what the program sends waits from now on. EAGAIN: what it has sent
+ *                     before is still to be read by the agent. 0: it may go on.
+ *   SMC_JOIN_SEND     struct smc_join_wire, after a SMC_JOIN_HOLD that brought no EAGAIN: from now on
+ *                     what the program sends goes there. Whatever else happens is the agent's
+ *                     business as before.
+ *   SMC_JOIN_RECEIVE  int, ignored; after SMC_JOIN_SEND: the program receives from the wire, after
+ *                     what the agent has sent it. From now on the module holds both sockets, and ends
+ *                     each when the other one ends: the agent is not needed any more, and may
+ *                     close the wire, or die. When the connection is over, its socket has EPOLLHUP.
+ *   SMC_JOIN_INFO     getsockopt(), struct smc_join_info.
+ *
+ * EAGAIN: it cannot be done yet, something else has to be moved before. Another error: never; then
+ * nothing has changed, and the program's sends wait if they did before.
+ */
+#ifndef SMC_STEER_JOIN_ABI_H
+#define SMC_STEER_JOIN_ABI_H
+
+#include <linux/types.h>
+
+#define SMC_JOIN_ULP "smc_join"
+
+#define SOL_SMC_JOIN 0x534a /* no level of the kernel's */
+
+#define SMC_JOIN_PREPARE 1
+#define SMC_JOIN_HOLD	 2
+#define SMC_JOIN_SEND	 3
+#define SMC_JOIN_RECEIVE 4
+#define SMC_JOIN_INFO	 5
+
+/*
+ * At the other end of the wire is this module or an agent. SMC has no reset to send: between the two an
+ * urgent byte, which carries no data then, stands for one.
+ */
+#define SMC_JOIN_URGENT_IS_RESET 1
+
+struct smc_join_wire {
+	__s32 fd; /* of a connected SMC socket */
+	__u32 flags;
+};
+
+struct smc_join_info {
+	__u64 sent;	/* bytes, by the program to the wire */
+	__u64 received;
+};
+
+#endif

@@ -1,0 +1,457 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The program's TCP socket: send, receive, poll and close, first by way of TCP, then directly.
+ *
+ * A call that sleeps inside of TCP does not learn that data comes from elsewhere now. So none does:
+ * from SMC_JOIN_PREPARE on receivers and those that are held back sleep here, and SMC_JOIN_RECEIVE is
+ * not before nobody from before sleeps there, which the socket's wait queue says.
+ */
+#include <linux/file.h>
+#include <linux/module.h>
+#include <linux/mutex.h>
+#include <linux/sockios.h>
+#include <linux/wait.h>
+#include <linux/splice.h>
+#include <asm/ioctls.h>
+
+#include "compat/net.h"
+#include "smc_join.h"
+
+enum { SMC_JOIN_V4, SMC_JOIN_V6, SMC_JOIN_FAMILIES };
+
+static struct proto smc_join_protos[SMC_JOIN_FAMILIES];
+
+static DEFINE_MUTEX(smc_join_ops_lock);
+static const struct proto_ops *smc_join_base_ops[SMC_JOIN_FAMILIES];
+static struct proto_ops smc_join_ops[SMC_JOIN_FAMILIES];
+
+/* Both pair with smc_join_go(). */
+static bool smc_join_sends(const struct smc_join *join)
+{
+	u8 mode = smp_load_acquire(&join->mode);
+
+	return mode == SMC_JOIN_SENDING || mode == SMC_JOIN_DIRECT;
+}
+
+static bool smc_join_receives(const struct smc_join *join)
+{
+	return smp_load_acquire(&join->mode) == SMC_JOIN_DIRECT;
+}
+
+/* And what came by TCP is read. */
+static bool smc_join_reads_wire(const struct smc_join *join, const struct sock *sk)
+{
+	return smc_join_receives(join) &&
+	       READ_ONCE(tcp_sk(sk)->copied_seq) == join->received_until;
+}
+
+/* Data, not the wire's end: that is the program's when TCP says so. */
+static bool smc_join_wire_readable(const struct smc_join *join)
+{
+	return (smc_join_wire_events(join) & (EPOLLIN | EPOLLRDHUP)) == EPOLLIN;
+}
+
+/*
+ * To be told from those of TCP in the socket's wait queue. They are woken by anything, and try
+ * again.
+ */
+static int smc_join_woken(struct wait_queue_entry *wait, unsigned int mode, int sync, void *key)
+{
+	return woken_wake_function(wait, mode, sync, key);
+}
+
+bool smc_join_nobody_in_tcp(const struct sock *sk)
+{
+	struct wait_queue_head *head = sk_sleep((struct sock *)sk);
+	struct wait_queue_entry *wait;
+	bool nobody = true;
+	unsigned long flags;
+
+	spin_lock_irqsave(&head->lock, flags);
+	list_for_each_entry(wait, &head->head, entry)
+		nobody = nobody && wait->func != woken_wake_function;
+	spin_unlock_irqrestore(&head->lock, flags);
+	return nobody;
+}
+
+static void smc_join_broke(struct smc_join *join)
+{
+	WRITE_ONCE(join->broken, true);
+	if (smc_join_receives(join))
+		smc_join_queue(join, &join->down);
+}
+
+/* As long as it is neither ended nor failed: 0. */
+static int smc_join_send_error(struct sock *sk)
+{
+	return READ_ONCE(sk->sk_err) || (READ_ONCE(sk->sk_shutdown) & SEND_SHUTDOWN) ? -EPIPE : 0;
+}
+
+/*
+ * One attempt: bytes taken, -EBUSY if it is held, or another error. It may sleep where the wire does: what ends
+ * the program's side of the connection ends the wire's.
+ */
+static int smc_join_try_send(struct smc_join *join, struct sock *sk, struct msghdr *msg,
+			     long timeo)
+{
+	unsigned int flags = msg->msg_flags;
+	size_t left = msg_data_left(msg);
+	int sent;
+
+	if (smc_join_send_error(sk))
+		return -EPIPE;
+	if (!smc_join_sends(join)) {
+		lock_sock(sk);
+		/* held or not is decided under the lock */
+		sent = -EBUSY;
+		if (join->mode == SMC_JOIN_RELAYED && !READ_ONCE(join->held))
+			sent = tcp_sendmsg_locked(sk, msg, left);
+		release_sock(sk);
+		if (sent != -EBUSY || !smc_join_sends(join))
+			return sent;
+	}
+	/*
+	 * An urgent byte is carried as any other. SMC has no timer for what waits because of
+	 * MSG_MORE.
+	 */
+	msg->msg_flags = MSG_NOSIGNAL | (timeo ? 0 : MSG_DONTWAIT);
+	if (READ_ONCE(join->wire->sk->sk_sndtimeo) != timeo)
+		WRITE_ONCE(join->wire->sk->sk_sndtimeo, timeo ? timeo : MAX_SCHEDULE_TIMEOUT);
+	sent = join->wire->ops->sendmsg(join->wire, msg, left);
+	msg->msg_flags = flags;
+	if (sent >= 0) {
+		atomic64_add(sent, &join->sent);
+		return sent;
+	}
+	if (sent == -EAGAIN || sent == -EFAULT || sent == -ENOMEM || sent == -ERESTARTSYS ||
+	    sent == -EINTR)
+		return sent;
+	if (!smc_join_receives(join))
+		return sent;
+	/* TCP would have taken it, and learned then that the peer is gone: so do we */
+	smc_join_broke(join);
+	iov_iter_advance(&msg->msg_iter, msg_data_left(msg));
+	return left;
+}
+
+static int smc_join_sendmsg(struct sock *sk, struct msghdr *msg, size_t len)
+{
+	DEFINE_WAIT_FUNC(wait, smc_join_woken);
+	struct smc_join *join = smc_join_of(sk);
+	long timeo = sock_sndtimeo(sk, msg->msg_flags & MSG_DONTWAIT);
+	bool waiting = false;
+	int copied = 0;
+	int rc = 0;
+
+	if (smc_join_sends(join) && (msg->msg_flags & MSG_ZEROCOPY) &&
+	    sock_flag(sk, SOCK_ZEROCOPY))
+		return -ENOBUFS;	/* there is nobody to tell that it was sent */
+	while (msg_data_left(msg)) {
+		rc = smc_join_try_send(join, sk, msg, timeo);
+		if (rc > 0) {
+			copied += rc;
+			continue;
+		}
+		if (rc != -EBUSY || !timeo)
+			break;
+		if (!waiting) {
+			/* then once more: it is told of what changes from here on */
+			add_wait_queue(sk_sleep(sk), &wait);
+			waiting = true;
+			continue;
+		}
+		if (signal_pending(current)) {
+			rc = sock_intr_errno(timeo);
+			break;
+		}
+		timeo = wait_woken(&wait, TASK_INTERRUPTIBLE, timeo);
+	}
+	if (waiting)
+		remove_wait_queue(sk_sleep(sk), &wait);
+	if (rc == -EBUSY)
+		rc = -EAGAIN;
+	if (rc == -EAGAIN)
+		sk_set_bit(SOCKWQ_ASYNC_NOSPACE, sk);	/* SIGIO, as TCP would */
+	if (copied || rc >= 0)
+		return copied;
+	return rc == -EPIPE ? sk_stream_error(sk, msg->msg_flags, rc) : rc;
+}
+
+/* One attempt, of at least one byte: bytes, 0 at the end, -EAGAIN, or another error. */
+static int smc_join_try_receive(struct smc_join *join, struct sock *sk, struct msghdr *msg,
+				size_t len, int flags)
+{
+	bool ended;
+	int got;
+
+	flags = (flags & (MSG_PEEK | MSG_TRUNC)) | MSG_DONTWAIT;
+	if (!smc_join_reads_wire(join, sk)) {
+		if (smc_join_receives(join))
+			len = min_t(size_t, len,
+				    join->received_until - READ_ONCE(tcp_sk(sk)->copied_seq));
+		return join->base->recvmsg(sk, msg, len, flags COMPAT_RECVMSG_NO_NAME);
+	}
+	/* first: the wire's end is passed on when all of it is there */
+	ended = READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN || READ_ONCE(sk->sk_err);
+	smp_rmb();
+	got = join->wire->ops->recvmsg(join->wire, msg, len, flags);
+	if (got > 0) {
+		if (!(flags & MSG_PEEK))
+			atomic64_add(got, &join->received);
+		return got;
+	}
+	if (got == -EFAULT)
+		return got;
+	if (got < 0 && got != -EAGAIN)
+		smc_join_broke(join);
+	if (!ended)
+		return -EAGAIN;
+	return READ_ONCE(sk->sk_err) ? sock_error(sk) : 0;
+}
+
+/* Whether an attempt would find something else than -EAGAIN; one too many does no harm. */
+static bool smc_join_may_receive(const struct smc_join *join, const struct sock *sk)
+{
+	if (READ_ONCE(sk->sk_err) || (READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN))
+		return true;
+	return !smc_join_reads_wire(join, sk) || smc_join_wire_readable(join);
+}
+
+static int smc_join_recvmsg(struct sock *sk, struct msghdr *msg, size_t len,
+			    int flags COMPAT_RECVMSG_NAME)
+{
+	DEFINE_WAIT_FUNC(wait, smc_join_woken);
+	struct smc_join *join = smc_join_of(sk);
+	long timeo = sock_rcvtimeo(sk, flags & MSG_DONTWAIT);
+	/* what was peeked at is found again by the next attempt: one has to do */
+	int target = flags & MSG_PEEK ? 1 : sock_rcvlowat(sk, flags & MSG_WAITALL, len);
+	bool waiting = false;
+	int copied = 0;
+	int rc;
+
+	if (!len || (flags & (MSG_OOB | MSG_ERRQUEUE)))
+		return join->base->recvmsg(sk, msg, len,
+					   flags | (len ? 0 : MSG_DONTWAIT) COMPAT_RECVMSG_PASS_NAME);
+	for (;;) {
+		rc = smc_join_try_receive(join, sk, msg, len - copied, flags);
+		if (rc > 0) {
+			copied += rc;
+			if (copied >= target)
+				break;
+			continue;
+		}
+		if (rc != -EAGAIN || !timeo)
+			break;
+		if (!waiting) {
+			/* it is told of what changes from here on */
+			add_wait_queue(sk_sleep(sk), &wait);
+			waiting = true;
+			if (smc_join_may_receive(join, sk))
+				continue;
+		}
+		if (signal_pending(current)) {
+			rc = sock_intr_errno(timeo);
+			break;
+		}
+		timeo = wait_woken(&wait, TASK_INTERRUPTIBLE, timeo);
+	}
+	if (waiting)
+		remove_wait_queue(sk_sleep(sk), &wait);
+	return copied ? copied : rc;
+}
+
+static bool smc_join_is_readable(struct sock *sk)
+{
+	const struct smc_join *join = smc_join_of(sk);
+
+	return smc_join_reads_wire(join, sk) && smc_join_wire_readable(join);
+}
+
+/* Also asked by TCP, in softirqs, under the socket's lock, which close() takes before it is over. */
+static bool smc_join_memory_free(const struct sock *sk, int wake)
+{
+	const struct smc_join *join = smc_join_of(sk);
+
+	if (smc_join_sends(join))
+		return smc_join_wire_events(join) & EPOLLOUT;
+	/*
+	 * Poll is told to wait. Who is inside of TCP with a part of its bytes goes on: it asks
+	 * without `wake`, and is woken as long as it sleeps there.
+	 */
+	if (READ_ONCE(join->held) && wake && !sk->sk_write_pending)
+		return false;
+	return !join->base->stream_memory_free || join->base->stream_memory_free(sk, wake);
+}
+
+static void smc_join_close(struct sock *sk, long timeout)
+{
+	struct smc_join *join = smc_join_of(sk);
+	u8 mode;
+
+	lock_sock(sk);
+	mode = join->mode;
+	if (mode != SMC_JOIN_RELAYED)
+		WRITE_ONCE(join->mode, SMC_JOIN_OVER);
+	release_sock(sk);
+	if (mode == SMC_JOIN_SENDING) {
+		smc_join_unhook_wire(join);
+		fput(smc_join_take_wire(join)->file);
+	} else if (mode == SMC_JOIN_DIRECT) {
+		smc_join_unhook_wire(join);
+		smc_join_unhook_agent(join);
+		join->reset = sock_flag(sk, SOCK_LINGER) && !sk->sk_lingertime;
+		/* pairs with smc_join_up(), whose the sockets are now */
+		smp_store_release(&join->closed, true);
+		smc_join_queue(join, &join->up);
+	}
+	join->base->close(sk, timeout);
+}
+
+/* connect() with AF_UNSPEC. */
+static int smc_join_disconnect(struct sock *sk, int flags)
+{
+	struct smc_join *join = smc_join_of(sk);
+
+	return smc_join_sends(join) ? -EOPNOTSUPP : join->base->disconnect(sk, flags);
+}
+
+static ssize_t smc_join_splice_read(struct socket *sock, loff_t *ppos,
+				    struct pipe_inode_info *pipe, size_t len, unsigned int flags)
+{
+	DEFINE_WAIT_FUNC(wait, smc_join_woken);
+	struct sock *sk = sock->sk;
+	struct smc_join *join = smc_join_of(sk);
+	long timeo = sock_rcvtimeo(sk, sock->file->f_flags & O_NONBLOCK);
+	ssize_t rc;
+
+	if (*ppos)
+		return -ESPIPE;
+	add_wait_queue(sk_sleep(sk), &wait);
+	for (;;) {
+		bool ended = READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN ||
+			     READ_ONCE(sk->sk_err) || sk->sk_state == TCP_CLOSE;
+
+		smp_rmb();
+		if (!smc_join_reads_wire(join, sk)) {
+			/* with something there it does not sleep */
+			rc = -EAGAIN;
+			if (ended || READ_ONCE(tcp_sk(sk)->copied_seq) !=
+					     READ_ONCE(tcp_sk(sk)->rcv_nxt))
+				rc = join->base_ops->splice_read(sock, ppos, pipe, len, flags);
+		} else if (smc_join_wire_events(join) & EPOLLIN) {
+			rc = join->wire->ops->splice_read(join->wire, ppos, pipe, len,
+							  flags | SPLICE_F_NONBLOCK);
+			if (rc > 0)
+				atomic64_add(rc, &join->received);
+			if (rc <= 0)
+				rc = -EAGAIN;
+		} else {
+			rc = -EAGAIN;
+		}
+		if (rc == -EAGAIN && ended)
+			rc = READ_ONCE(sk->sk_err) ? sock_error(sk) : 0;
+		if (rc != -EAGAIN || !timeo)
+			break;
+		if (signal_pending(current)) {
+			rc = sock_intr_errno(timeo);
+			break;
+		}
+		timeo = wait_woken(&wait, TASK_INTERRUPTIBLE, timeo);
+	}
+	remove_wait_queue(sk_sleep(sk), &wait);
+	return rc;
+}
+
+static int smc_join_ioctl(struct socket *sock, unsigned int cmd, unsigned long arg)
+{
+	struct smc_join *join = smc_join_of(sock->sk);
+
+	switch (cmd) {
+	case SIOCINQ:
+	case SIOCATMARK:
+		if (smc_join_reads_wire(join, sock->sk))
+			return join->wire->ops->ioctl(join->wire, cmd, arg);
+		break;
+	case SIOCOUTQ:
+	case SIOCOUTQNSD:
+		if (smc_join_sends(join))
+			return join->wire->ops->ioctl(join->wire, cmd, arg);
+		break;
+	}
+	return join->base_ops->ioctl(sock, cmd, arg);
+}
+
+/* NULL: those of somebody else, whom we do not know. */
+static const struct proto_ops *smc_join_ops_for(const struct proto_ops *base, int family)
+{
+	struct proto_ops *ops = &smc_join_ops[family];
+
+	mutex_lock(&smc_join_ops_lock);
+	if (!smc_join_base_ops[family]) {
+		/* with its owner, to whom sock_release() gives back what accept() or socket() took */
+		*ops = *base;
+		ops->splice_read = smc_join_splice_read;
+		ops->ioctl = smc_join_ioctl;
+		smc_join_base_ops[family] = base;
+	} else if (smc_join_base_ops[family] != base) {
+		ops = NULL;
+	}
+	mutex_unlock(&smc_join_ops_lock);
+	return ops;
+}
+
+/*
+ * Under lock_sock(). -EAGAIN: nobody has accepted it yet. The socket's ULP data holds a reference
+ * to `join` from then on, until smc_join_ulp's release.
+ */
+int smc_join_attach(struct smc_join *join, struct sock *sk, const struct tcp_ulp_ops *ulp)
+{
+	struct inet_connection_sock *icsk = inet_csk(sk);
+	int family = sk->sk_prot == &tcp_prot ? SMC_JOIN_V4 : SMC_JOIN_V6;
+	const struct proto_ops *ops;
+
+	if (sk->sk_state != TCP_ESTABLISHED || sk->sk_shutdown || sk->sk_err)
+		return -ENOTCONN;
+	if (icsk->icsk_ulp_ops || sock_flag(sk, SOCK_ZEROCOPY))
+		return -EEXIST;
+	if (family == SMC_JOIN_V6 && sk->sk_prot != &tcpv6_prot)
+		return -EOPNOTSUPP;
+	if (!sk->sk_socket)
+		return -EAGAIN;
+	if (!sk->sk_socket->file)
+		return -EOPNOTSUPP;	/* the kernel's own */
+	ops = smc_join_ops_for(sk->sk_socket->ops, family);
+	if (!ops)
+		return -EOPNOTSUPP;
+	join->base = sk->sk_prot;
+	join->base_ops = sk->sk_socket->ops;
+	refcount_inc(&join->refs);
+	__module_get(THIS_MODULE);	/* tcp_cleanup_ulp() gives it back */
+	icsk->icsk_ulp_ops = ulp;
+	rcu_assign_pointer(icsk->icsk_ulp_data, (void __rcu *)join);
+	clear_bit(SOCK_SUPPORT_ZC, &sk->sk_socket->flags);
+	/* pairs with the READ_ONCE() of those that call through them: the data above is there */
+	smp_wmb();
+	WRITE_ONCE(sk->sk_prot, &smc_join_protos[family]);
+	WRITE_ONCE(sk->sk_socket->ops, ops);
+	return 0;
+}
+
+void smc_join_program_init(void)
+{
+	int i;
+
+	smc_join_protos[SMC_JOIN_V4] = tcp_prot;
+	smc_join_protos[SMC_JOIN_V6] = tcpv6_prot;
+	for (i = 0; i < SMC_JOIN_FAMILIES; i++) {
+		struct proto *proto = &smc_join_protos[i];
+
+		proto->sendmsg = smc_join_sendmsg;
+		proto->recvmsg = smc_join_recvmsg;
+		proto->sock_is_readable = smc_join_is_readable;
+		proto->stream_memory_free = smc_join_memory_free;
+		proto->close = smc_join_close;
+		proto->disconnect = smc_join_disconnect;
+		compat_proto_no_sendpage(proto);
+	}
+}
