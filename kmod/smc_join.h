@@ -55,7 +55,8 @@ struct smc_join {
 	const struct proto_ops *base_ops;	/* constant from when it was found */
 
 	u8 mode;			/* changes under the program's socket lock */
-	bool held;			/* the program's sends wait */
+	bool held;			/* the program's sends wait, */
+	bool refused;			/* and one was told to wait for EPOLLOUT */
 
 	/* from SMC_JOIN_SENDING until the program's close() */
 	struct socket *wire;		/* set and taken back with `lock` held */
@@ -67,12 +68,14 @@ struct smc_join {
 	struct smc_join_callbacks agent_had;
 	u32 received_until;		/* sequence number behind the last byte that comes by TCP */
 	u32 flags;
-	bool broken;			/* the wire failed */
+	bool broken;			/* the wire failed, */
+	bool urgent;			/* has had an urgent byte */
+	bool deaf;			/* or was reset: nobody is there to be told something */
 
 	struct work_struct up;		/* the program's end or reset, to the wire; */
 	bool up_ended;			/* its own */
 	bool closed;			/* by the program */
-	bool reset;			/* and that was to be a reset */
+	bool reset;			/* and TCP would have sent a reset */
 	struct work_struct down;	/* and the other way */
 	bool down_ended;
 
@@ -104,6 +107,8 @@ static inline struct socket *smc_join_take_wire(struct smc_join *join)
 }
 
 /* smc_join_program.c: what the program's socket does */
+/* Those that sleep here, and nobody else, try again. */
+void smc_join_wake(struct sock *program);
 void smc_join_program_init(void);
 int smc_join_attach(struct smc_join *join, struct sock *program,
 		    const struct tcp_ulp_ops *ulp);

@@ -4,6 +4,7 @@
  */
 #include <linux/file.h>
 #include <linux/module.h>
+#include <linux/poll.h>
 #include <linux/slab.h>
 #include <net/flow.h>
 #include <net/inet6_hashtables.h>
@@ -101,11 +102,13 @@ static u32 smc_join_outstanding(const struct smc_join *join, const struct sock *
 	return READ_ONCE(tcp_sk(program)->write_seq) - READ_ONCE(tcp_sk(join->agent)->copied_seq);
 }
 
-static void smc_join_wake(struct sock *sk)
+/* Under lock_sock(program). Edge-triggered epolls take each call for an event: not without need. */
+static void smc_join_let_go(struct smc_join *join, struct sock *program)
 {
-	sk->sk_data_ready(sk);
-	sk->sk_write_space(sk);
-	sk->sk_state_change(sk);	/* whoever waits for something else */
+	WRITE_ONCE(join->held, false);
+	smc_join_wake(program);
+	if (xchg(&join->refused, false))
+		program->sk_write_space(program);
 }
 
 static int smc_join_hold(struct smc_join *join, bool on)
@@ -116,11 +119,11 @@ static int smc_join_hold(struct smc_join *join, bool on)
 	if (!sk)
 		return -ENOTCONN;
 	lock_sock(sk);
+	if (!on)
+		smc_join_let_go(join, sk);
 	WRITE_ONCE(join->held, on);
 	if (on && (sk->sk_write_pending || smc_join_outstanding(join, sk)))
 		err = -EAGAIN;
-	if (!on)
-		smc_join_wake(sk);
 	release_sock(sk);
 	sock_put(sk);
 	return err;
@@ -141,13 +144,6 @@ static bool smc_join_established(const struct sock *program)
 	       !program->sk_err && !sock_flag(program, SOCK_DEAD);
 }
 
-static void smc_join_go(struct smc_join *join, struct sock *program, u8 mode)
-{
-	/* pairs with smc_join_sends() and smc_join_receives() */
-	smp_store_release(&join->mode, mode);
-	smc_join_wake(program);
-}
-
 /* Takes over the reference to the wire's file, unless it fails. */
 static int smc_join_go_send(struct smc_join *join, struct sock *sk, struct socket *wire)
 {
@@ -160,8 +156,9 @@ static int smc_join_go_send(struct smc_join *join, struct sock *sk, struct socke
 	err = smc_join_hook_wire(join, wire);
 	if (err)
 		return err;
-	smc_join_go(join, sk, SMC_JOIN_SENDING);
-	WRITE_ONCE(join->held, false);
+	/* pairs with smc_join_sends(), and with smc_join_receives() below */
+	smp_store_release(&join->mode, SMC_JOIN_SENDING);
+	smc_join_let_go(join, sk);
 	return 0;
 }
 
@@ -204,7 +201,10 @@ static int smc_join_go_receive(struct smc_join *join, struct sock *sk, struct so
 	if (err)
 		return err;
 	get_file(agent->file);
-	smc_join_go(join, sk, SMC_JOIN_DIRECT);
+	smp_store_release(&join->mode, SMC_JOIN_DIRECT);
+	smc_join_wake(sk);
+	if (smc_join_wire_events(join) & EPOLLIN)
+		sk->sk_data_ready(sk);
 	/* for what has happened before there were callbacks */
 	smc_join_queue(join, &join->up);
 	smc_join_queue(join, &join->down);
@@ -314,7 +314,7 @@ static void smc_join_release(struct sock *sk)
 		/* an agent that dies lets go of the program it holds, and leaves a wire */
 		WRITE_ONCE(join->held, false);
 		if (join->program)
-			join->program->sk_state_change(join->program);
+			smc_join_wake(join->program);
 		if (join->wire && READ_ONCE(join->mode) == SMC_JOIN_SENDING) {
 			join->left = join->wire;
 			get_file(join->left->file);

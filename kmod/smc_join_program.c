@@ -51,6 +51,15 @@ static bool smc_join_wire_readable(const struct smc_join *join)
 	return (smc_join_wire_events(join) & (EPOLLIN | EPOLLRDHUP)) == EPOLLIN;
 }
 
+/* In process context: at least that many bytes. MSG_TRUNC: nothing is copied. */
+static bool smc_join_wire_has(const struct smc_join *join, int bytes)
+{
+	struct msghdr msg = {};
+
+	return bytes <= 1 || join->wire->ops->recvmsg(join->wire, &msg, bytes,
+						      MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT) >= bytes;
+}
+
 /*
  * To be told from those of TCP in the socket's wait queue. They are woken by anything, and try
  * again.
@@ -58,6 +67,18 @@ static bool smc_join_wire_readable(const struct smc_join *join)
 static int smc_join_woken(struct wait_queue_entry *wait, unsigned int mode, int sync, void *key)
 {
 	return woken_wake_function(wait, mode, sync, key);
+}
+
+/* With a key that poll() and epoll do not ask for. */
+void smc_join_wake(struct sock *sk)
+{
+	struct socket_wq *wq;
+
+	rcu_read_lock();
+	wq = rcu_dereference(sk->sk_wq);
+	if (skwq_has_sleeper(wq))
+		wake_up_interruptible_poll(&wq->wait, EPOLLMSG);
+	rcu_read_unlock();
 }
 
 bool smc_join_nobody_in_tcp(const struct sock *sk)
@@ -87,6 +108,33 @@ static int smc_join_send_error(struct sock *sk)
 	return READ_ONCE(sk->sk_err) || (READ_ONCE(sk->sk_shutdown) & SEND_SHUTDOWN) ? -EPIPE : 0;
 }
 
+/* `timeo`: in jiffies, 0: not to sleep. */
+static int smc_join_wire_send(struct smc_join *join, struct msghdr *msg, long timeo)
+{
+	struct sock *wire = join->wire->sk;
+	unsigned int flags = msg->msg_flags;
+	int sent;
+
+	if (timeo && READ_ONCE(wire->sk_sndtimeo) != timeo)
+		WRITE_ONCE(wire->sk_sndtimeo, timeo);
+	/*
+	 * An urgent byte is carried as any other. SMC has no timer for what waits because of
+	 * MSG_MORE.
+	 */
+	msg->msg_flags = MSG_NOSIGNAL | (timeo ? 0 : MSG_DONTWAIT);
+	sent = join->wire->ops->sendmsg(join->wire, msg, msg_data_left(msg));
+	msg->msg_flags = flags;
+	if (sent > 0)
+		atomic64_add(sent, &join->sent);
+	return sent;
+}
+
+static bool smc_join_wire_is_over(int rc)
+{
+	return rc < 0 && rc != -EAGAIN && rc != -EFAULT && rc != -ENOMEM && rc != -EINTR &&
+	       rc != -ERESTARTSYS;
+}
+
 /*
  * One attempt: bytes taken, -EBUSY if it is held, or another error. It may sleep where the wire does: what ends
  * the program's side of the connection ends the wire's.
@@ -94,44 +142,50 @@ static int smc_join_send_error(struct sock *sk)
 static int smc_join_try_send(struct smc_join *join, struct sock *sk, struct msghdr *msg,
 			     long timeo)
 {
-	unsigned int flags = msg->msg_flags;
 	size_t left = msg_data_left(msg);
-	int sent;
+	int rc;
 
 	if (smc_join_send_error(sk))
 		return -EPIPE;
 	if (!smc_join_sends(join)) {
 		lock_sock(sk);
 		/* held or not is decided under the lock */
-		sent = -EBUSY;
+		rc = -EBUSY;
 		if (join->mode == SMC_JOIN_RELAYED && !READ_ONCE(join->held))
-			sent = tcp_sendmsg_locked(sk, msg, left);
+			rc = tcp_sendmsg_locked(sk, msg, left);
 		release_sock(sk);
-		if (sent != -EBUSY || !smc_join_sends(join))
-			return sent;
+		if (rc != -EBUSY || !smc_join_sends(join))
+			return rc;
 	}
-	/*
-	 * An urgent byte is carried as any other. SMC has no timer for what waits because of
-	 * MSG_MORE.
-	 */
-	msg->msg_flags = MSG_NOSIGNAL | (timeo ? 0 : MSG_DONTWAIT);
-	if (READ_ONCE(join->wire->sk->sk_sndtimeo) != timeo)
-		WRITE_ONCE(join->wire->sk->sk_sndtimeo, timeo ? timeo : MAX_SCHEDULE_TIMEOUT);
-	sent = join->wire->ops->sendmsg(join->wire, msg, left);
-	msg->msg_flags = flags;
-	if (sent >= 0) {
-		atomic64_add(sent, &join->sent);
-		return sent;
+	rc = smc_join_wire_send(join, msg, 0);
+	if (rc == -EAGAIN && timeo)
+		rc = smc_join_wire_send(join, msg, timeo);
+	else if (smc_join_wire_is_over(rc) && smc_join_receives(join) &&
+		 !READ_ONCE(join->broken)) {
+		/* TCP would have taken it, and learned then that nobody is there: so do we */
+		smc_join_broke(join);
+		iov_iter_advance(&msg->msg_iter, left);
+		return left;
 	}
-	if (sent == -EAGAIN || sent == -EFAULT || sent == -ENOMEM || sent == -ERESTARTSYS ||
-	    sent == -EINTR)
-		return sent;
-	if (!smc_join_receives(join))
-		return sent;
-	/* TCP would have taken it, and learned then that the peer is gone: so do we */
-	smc_join_broke(join);
-	iov_iter_advance(&msg->msg_iter, msg_data_left(msg));
-	return left;
+	if (smc_join_wire_is_over(rc) && smc_join_receives(join)) {
+		/* a reset is on its way to who has waited */
+		smc_join_broke(join);
+		return timeo ? -EBUSY : -EAGAIN;
+	}
+	return rc;
+}
+
+/* MSG_ZEROCOPY: the program is told that it was a copy. NULL: too many untold. */
+static struct ubuf_info *smc_join_copied(struct sock *sk, size_t len)
+{
+	struct ubuf_info *uarg;
+
+	lock_sock(sk);
+	uarg = compat_msg_zerocopy_realloc(sk, len);
+	release_sock(sk);
+	if (uarg)
+		uarg_to_msgzc(uarg)->zerocopy = 0;
+	return uarg;
 }
 
 static int smc_join_sendmsg(struct sock *sk, struct msghdr *msg, size_t len)
@@ -139,21 +193,32 @@ static int smc_join_sendmsg(struct sock *sk, struct msghdr *msg, size_t len)
 	DEFINE_WAIT_FUNC(wait, smc_join_woken);
 	struct smc_join *join = smc_join_of(sk);
 	long timeo = sock_sndtimeo(sk, msg->msg_flags & MSG_DONTWAIT);
+	struct ubuf_info *uarg = NULL;
 	bool waiting = false;
 	int copied = 0;
 	int rc = 0;
 
 	if (smc_join_sends(join) && (msg->msg_flags & MSG_ZEROCOPY) &&
-	    sock_flag(sk, SOCK_ZEROCOPY))
-		return -ENOBUFS;	/* there is nobody to tell that it was sent */
+	    sock_flag(sk, SOCK_ZEROCOPY)) {
+		uarg = smc_join_copied(sk, len);
+		if (!uarg)
+			return -ENOBUFS;
+	}
 	while (msg_data_left(msg)) {
 		rc = smc_join_try_send(join, sk, msg, timeo);
 		if (rc > 0) {
 			copied += rc;
 			continue;
 		}
-		if (rc != -EBUSY || !timeo)
+		if (rc != -EBUSY)
 			break;
+		if (!timeo) {
+			/* pairs with smc_join_let_go(): it sees the one or we the other */
+			xchg(&join->refused, true);
+			if (READ_ONCE(join->held))
+				break;
+			continue;
+		}
 		if (!waiting) {
 			/* then once more: it is told of what changes from here on */
 			add_wait_queue(sk_sleep(sk), &wait);
@@ -168,6 +233,13 @@ static int smc_join_sendmsg(struct sock *sk, struct msghdr *msg, size_t len)
 	}
 	if (waiting)
 		remove_wait_queue(sk_sleep(sk), &wait);
+	if (uarg && copied) {
+		net_zcopy_put(uarg);
+	} else if (uarg) {
+		lock_sock(sk);
+		net_zcopy_put_abort(uarg, true);
+		release_sock(sk);
+	}
 	if (rc == -EBUSY)
 		rc = -EAGAIN;
 	if (rc == -EAGAIN)
@@ -217,6 +289,20 @@ static bool smc_join_may_receive(const struct smc_join *join, const struct sock 
 	return !smc_join_reads_wire(join, sk) || smc_join_wire_readable(join);
 }
 
+static bool smc_join_is_readable(struct sock *sk)
+{
+	const struct smc_join *join = smc_join_of(sk);
+
+	u32 rest;
+
+	if (!smc_join_receives(join))
+		return false;
+	/* what came by TCP and is unread counts, too */
+	rest = join->received_until - READ_ONCE(tcp_sk(sk)->copied_seq);
+	return smc_join_wire_readable(join) &&
+	       smc_join_wire_has(join, READ_ONCE(sk->sk_rcvlowat) - (int)rest);
+}
+
 static int smc_join_recvmsg(struct sock *sk, struct msghdr *msg, size_t len,
 			    int flags COMPAT_RECVMSG_NAME)
 {
@@ -229,6 +315,8 @@ static int smc_join_recvmsg(struct sock *sk, struct msghdr *msg, size_t len,
 	int copied = 0;
 	int rc;
 
+	if (!len && smc_join_is_readable(sk))
+		return 0;
 	if (!len || (flags & (MSG_OOB | MSG_ERRQUEUE)))
 		return join->base->recvmsg(sk, msg, len,
 					   flags | (len ? 0 : MSG_DONTWAIT) COMPAT_RECVMSG_PASS_NAME);
@@ -260,13 +348,6 @@ static int smc_join_recvmsg(struct sock *sk, struct msghdr *msg, size_t len,
 	return copied ? copied : rc;
 }
 
-static bool smc_join_is_readable(struct sock *sk)
-{
-	const struct smc_join *join = smc_join_of(sk);
-
-	return smc_join_reads_wire(join, sk) && smc_join_wire_readable(join);
-}
-
 /* Also asked by TCP, in softirqs, under the socket's lock, which close() takes before it is over. */
 static bool smc_join_memory_free(const struct sock *sk, int wake)
 {
@@ -274,12 +355,6 @@ static bool smc_join_memory_free(const struct sock *sk, int wake)
 
 	if (smc_join_sends(join))
 		return smc_join_wire_events(join) & EPOLLOUT;
-	/*
-	 * Poll is told to wait. Who is inside of TCP with a part of its bytes goes on: it asks
-	 * without `wake`, and is woken as long as it sleeps there.
-	 */
-	if (READ_ONCE(join->held) && wake && !sk->sk_write_pending)
-		return false;
 	return !join->base->stream_memory_free || join->base->stream_memory_free(sk, wake);
 }
 
@@ -292,6 +367,8 @@ static void smc_join_close(struct sock *sk, long timeout)
 	mode = join->mode;
 	if (mode != SMC_JOIN_RELAYED)
 		WRITE_ONCE(join->mode, SMC_JOIN_OVER);
+	join->reset = (sock_flag(sk, SOCK_LINGER) && !sk->sk_lingertime) ||
+		      tcp_sk(sk)->copied_seq != join->received_until;
 	release_sock(sk);
 	if (mode == SMC_JOIN_SENDING) {
 		smc_join_unhook_wire(join);
@@ -299,7 +376,6 @@ static void smc_join_close(struct sock *sk, long timeout)
 	} else if (mode == SMC_JOIN_DIRECT) {
 		smc_join_unhook_wire(join);
 		smc_join_unhook_agent(join);
-		join->reset = sock_flag(sk, SOCK_LINGER) && !sk->sk_lingertime;
 		/* pairs with smc_join_up(), whose the sockets are now */
 		smp_store_release(&join->closed, true);
 		smc_join_queue(join, &join->up);
@@ -313,6 +389,53 @@ static int smc_join_disconnect(struct sock *sk, int flags)
 	struct smc_join *join = smc_join_of(sk);
 
 	return smc_join_sends(join) ? -EOPNOTSUPP : join->base->disconnect(sk, flags);
+}
+
+static void smc_join_spd_release(struct splice_pipe_desc *spd, unsigned int i)
+{
+	put_page(spd->pages[i]);
+}
+
+/*
+ * SMC's own would give the pipe pages that are overwritten when the socket is closed. The pipe is
+ * locked: what it has room for it takes. As much as there is, at most `len`; or -EAGAIN.
+ */
+static ssize_t smc_join_fill_pipe(struct smc_join *join, struct pipe_inode_info *pipe, size_t len)
+{
+	ssize_t done = 0;
+
+	while (len && pipe->readers && !pipe_full(pipe->head, pipe->tail, pipe->max_usage)) {
+		struct page *page = alloc_page(GFP_KERNEL);
+		struct partial_page partial = {};
+		struct splice_pipe_desc spd = {
+			.pages = &page,
+			.partial = &partial,
+			.nr_pages = 1,
+			.nr_pages_max = 1,
+			.ops = &nosteal_pipe_buf_ops,
+			.spd_release = smc_join_spd_release,
+		};
+		struct msghdr msg = {};
+		struct kvec to;
+		int got;
+
+		if (!page)
+			return done ? done : -ENOMEM;
+		to.iov_base = page_address(page);
+		to.iov_len = min_t(size_t, len, PAGE_SIZE);
+		got = kernel_recvmsg(join->wire, &msg, &to, 1, to.iov_len, MSG_DONTWAIT);
+		if (got <= 0) {
+			put_page(page);
+			break;
+		}
+		partial.len = got;
+		if (splice_to_pipe(pipe, &spd) != got)
+			break;
+		done += got;
+		len -= got;
+	}
+	atomic64_add(done, &join->received);
+	return done ? done : -EAGAIN;
 }
 
 static ssize_t smc_join_splice_read(struct socket *sock, loff_t *ppos,
@@ -338,15 +461,8 @@ static ssize_t smc_join_splice_read(struct socket *sock, loff_t *ppos,
 			if (ended || READ_ONCE(tcp_sk(sk)->copied_seq) !=
 					     READ_ONCE(tcp_sk(sk)->rcv_nxt))
 				rc = join->base_ops->splice_read(sock, ppos, pipe, len, flags);
-		} else if (smc_join_wire_events(join) & EPOLLIN) {
-			rc = join->wire->ops->splice_read(join->wire, ppos, pipe, len,
-							  flags | SPLICE_F_NONBLOCK);
-			if (rc > 0)
-				atomic64_add(rc, &join->received);
-			if (rc <= 0)
-				rc = -EAGAIN;
 		} else {
-			rc = -EAGAIN;
+			rc = smc_join_fill_pipe(join, pipe, len);
 		}
 		if (rc == -EAGAIN && ended)
 			rc = READ_ONCE(sk->sk_err) ? sock_error(sk) : 0;

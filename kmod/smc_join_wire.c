@@ -10,6 +10,8 @@
 
 /* How long what the program has sent may take when it has closed, until it is dropped. */
 #define SMC_JOIN_LINGER (60 * HZ)
+/* How long a peer may take to answer a reset. */
+#define SMC_JOIN_RESET_WAIT (2 * HZ)
 
 __poll_t smc_join_wire_events(const struct smc_join *join)
 {
@@ -35,12 +37,21 @@ static struct smc_join *smc_join_of_callback(struct sock *sk)
 	return sk->sk_user_data;
 }
 
-static void smc_join_wire_ended(struct smc_join *join)
+/*
+ * The wire has come to its end, and the program's socket does not know yet: poll() is to see that when
+ * TCP says so.
+ */
+static bool smc_join_wire_ended(struct smc_join *join, __poll_t events)
 {
-	if (READ_ONCE(join->mode) != SMC_JOIN_DIRECT)
-		return;		/* the agent sees for itself */
-	if (smc_join_wire_events(join) & (EPOLLERR | EPOLLHUP | EPOLLRDHUP | EPOLLPRI))
-		smc_join_queue(join, &join->down);
+	if (READ_ONCE(join->mode) != SMC_JOIN_DIRECT || READ_ONCE(join->down_ended) ||
+	    !(events & (EPOLLERR | EPOLLHUP | EPOLLRDHUP | EPOLLPRI)))
+		return false;
+	/* a reader that finds nothing takes the urgent byte out of the way */
+	if (events & EPOLLPRI)
+		WRITE_ONCE(join->urgent, true);
+	smc_join_wake(join->program);
+	smc_join_queue(join, &join->down);
+	return true;
 }
 
 static void smc_join_wire_data_ready(struct sock *sk)
@@ -48,9 +59,13 @@ static void smc_join_wire_data_ready(struct sock *sk)
 	struct smc_join *join = smc_join_of_callback(sk);
 
 	if (join) {
+		__poll_t events = smc_join_wire_events(join);
+
 		join->wire_had.data_ready(sk);
-		join->program->sk_data_ready(join->program);
-		smc_join_wire_ended(join);
+		/* until it is direct this is for the agent; SMC also calls with nothing to read */
+		if (READ_ONCE(join->mode) == SMC_JOIN_DIRECT &&
+		    !smc_join_wire_ended(join, events) && (events & EPOLLIN))
+			join->program->sk_data_ready(join->program);
 	}
 	read_unlock_bh(&sk->sk_callback_lock);
 }
@@ -61,7 +76,8 @@ static void smc_join_wire_write_space(struct sock *sk)
 
 	if (join) {
 		join->wire_had.write_space(sk);
-		join->program->sk_write_space(join->program);
+		if (!smc_join_wire_ended(join, smc_join_wire_events(join)))
+			join->program->sk_write_space(join->program);
 	}
 	read_unlock_bh(&sk->sk_callback_lock);
 }
@@ -72,9 +88,10 @@ static void smc_join_wire_state_change(struct sock *sk)
 
 	if (join) {
 		join->wire_had.state_change(sk);
-		/* who waits for room finds out that there will be none */
-		join->program->sk_state_change(join->program);
-		smc_join_wire_ended(join);
+		/* errors come after ends, too; who waits for room finds out that there will be none */
+		if (READ_ONCE(join->mode) == SMC_JOIN_DIRECT)
+			smc_join_queue(join, &join->down);
+		smc_join_wake(join->program);
 	}
 	read_unlock_bh(&sk->sk_callback_lock);
 }
@@ -179,8 +196,8 @@ void smc_join_unhook_agent(struct smc_join *join)
 	smc_join_unhook_one(join->agent_socket->sk, &join->agent_had);
 }
 
-/* Whether the agent's socket has data (1), an end (0), an error, or nothing new (-EAGAIN). */
-static int smc_join_peek(struct socket *agent)
+/* Whether a socket has data (1), an end (0), an error, or nothing new (-EAGAIN). */
+static int smc_join_peek(struct socket *sock)
 {
 	struct msghdr msg = {};
 	struct kvec to;
@@ -188,17 +205,29 @@ static int smc_join_peek(struct socket *agent)
 
 	to.iov_base = &byte;
 	to.iov_len = 1;
-	return kernel_recvmsg(agent, &msg, &to, 1, 1, MSG_PEEK | MSG_DONTWAIT);
+	return kernel_recvmsg(sock, &msg, &to, 1, 1, MSG_PEEK | MSG_DONTWAIT);
 }
 
+/*
+ * SMC-D does not send messages but the state of things: whatever is said after an urgent byte takes
+ * it back unless the peer has looked in between. So its answer is waited for, which is an end. With
+ * no room for the byte the peer sees an end when it has read the rest.
+ */
 static void smc_join_send_reset(struct socket *wire)
 {
+	const __poll_t ended = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
+	DEFINE_WAIT_FUNC(wait, woken_wake_function);
 	struct msghdr msg = { .msg_flags = MSG_OOB | MSG_DONTWAIT | MSG_NOSIGNAL };
 	char byte = 0;
 	struct kvec from = { .iov_base = &byte, .iov_len = 1 };
+	long timeo = SMC_JOIN_RESET_WAIT;
 
-	/* with no room for it the peer sees an end when it has read the rest */
-	kernel_sendmsg(wire, &msg, &from, 1, 1);
+	if (kernel_sendmsg(wire, &msg, &from, 1, 1) != 1)
+		return;
+	add_wait_queue(sk_sleep(wire->sk), &wait);
+	while (timeo && !(wire->ops->poll(wire->file, wire, NULL) & ended))
+		timeo = wait_woken(&wait, TASK_IDLE, timeo);
+	remove_wait_queue(sk_sleep(wire->sk), &wait);
 }
 
 static void smc_join_up(struct work_struct *work)
@@ -223,11 +252,16 @@ static void smc_join_up(struct work_struct *work)
 		tcp_abort(join->agent_socket->sk, ECONNRESET);
 		reset = true;
 	}
-	if ((got != -EAGAIN || over) && !join->up_ended) {
+	if (over && smc_join_peek(join->wire) > 0) {
+		/* closed with unread data: of itself SMC says so, unless it has said more before */
+		join->wire->sk->sk_lingertime = 0;
+	} else if ((got != -EAGAIN || over) && !join->up_ended) {
 		join->up_ended = true;
-		if (reset && (join->flags & SMC_JOIN_URGENT_IS_RESET))
+		if (reset && !READ_ONCE(join->deaf) && (join->flags & SMC_JOIN_URGENT_IS_RESET))
 			smc_join_send_reset(join->wire);
-		kernel_sock_shutdown(join->wire, SHUT_WR);
+		if (reset)
+			join->wire->sk->sk_lingertime = 0;
+		kernel_sock_shutdown(join->wire, reset ? SHUT_RDWR : SHUT_WR);
 	}
 	if (over) {
 		if (cancel_work_sync(&join->down))
@@ -256,11 +290,13 @@ static void smc_join_down(struct work_struct *work)
 		goto out;
 	}
 	events = smc_join_wire_events(join);
-	urgent = (events & EPOLLPRI) && (join->flags & SMC_JOIN_URGENT_IS_RESET);
+	urgent = ((events & EPOLLPRI) || READ_ONCE(join->urgent)) &&
+		 (join->flags & SMC_JOIN_URGENT_IS_RESET);
 	if (READ_ONCE(join->broken) || urgent || (events & EPOLLERR)) {
+		WRITE_ONCE(join->deaf, true);
 		tcp_abort(join->agent_socket->sk, ECONNRESET);
 	} else if ((events & EPOLLRDHUP) && !join->down_ended) {
-		join->down_ended = true;
+		WRITE_ONCE(join->down_ended, true);
 		kernel_sock_shutdown(join->agent_socket, SHUT_WR);
 	}
 out:

@@ -393,14 +393,16 @@ void Join::break_off() {
     close(true);
 }
 
-// Programs cannot be told; agents, and kernels that carry it on, can.
-void Join::reset_wire() {
+// One that was broken off. Programs cannot be told; agents, and kernels that carry it on, can.
+void Join::end_wire() {
+    const char reset = 0;
     if (kind_.form == Form::raw) {
         reset_on_close(wire_.fd.get(), true);
-    } else if (up_raw_) {
-        const char reset = 0;
-        ::send(wire_.fd.get(), &reset, 1, MSG_OOB | MSG_DONTWAIT | MSG_NOSIGNAL);
+    } else if (up_raw_ && !up_.done && !wire_.hung_up &&
+               ::send(wire_.fd.get(), &reset, 1, MSG_OOB | MSG_DONTWAIT | MSG_NOSIGNAL) == 1) {
+        reset_ = std::move(wire_.fd);
     }
+    wire_.fd.reset();
 }
 
 void Join::close(bool reset_local) {
@@ -409,14 +411,14 @@ void Join::close(bool reset_local) {
     }
     count();
     reset_on_close(local_.fd.get(), reset_local);
-    if (broken_off_ && wire_.fd) {
-        reset_wire();
-    }
     local_.fd.reset();
     if (wire_.fd) {
         poller_.unwatch(wire_.fd.get());
     }
-    if (broken_off_ || up_raw_ || down_raw_) {
+    if (broken_off_ && wire_.fd) {
+        end_wire();
+    }
+    if (up_raw_ || down_raw_) {
         wire_.fd.reset();
     }
     on_end_(*this);

@@ -56,6 +56,9 @@ public:
     // of this one.
     UniqueFd take_wire() { return std::move(wire_.fd); }
     std::vector<std::uint8_t> take_rest();
+    // In on_end: a wire on which a reset was sent. It is to be kept until the other end has ended it:
+    // SMC-D does not send messages but the state of things, and closing it would be the last word.
+    UniqueFd take_reset() { return std::move(reset_); }
 
     void on_events(std::uint32_t events) override;
 
@@ -96,7 +99,7 @@ private:
     void let_kernel_send();
     bool let_kernel_receive();
     void give_up();
-    void reset_wire();
+    void end_wire();
     void pump();
     void finish();
     void close(bool reset_local);
@@ -106,6 +109,7 @@ private:
     Moved& moved_;
     Side local_;
     Side wire_;
+    UniqueFd reset_;
     Kind kind_;
     std::function<void(Join&)> on_end_;
     Way up_;    // local to wire

@@ -350,6 +350,9 @@ void Relay::on_incoming_end(Incoming& incoming) {
 void Relay::join(UniqueFd local, UniqueFd wire, Join::Kind kind,
                  const std::function<void(Join&)>& then) {
     auto on_end = [this, then](Join& one) {
+        if (auto wire = one.take_reset()) {
+            pool_.give({}, std::move(wire), context_.now_ns);  // of no namespace: nobody takes it
+        }
         then(one);
         stats_.broken_off += one.broken_off() ? 1 : 0;
         bury(joins_, one);

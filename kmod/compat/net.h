@@ -27,6 +27,15 @@ static inline void compat_proto_no_sendpage(struct proto *proto)
 #endif
 }
 
+static inline struct ubuf_info *compat_msg_zerocopy_realloc(struct sock *sk, size_t size)
+{
+#ifdef IVPCI_HAVE_ZEROCOPY_DEVMEM
+	return msg_zerocopy_realloc(sk, size, NULL, false);
+#else
+	return msg_zerocopy_realloc(sk, size, NULL);
+#endif
+}
+
 #ifdef IVPCI_HAVE_LOOKUP_HASHINFO
 #define COMPAT_HASHINFO(net) (net)->ipv4.tcp_death_row.hashinfo,
 #else
