@@ -38,11 +38,18 @@ static bool smc_join_receives(const struct smc_join *join)
 	return smp_load_acquire(&join->mode) == SMC_JOIN_DIRECT;
 }
 
-/* And what came by TCP is read. */
+/*
+ * Bytes that came by TCP and are unread, once it receives directly. A FIN that was read with the last
+ * of them is one more.
+ */
+static int smc_join_rest(const struct smc_join *join, const struct sock *sk)
+{
+	return max_t(int, join->received_until - READ_ONCE(tcp_sk(sk)->copied_seq), 0);
+}
+
 static bool smc_join_reads_wire(const struct smc_join *join, const struct sock *sk)
 {
-	return smc_join_receives(join) &&
-	       READ_ONCE(tcp_sk(sk)->copied_seq) == join->received_until;
+	return smc_join_receives(join) && !smc_join_rest(join, sk);
 }
 
 /* Data, not the wire's end: that is the program's when TCP says so. */
@@ -254,15 +261,16 @@ static int smc_join_try_receive(struct smc_join *join, struct sock *sk, struct m
 				size_t len, int flags)
 {
 	bool ended;
+	int rest;
 	int got;
 
 	flags = (flags & (MSG_PEEK | MSG_TRUNC)) | MSG_DONTWAIT;
-	if (!smc_join_reads_wire(join, sk)) {
-		if (smc_join_receives(join))
-			len = min_t(size_t, len,
-				    join->received_until - READ_ONCE(tcp_sk(sk)->copied_seq));
+	if (!smc_join_receives(join))
 		return join->base->recvmsg(sk, msg, len, flags COMPAT_RECVMSG_NO_NAME);
-	}
+	rest = smc_join_rest(join, sk);
+	if (rest)
+		return join->base->recvmsg(sk, msg, min_t(size_t, len, rest),
+					   flags COMPAT_RECVMSG_NO_NAME);
 	/* first: the wire's end is passed on when all of it is there */
 	ended = READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN || READ_ONCE(sk->sk_err);
 	smp_rmb();
@@ -293,14 +301,9 @@ static bool smc_join_is_readable(struct sock *sk)
 {
 	const struct smc_join *join = smc_join_of(sk);
 
-	u32 rest;
 
-	if (!smc_join_receives(join))
-		return false;
-	/* what came by TCP and is unread counts, too */
-	rest = join->received_until - READ_ONCE(tcp_sk(sk)->copied_seq);
-	return smc_join_wire_readable(join) &&
-	       smc_join_wire_has(join, READ_ONCE(sk->sk_rcvlowat) - (int)rest);
+	return smc_join_receives(join) && smc_join_wire_readable(join) &&
+	       smc_join_wire_has(join, READ_ONCE(sk->sk_rcvlowat) - smc_join_rest(join, sk));
 }
 
 static int smc_join_recvmsg(struct sock *sk, struct msghdr *msg, size_t len,
@@ -368,7 +371,7 @@ static void smc_join_close(struct sock *sk, long timeout)
 	if (mode != SMC_JOIN_RELAYED)
 		WRITE_ONCE(join->mode, SMC_JOIN_OVER);
 	join->reset = (sock_flag(sk, SOCK_LINGER) && !sk->sk_lingertime) ||
-		      tcp_sk(sk)->copied_seq != join->received_until;
+		      (mode == SMC_JOIN_DIRECT && smc_join_rest(join, sk));
 	release_sock(sk);
 	if (mode == SMC_JOIN_SENDING) {
 		smc_join_unhook_wire(join);

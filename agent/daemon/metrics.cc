@@ -35,6 +35,8 @@ constexpr auto kFamilies = std::to_array<MetricFamily>({
      "Relayed connections: to an agent (relayed), to an SMC socket (native), over TCP (plain), "
      "refused as without us, brought by an agent (incoming) or by a peer's program (adopted)."},
     {"smc_steer_relayed_connections", kGauge, "", "Relayed connections that are open."},
+    {"smc_steer_relayed_carried_total", kCounter, "",
+     "Ends of relayed connections that the kernel has taken over."},
     {"smc_steer_relayed_bytes_total", kCounter, "direction", "Bytes that were relayed."},
     {"smc_steer_relay_refused_total", kCounter, "reason",
      "Refused at the agents' port: strangers, versions that do not fit, denied by our rules."},
@@ -248,6 +250,7 @@ std::string render_metrics(const json& status, const json& reasons, const json& 
         text.add("smc_steer_relayed_connections_total", {{"how", how}}, member(splice, how));
     }
     text.add("smc_steer_relayed_connections", {}, member(splice, "active"));
+    text.add("smc_steer_relayed_carried_total", {}, member(splice, "carried"));
     for (const char* direction : {"sent", "received"}) {
         text.add("smc_steer_relayed_bytes_total", {{"direction", direction}},
                  member(splice, direction));

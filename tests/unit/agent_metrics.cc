@@ -56,7 +56,12 @@ std::string full_text() {
            {{{"le_milliseconds", 1}, {"count", 1}}, {{"le_milliseconds", 20}, {"count", 3}}}}}},
         {"link", {{"up", 1}, {"strangers", 6}}},
         {"splice",
-         {{"relayed", 1}, {"active", 2}, {"sent", 3}, {"strangers", 4}, {"broken_off", 5}}},
+         {{"relayed", 1},
+          {"active", 2},
+          {"carried", 3},
+          {"sent", 3},
+          {"strangers", 4},
+          {"broken_off", 5}}},
         {"process",
          {{"upgrades", 0}, {"start_time", 7}, {"descriptors", 8}, {"resident_bytes", 9}}},
     };
