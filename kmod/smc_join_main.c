@@ -343,7 +343,8 @@ static int __init smc_join_module_init(void)
 {
 	int err;
 
-	smc_join_wq = alloc_workqueue("smc_join", WQ_UNBOUND, 0);
+	/* many may wait for peers that take nothing, SMC_JOIN_LINGER each */
+	smc_join_wq = alloc_workqueue("smc_join", WQ_UNBOUND, WQ_MAX_ACTIVE);
 	if (!smc_join_wq)
 		return -ENOMEM;
 	smc_join_agent_proto(&smc_join_agent_v4, &tcp_prot);

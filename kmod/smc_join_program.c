@@ -25,7 +25,7 @@ static DEFINE_MUTEX(smc_join_ops_lock);
 static const struct proto_ops *smc_join_base_ops[SMC_JOIN_FAMILIES];
 static struct proto_ops smc_join_ops[SMC_JOIN_FAMILIES];
 
-/* Both pair with smc_join_go(). */
+/* Both pair with smc_join_go_send() and smc_join_go_receive(). */
 static bool smc_join_sends(const struct smc_join *join)
 {
 	u8 mode = smp_load_acquire(&join->mode);
@@ -143,8 +143,8 @@ static bool smc_join_wire_is_over(int rc)
 }
 
 /*
- * One attempt: bytes taken, -EBUSY if it is held, or another error. It may sleep where the wire does: what ends
- * the program's side of the connection ends the wire's.
+ * One attempt: bytes taken, -EBUSY if it is held, or another error. It may sleep where the wire
+ * does: what ends the program's side of the connection ends the wire's.
  */
 static int smc_join_try_send(struct smc_join *join, struct sock *sk, struct msghdr *msg,
 			     long timeo)
@@ -265,8 +265,12 @@ static int smc_join_try_receive(struct smc_join *join, struct sock *sk, struct m
 	int got;
 
 	flags = (flags & (MSG_PEEK | MSG_TRUNC)) | MSG_DONTWAIT;
-	if (!smc_join_receives(join))
-		return join->base->recvmsg(sk, msg, len, flags COMPAT_RECVMSG_NO_NAME);
+	if (!smc_join_receives(join)) {
+		got = join->base->recvmsg(sk, msg, len, flags COMPAT_RECVMSG_NO_NAME);
+		/* an end that is behind data of the wire is none yet */
+		if (got || !smc_join_receives(join))
+			return got;
+	}
 	rest = smc_join_rest(join, sk);
 	if (rest)
 		return join->base->recvmsg(sk, msg, min_t(size_t, len, rest),
@@ -274,7 +278,10 @@ static int smc_join_try_receive(struct smc_join *join, struct sock *sk, struct m
 	/* first: the wire's end is passed on when all of it is there */
 	ended = READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN || READ_ONCE(sk->sk_err);
 	smp_rmb();
-	got = join->wire->ops->recvmsg(join->wire, msg, len, flags);
+	/* one that finds nothing would take an urgent byte out of the way, before it was seen */
+	got = -EAGAIN;
+	if (smc_join_wire_events(join) & (EPOLLIN | EPOLLHUP | EPOLLERR))
+		got = join->wire->ops->recvmsg(join->wire, msg, len, flags);
 	if (got > 0) {
 		if (!(flags & MSG_PEEK))
 			atomic64_add(got, &join->received);
@@ -300,7 +307,6 @@ static bool smc_join_may_receive(const struct smc_join *join, const struct sock 
 static bool smc_join_is_readable(struct sock *sk)
 {
 	const struct smc_join *join = smc_join_of(sk);
-
 
 	return smc_join_receives(join) && smc_join_wire_readable(join) &&
 	       smc_join_wire_has(join, READ_ONCE(sk->sk_rcvlowat) - smc_join_rest(join, sk));
@@ -407,7 +413,8 @@ static ssize_t smc_join_fill_pipe(struct smc_join *join, struct pipe_inode_info 
 {
 	ssize_t done = 0;
 
-	while (len && pipe->readers && !pipe_full(pipe->head, pipe->tail, pipe->max_usage)) {
+	while (len && pipe->readers && !pipe_full(pipe->head, pipe->tail, pipe->max_usage) &&
+	       (smc_join_wire_events(join) & EPOLLIN)) {
 		struct page *page = alloc_page(GFP_KERNEL);
 		struct partial_page partial = {};
 		struct splice_pipe_desc spd = {

@@ -9,9 +9,10 @@
 #include "smc_join.h"
 
 /* How long what the program has sent may take when it has closed, until it is dropped. */
-#define SMC_JOIN_LINGER (60 * HZ)
-/* How long a peer may take to answer a reset. */
-#define SMC_JOIN_RESET_WAIT (2 * HZ)
+#define SMC_JOIN_LINGER (30 * HZ)
+/* How long a peer may take to answer a reset until it is told again, and how often it is. */
+#define SMC_JOIN_RESET_WAIT (HZ / 5)
+#define SMC_JOIN_RESET_TRIES 10
 
 __poll_t smc_join_wire_events(const struct smc_join *join)
 {
@@ -208,25 +209,39 @@ static int smc_join_peek(struct socket *sock)
 	return kernel_recvmsg(sock, &msg, &to, 1, 1, MSG_PEEK | MSG_DONTWAIT);
 }
 
+static bool smc_join_say_reset(struct socket *wire)
+{
+	struct msghdr msg = { .msg_flags = MSG_OOB | MSG_DONTWAIT | MSG_NOSIGNAL };
+	char byte = 0;
+	struct kvec from = { .iov_base = &byte, .iov_len = 1 };
+
+	return kernel_sendmsg(wire, &msg, &from, 1, 1) == 1;
+}
+
 /*
  * SMC-D does not send messages but the state of things: whatever is said after an urgent byte takes
- * it back unless the peer has looked in between. So its answer is waited for, which is an end. With
- * no room for the byte the peer sees an end when it has read the rest.
+ * it back unless the peer has looked in between. So its answer is waited for, which is an end; and it
+ * is said again, since a read at the wrong moment makes the byte disappear. With no room for it the
+ * peer sees an end when it has read the rest.
  */
 static void smc_join_send_reset(struct socket *wire)
 {
 	const __poll_t ended = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
 	DEFINE_WAIT_FUNC(wait, woken_wake_function);
-	struct msghdr msg = { .msg_flags = MSG_OOB | MSG_DONTWAIT | MSG_NOSIGNAL };
-	char byte = 0;
-	struct kvec from = { .iov_base = &byte, .iov_len = 1 };
-	long timeo = SMC_JOIN_RESET_WAIT;
+	int i;
 
-	if (kernel_sendmsg(wire, &msg, &from, 1, 1) != 1)
+	if (!smc_join_say_reset(wire))
 		return;
 	add_wait_queue(sk_sleep(wire->sk), &wait);
-	while (timeo && !(wire->ops->poll(wire->file, wire, NULL) & ended))
-		timeo = wait_woken(&wait, TASK_IDLE, timeo);
+	for (i = 0; i < SMC_JOIN_RESET_TRIES; i++) {
+		long timeo = SMC_JOIN_RESET_WAIT;
+
+		while (timeo && !(wire->ops->poll(wire->file, wire, NULL) & ended))
+			timeo = wait_woken(&wait, TASK_IDLE, timeo);
+		if (timeo)
+			break;
+		smc_join_say_reset(wire);
+	}
 	remove_wait_queue(sk_sleep(wire->sk), &wait);
 }
 

@@ -357,18 +357,17 @@ Result<void> read_splice(const YAML::Node& root, const std::string& name, Config
         return yaml_error(node, name,
                           fmt::format("splice: port {} is link_port already", splice.port));
     }
+    if (auto after = (*section)["after"];
+        after && (!YAML::convert<int>::decode(after, splice.after) || splice.after < 0 ||
+                  splice.after > 1000)) {
+        return yaml_error(after, name, "after: must be a number of buffers from 0 to 1000");
+    }
     static const std::map<std::string, Splice::Join> kJoins{
         {"auto", Splice::Join::automatic},
         {"kernel", Splice::Join::kernel},
         {"sockmap", Splice::Join::sockmap},
         {"loopback", Splice::Join::loopback},
     };
-    if (auto after = (*section)["after"]; after && !YAML::convert<int>::decode(after, splice.after)) {
-        return yaml_error(after, name, "after: must be a number of buffers, as in 4");
-    }
-    if (splice.after < 0 || splice.after > 1000) {
-        return yaml_error((*section)["after"], name, "after: 0 to 1000");
-    }
     auto known = kJoins.find(join);
     if (known == kJoins.end()) {
         return yaml_error(

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "agent/daemon/config.h"
@@ -86,6 +87,25 @@ services: [10.96.0.0/12, "fd96::/108"]
 TEST(AgentConfig, WorkloadsByName) {
     EXPECT_EQ(parse_config("workloads: all\n", "a")->workloads, all_workloads());
     EXPECT_EQ(parse_config("workloads: containers\n", "a")->workloads, container_cgroups());
+}
+
+TEST(AgentConfig, HowConnectionsAreRelayed) {
+    EXPECT_FALSE(parse_config("wmem: 1MiB\n", "a")->splice.on);
+    EXPECT_TRUE(parse_config("splice: on\n", "a")->splice.on);
+    auto config = parse_config("splice: {port: 7, buffer: 16KiB, join: sockmap, after: 0}\n", "a");
+    ASSERT_TRUE(config) << config.error().message;
+    EXPECT_TRUE(config->splice.on);
+    EXPECT_EQ(config->splice.port, 7);
+    EXPECT_EQ(config->splice.buffer, 16 << 10);
+    EXPECT_EQ(config->splice.join, Splice::Join::sockmap);
+    EXPECT_EQ(config->splice.after, 0);
+    EXPECT_EQ(parse_config("splice: {join: kernel}\n", "a")->splice.join, Splice::Join::kernel);
+    EXPECT_EQ(error_of("splice:\n  join: fast\n"),
+              "a.yaml:2: join: must be auto, kernel, sockmap or loopback, not 'fast'");
+    for (const char* bad : {"-1", "1001", "soon", "[1]"}) {
+        EXPECT_EQ(error_of(fmt::format("splice:\n  after: {}\n", bad).c_str()),
+                  "a.yaml:2: after: must be a number of buffers from 0 to 1000");
+    }
 }
 
 TEST(AgentConfig, ErrorsNameTheLine) {

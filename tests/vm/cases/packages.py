@@ -95,7 +95,7 @@ def expect_nothing_left(lab, guest, before: set[str]) -> None:
     expect_equal(sorted(before - left), [], f"files {guest.name} has not any more")
     state = guest.check(
         "systemctl --no-legend list-units --all '*smc-agent*' '*ivpci*'; ls -d /run/smc-steer* "
-        "/run/ivpci /sys/fs/bpf/smc-steer* /sys/module/ivpci /dev/ivpci* 2>/dev/null; getent passwd ivpci; "
+        "/run/ivpci /sys/fs/bpf/smc-steer* /sys/module/ivpci /sys/module/smc_join /dev/ivpci* 2>/dev/null; getent passwd ivpci; "
         "getent group ivpci; dpkg-query -W -f '${Package} ${Status}\\n' smc-steer ivpci-dkms ivpci-broker "
         "2>/dev/null | grep -v not-installed; pidof smc-agent ivpci-broker; :")
     expect_equal(state, "", f"what is left in {guest.name}")

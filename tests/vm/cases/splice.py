@@ -26,6 +26,13 @@ def relayed(client, server, agent, address: str = "", size: int = SIZE, counter:
     expect(made.tx_bytes >= size, f"{made.tx_bytes} bytes went over SMC-D, {size} were sent")
 
 
+def carried(client, server, agent, counter: str) -> None:
+    """One checked transfer that the kernel carries on where that agent is."""
+    before = splice.counters(agent)["carried"]
+    relayed(client, server, agent, size=16 * SIZE, counter=counter)
+    expect_equal(splice.counters(agent)["carried"] - before, 1, "connections carried by the kernel")
+
+
 def plain(client, server, agent, port: int) -> None:
     """One checked transfer that nobody relays."""
     before = splice.counters(agent)["asked"]
@@ -75,8 +82,8 @@ def agents_die(lab, log: str) -> None:
         for each in lab.agents:
             each.wait_state("active", splice.ADDRESSES)
         for victim in victims:
-            running = client.spawn(traffic.transfer_argv(server.ip4, size, PORT))
             before = splice.counters(agent)
+            running = client.spawn(traffic.transfer_argv(server.ip4, size, PORT))
             wait_until(lambda: splice.counters(agent)["sent"] - before["sent"],
                        lambda sent: sent > 1 << 20, 30, "bytes of a transfer")
             now = splice.counters(agent)
@@ -192,7 +199,7 @@ def mixed(lab):
     new.check("smc-policy apply /etc/smc-steer/policy.yaml")
     traffic.transfer_server(new)
     traffic.transfer(old, new.ip4, SIZE)  # asks its agent first, which says that it does not relay
-    relayed(old, new, lab.agents[0], counter="native")
+    carried(old, new, lab.agents[0], "native")
 
 
 @case("splice", "splice-adopt", agent=False, timeout=300)
@@ -205,7 +212,7 @@ def adopt(lab):
     running = [make(server) for make in servers.ALL]
     traffic.transfer_server(server)
     splice.start(lab, f"{servers.PORTS}, {PORT}")
-    relayed(client, server, lab.agents[0], counter="adopted")
+    carried(client, server, lab.agents[0], "adopted")
     run_servers(client, server, lab.agents[0], running)
 
     # Plain TCP sockets of the same guest.
