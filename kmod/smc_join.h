@@ -32,10 +32,10 @@
 #include <smc_steer/join_abi.h>
 
 enum smc_join_mode {
-	SMC_JOIN_RELAYED,	/* the agent moves the data, by way of TCP */
-	SMC_JOIN_SENDING,	/* what the program sends goes to the wire */
-	SMC_JOIN_DIRECT,	/* what it receives comes from there, too */
-	SMC_JOIN_OVER,		/* was one of these two, and the program's socket is closed */
+	SMC_JOIN_RELAYED, /* the agent moves the data, by way of TCP */
+	SMC_JOIN_SENDING, /* what the program sends goes to the wire */
+	SMC_JOIN_DIRECT,  /* what it receives comes from there, too */
+	SMC_JOIN_OVER,	  /* was one of these two, and the program's socket is closed */
 };
 
 /* The callbacks that a socket had before its sk_user_data was ours. */
@@ -47,36 +47,36 @@ struct smc_join_callbacks {
 
 /* One connection; the ULP data of the agent's socket and of the program's. */
 struct smc_join {
-	refcount_t refs;		/* the two sockets, and work that is queued */
-	spinlock_t lock;		/* of `program`, which softirqs release, and `wire` */
-	struct sock *agent;		/* for comparison, and for who comes from it */
-	struct sock *program;		/* NULL: not found yet, or gone */
-	struct proto *base;		/* what the program's socket had, */
-	const struct proto_ops *base_ops;	/* constant from when it was found */
+	refcount_t refs;		  /* the two sockets, and work that is queued */
+	spinlock_t lock;		  /* of `program`, which softirqs release, and `wire` */
+	struct sock *agent;		  /* for comparison, and for who comes from it */
+	struct sock *program;		  /* NULL: not found yet, or gone */
+	struct proto *base;		  /* what the program's socket had, */
+	const struct proto_ops *base_ops; /* constant from when it was found */
 
-	u8 mode;			/* changes under the program's socket lock */
-	bool held;			/* the program's sends wait, */
-	bool refused;			/* and one was told to wait for EPOLLOUT */
+	u8 mode;      /* changes under the program's socket lock */
+	bool held;    /* the program's sends wait, */
+	bool refused; /* and one was told to wait for EPOLLOUT */
 
 	/* from SMC_JOIN_SENDING until the program's close() */
-	struct socket *wire;		/* set and taken back with `lock` held */
+	struct socket *wire; /* set and taken back with `lock` held */
 	struct smc_join_callbacks wire_had;
-	struct socket *left;		/* the wire of an agent that died before SMC_JOIN_DIRECT */
+	struct socket *left; /* the wire of an agent that died before SMC_JOIN_DIRECT */
 
 	/* from SMC_JOIN_DIRECT until then */
 	struct socket *agent_socket;
 	struct smc_join_callbacks agent_had;
-	u32 received_until;		/* sequence number behind the last byte that comes by TCP */
+	u32 received_until; /* sequence number behind the last byte that comes by TCP */
 	u32 flags;
-	bool broken;			/* the wire failed, */
-	bool urgent;			/* has had an urgent byte */
-	bool deaf;			/* or was reset: nobody is there to be told something */
+	bool broken; /* the wire failed, */
+	bool urgent; /* has had an urgent byte */
+	bool deaf;   /* or was reset: nobody is there to be told something */
 
-	struct work_struct up;		/* the program's end or reset, to the wire; */
-	bool up_ended;			/* its own */
-	bool closed;			/* by the program */
-	bool reset;			/* and TCP would have sent a reset */
-	struct work_struct down;	/* and the other way */
+	struct work_struct up;	 /* the program's end or reset, to the wire; */
+	bool up_ended;		 /* its own */
+	bool closed;		 /* by the program */
+	bool reset;		 /* and TCP would have sent a reset */
+	struct work_struct down; /* and the other way */
 	bool down_ended;
 
 	atomic64_t sent;
@@ -110,8 +110,7 @@ static inline struct socket *smc_join_take_wire(struct smc_join *join)
 /* Those that sleep here, and nobody else, try again. */
 void smc_join_wake(struct sock *program);
 void smc_join_program_init(void);
-int smc_join_attach(struct smc_join *join, struct sock *program,
-		    const struct tcp_ulp_ops *ulp);
+int smc_join_attach(struct smc_join *join, struct sock *program, const struct tcp_ulp_ops *ulp);
 /* Under lock_sock(program): nobody sleeps inside of TCP. */
 bool smc_join_nobody_in_tcp(const struct sock *program);
 

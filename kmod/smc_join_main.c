@@ -15,7 +15,7 @@
 #include "compat/net.h"
 #include "smc_join.h"
 
-#define SMC_JOIN_IPPROTO_SMC 256	/* <linux/in.h>, from Linux 6.11 on */
+#define SMC_JOIN_IPPROTO_SMC 256 /* <linux/in.h>, from Linux 6.11 on */
 
 struct workqueue_struct *smc_join_wq;
 
@@ -132,16 +132,15 @@ static int smc_join_hold(struct smc_join *join, bool on)
 /* And connected: SMC_ACTIVE has the same number, sock->state may still say SS_CONNECTING. */
 static bool smc_join_is_smc(const struct socket *sock)
 {
-	return sock->type == SOCK_STREAM && sock->sk &&
-	       sock->sk->sk_state == TCP_ESTABLISHED &&
+	return sock->type == SOCK_STREAM && sock->sk && sock->sk->sk_state == TCP_ESTABLISHED &&
 	       (sock->sk->sk_family == AF_SMC || sock->sk->sk_protocol == SMC_JOIN_IPPROTO_SMC);
 }
 
 /* Under lock_sock(program). */
 static bool smc_join_established(const struct sock *program)
 {
-	return program->sk_state == TCP_ESTABLISHED && !program->sk_shutdown &&
-	       !program->sk_err && !sock_flag(program, SOCK_DEAD);
+	return program->sk_state == TCP_ESTABLISHED && !program->sk_shutdown && !program->sk_err &&
+	       !sock_flag(program, SOCK_DEAD);
 }
 
 /* Takes over the reference to the wire's file, unless it fails. */

@@ -17,7 +17,11 @@
 #include "compat/net.h"
 #include "smc_join.h"
 
-enum { SMC_JOIN_V4, SMC_JOIN_V6, SMC_JOIN_FAMILIES };
+enum {
+	SMC_JOIN_V4,
+	SMC_JOIN_V6,
+	SMC_JOIN_FAMILIES
+};
 
 static struct proto smc_join_protos[SMC_JOIN_FAMILIES];
 
@@ -146,8 +150,7 @@ static bool smc_join_wire_is_over(int rc)
  * One attempt: bytes taken, -EBUSY if it is held, or another error. It may sleep where the wire
  * does: what ends the program's side of the connection ends the wire's.
  */
-static int smc_join_try_send(struct smc_join *join, struct sock *sk, struct msghdr *msg,
-			     long timeo)
+static int smc_join_try_send(struct smc_join *join, struct sock *sk, struct msghdr *msg, long timeo)
 {
 	size_t left = msg_data_left(msg);
 	int rc;
@@ -167,8 +170,7 @@ static int smc_join_try_send(struct smc_join *join, struct sock *sk, struct msgh
 	rc = smc_join_wire_send(join, msg, 0);
 	if (rc == -EAGAIN && timeo)
 		rc = smc_join_wire_send(join, msg, timeo);
-	else if (smc_join_wire_is_over(rc) && smc_join_receives(join) &&
-		 !READ_ONCE(join->broken)) {
+	else if (smc_join_wire_is_over(rc) && smc_join_receives(join) && !READ_ONCE(join->broken)) {
 		/* TCP would have taken it, and learned then that nobody is there: so do we */
 		smc_join_broke(join);
 		iov_iter_advance(&msg->msg_iter, left);
@@ -250,7 +252,7 @@ static int smc_join_sendmsg(struct sock *sk, struct msghdr *msg, size_t len)
 	if (rc == -EBUSY)
 		rc = -EAGAIN;
 	if (rc == -EAGAIN)
-		sk_set_bit(SOCKWQ_ASYNC_NOSPACE, sk);	/* SIGIO, as TCP would */
+		sk_set_bit(SOCKWQ_ASYNC_NOSPACE, sk); /* SIGIO, as TCP would */
 	if (copied || rc >= 0)
 		return copied;
 	return rc == -EPIPE ? sk_stream_error(sk, msg->msg_flags, rc) : rc;
@@ -327,8 +329,8 @@ static int smc_join_recvmsg(struct sock *sk, struct msghdr *msg, size_t len,
 	if (!len && smc_join_is_readable(sk))
 		return 0;
 	if (!len || (flags & (MSG_OOB | MSG_ERRQUEUE)))
-		return join->base->recvmsg(sk, msg, len,
-					   flags | (len ? 0 : MSG_DONTWAIT) COMPAT_RECVMSG_PASS_NAME);
+		return join->base->recvmsg(
+			sk, msg, len, flags | (len ? 0 : MSG_DONTWAIT)COMPAT_RECVMSG_PASS_NAME);
 	for (;;) {
 		rc = smc_join_try_receive(join, sk, msg, len - copied, flags);
 		if (rc > 0) {
@@ -448,8 +450,8 @@ static ssize_t smc_join_fill_pipe(struct smc_join *join, struct pipe_inode_info 
 	return done ? done : -EAGAIN;
 }
 
-static ssize_t smc_join_splice_read(struct socket *sock, loff_t *ppos,
-				    struct pipe_inode_info *pipe, size_t len, unsigned int flags)
+static ssize_t smc_join_splice_read(struct socket *sock, loff_t *ppos, struct pipe_inode_info *pipe,
+				    size_t len, unsigned int flags)
 {
 	DEFINE_WAIT_FUNC(wait, smc_join_woken);
 	struct sock *sk = sock->sk;
@@ -461,15 +463,15 @@ static ssize_t smc_join_splice_read(struct socket *sock, loff_t *ppos,
 		return -ESPIPE;
 	add_wait_queue(sk_sleep(sk), &wait);
 	for (;;) {
-		bool ended = READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN ||
-			     READ_ONCE(sk->sk_err) || sk->sk_state == TCP_CLOSE;
+		bool ended = READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN || READ_ONCE(sk->sk_err) ||
+			     sk->sk_state == TCP_CLOSE;
 
 		smp_rmb();
 		if (!smc_join_reads_wire(join, sk)) {
 			/* with something there it does not sleep */
 			rc = -EAGAIN;
-			if (ended || READ_ONCE(tcp_sk(sk)->copied_seq) !=
-					     READ_ONCE(tcp_sk(sk)->rcv_nxt))
+			if (ended ||
+			    READ_ONCE(tcp_sk(sk)->copied_seq) != READ_ONCE(tcp_sk(sk)->rcv_nxt))
 				rc = join->base_ops->splice_read(sock, ppos, pipe, len, flags);
 		} else {
 			rc = smc_join_fill_pipe(join, pipe, len);
@@ -545,14 +547,14 @@ int smc_join_attach(struct smc_join *join, struct sock *sk, const struct tcp_ulp
 	if (!sk->sk_socket)
 		return -EAGAIN;
 	if (!sk->sk_socket->file)
-		return -EOPNOTSUPP;	/* the kernel's own */
+		return -EOPNOTSUPP; /* the kernel's own */
 	ops = smc_join_ops_for(sk->sk_socket->ops, family);
 	if (!ops)
 		return -EOPNOTSUPP;
 	join->base = sk->sk_prot;
 	join->base_ops = sk->sk_socket->ops;
 	refcount_inc(&join->refs);
-	__module_get(THIS_MODULE);	/* tcp_cleanup_ulp() gives it back */
+	__module_get(THIS_MODULE); /* tcp_cleanup_ulp() gives it back */
 	icsk->icsk_ulp_ops = ulp;
 	rcu_assign_pointer(icsk->icsk_ulp_data, (void __rcu *)join);
 	clear_bit(SOCK_SUPPORT_ZC, &sk->sk_socket->flags);

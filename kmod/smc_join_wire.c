@@ -11,7 +11,7 @@
 /* How long what the program has sent may take when it has closed, until it is dropped. */
 #define SMC_JOIN_LINGER (30 * HZ)
 /* How long a peer may take to answer a reset until it is told again, and how often it is. */
-#define SMC_JOIN_RESET_WAIT (HZ / 5)
+#define SMC_JOIN_RESET_WAIT  (HZ / 5)
 #define SMC_JOIN_RESET_TRIES 10
 
 __poll_t smc_join_wire_events(const struct smc_join *join)
@@ -25,7 +25,7 @@ void smc_join_queue(struct smc_join *join, struct work_struct *work)
 {
 	refcount_inc(&join->refs);
 	if (!queue_work(smc_join_wq, work))
-		refcount_dec(&join->refs);	/* that of the caller is left */
+		refcount_dec(&join->refs); /* that of the caller is left */
 }
 
 /*
@@ -120,8 +120,7 @@ static void smc_join_agent_state_change(struct sock *sk)
 }
 
 /* `callbacks`: those that are not to be changed are NULL. */
-static int smc_join_hook_one(struct smc_join *join, struct sock *sk,
-			     struct smc_join_callbacks *had,
+static int smc_join_hook_one(struct smc_join *join, struct sock *sk, struct smc_join_callbacks *had,
 			     const struct smc_join_callbacks *callbacks)
 {
 	int err = 0;
@@ -211,9 +210,9 @@ static int smc_join_peek(struct socket *sock)
 
 static bool smc_join_say_reset(struct socket *wire)
 {
-	struct msghdr msg = { .msg_flags = MSG_OOB | MSG_DONTWAIT | MSG_NOSIGNAL };
+	struct msghdr msg = {.msg_flags = MSG_OOB | MSG_DONTWAIT | MSG_NOSIGNAL};
 	char byte = 0;
-	struct kvec from = { .iov_base = &byte, .iov_len = 1 };
+	struct kvec from = {.iov_base = &byte, .iov_len = 1};
 
 	return kernel_sendmsg(wire, &msg, &from, 1, 1) == 1;
 }

@@ -28,8 +28,8 @@ struct Splice {
     bool on = false;
     std::uint16_t port = 7255;  // TCP, where agents of other guests bring connections to
     int buffer = 1 << 20;       // bytes of a relayed connection, each way
-    // How a program's connection meets the wire. kernel: by the module smc_join; sockmap: the ends of
-    // the loopback connection; loopback: by TCP; automatic: by the module, if it is there.
+    // How a program's connection meets the wire. kernel: by the module smc_join; sockmap: the ends
+    // of the loopback connection; loopback: by TCP; automatic: by the module, if it is there.
     enum class Join { automatic, kernel, sockmap, loopback };
     Join join = Join::automatic;
     int after = 4;  // buffers that a connection moves before the module has it

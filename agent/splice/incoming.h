@@ -30,9 +30,7 @@ public:
     bool joined() const { return joined_; }
     const Place& place() const { return place_; }
     const Endpoint& client() const { return client_; }
-    Join::Kind kind() const {
-        return {form_, form_ == Join::Form::raw || version_ >= kWireDirect};
-    }
+    Join::Kind kind() const { return {form_, form_ == Join::Form::raw || version_ >= kWireDirect}; }
     UniqueFd take_wire() { return std::move(wire_); }
     UniqueFd take_local() { return std::move(local_); }
     // To be called when the connection is over: until then the server may ask who it is with.

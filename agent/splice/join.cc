@@ -19,7 +19,7 @@ namespace {
 
 constexpr std::ptrdiff_t kWouldBlock = -1;
 constexpr std::ptrdiff_t kFailed = -2;
-constexpr int kBuffersInARow = 8;  // then it is another connection's turn
+constexpr int kBuffersInARow = 8;       // then it is another connection's turn
 constexpr int kLargeBuffer = 64 << 10;  // bytes; counts as many
 constexpr int kMany = 1000;
 
@@ -321,8 +321,8 @@ void Join::let_kernel_send() {
             return;
         }
     }
-    if (held == JoinStep::done && join_send(local_.fd.get(), wire_.fd.get(),
-                                            kind_.form == Form::framed) == JoinStep::done) {
+    if (held == JoinStep::done &&
+        join_send(local_.fd.get(), wire_.fd.get(), kind_.form == Form::framed) == JoinStep::done) {
         sends_ = Sends::directly;
     } else {
         give_up();

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Two sockets that are one connection: a program's, over the loopback interface, and the one that
-// goes to the other guest. Where the kernel can carry it on (smc_steer/join_abi.h), it does so as soon
-// as the connection has turned out not to be a short one: first what the program sends, then what
-// it receives. Short ones are cheaper here, since the wire serves others after them.
+// goes to the other guest. Where the kernel can carry it on (smc_steer/join_abi.h), it does so as
+// soon as the connection has turned out not to be a short one: first what the program sends, then
+// what it receives. Short ones are cheaper here, since the wire serves others after them.
 #ifndef SMC_STEER_AGENT_SPLICE_JOIN_H
 #define SMC_STEER_AGENT_SPLICE_JOIN_H
 
@@ -56,8 +56,9 @@ public:
     // of this one.
     UniqueFd take_wire() { return std::move(wire_.fd); }
     std::vector<std::uint8_t> take_rest();
-    // In on_end: a wire on which a reset was sent. It is to be kept until the other end has ended it:
-    // SMC-D does not send messages but the state of things, and closing it would be the last word.
+    // In on_end: a wire on which a reset was sent. It is to be kept until the other end has ended
+    // it: SMC-D does not send messages but the state of things, and closing it would be the last
+    // word.
     UniqueFd take_reset() { return std::move(reset_); }
 
     void on_events(std::uint32_t events) override;
@@ -119,7 +120,7 @@ private:
     bool up_raw_;    // there are no frames (any more)
     bool down_raw_;  // likewise
     bool carried_ = false;
-    int buffers_ = 0;              // that had something in them
+    int buffers_ = 0;             // that had something in them
     std::uint64_t over_tcp_ = 0;  // bytes of the wire, at the start
     std::uint64_t counted_sent_ = 0;
     std::uint64_t counted_received_ = 0;

@@ -66,7 +66,7 @@ private:
     State state_ = State::idle;
     Join::Form form_ = Join::Form::framed;
     bool over_smcd_ = false;
-    bool reused_ = false;     // the wire has served another
+    bool reused_ = false;                // the wire has served another
     std::uint8_t version_ = kWireLeast;  // of the agents' wire
     std::uint16_t port_ = 0;             // of the agent
     std::uint64_t asked_ns_ = 0;

@@ -34,7 +34,8 @@ public:
 
     static Result<Poller> create();
 
-    // Edge-triggered for reading, writing, urgent bytes and the peer's end. Closing the descriptor ends it.
+    // Edge-triggered for reading, writing, urgent bytes and the peer's end. Closing the descriptor
+    // ends it.
     Result<void> watch(int fd, Watcher& watcher);
     // For reading alone, as long as there is something (level-triggered).
     Result<void> watch_readable(int fd, Watcher& watcher);

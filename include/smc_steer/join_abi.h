@@ -48,7 +48,7 @@ struct smc_join_wire {
 };
 
 struct smc_join_info {
-	__u64 sent;	/* bytes, by the program to the wire */
+	__u64 sent; /* bytes, by the program to the wire */
 	__u64 received;
 };
 

@@ -47,19 +47,17 @@ static inline struct sock *compat_inet_lookup_established(struct net *net, __be3
 							  __be16 sport, __be32 daddr, u16 hnum,
 							  int dif)
 {
-	return __inet_lookup_established(net, COMPAT_HASHINFO(net) saddr, sport, daddr, hnum,
-					 dif, 0);
+	return __inet_lookup_established(net, COMPAT_HASHINFO(net) saddr, sport, daddr, hnum, dif,
+					 0);
 }
 
 #if IS_ENABLED(CONFIG_IPV6)
-static inline struct sock *compat_inet6_lookup_established(struct net *net,
-							   const struct in6_addr *saddr,
-							   __be16 sport,
-							   const struct in6_addr *daddr,
-							   u16 hnum, int dif)
+static inline struct sock *
+compat_inet6_lookup_established(struct net *net, const struct in6_addr *saddr, __be16 sport,
+				const struct in6_addr *daddr, u16 hnum, int dif)
 {
-	return __inet6_lookup_established(net, COMPAT_HASHINFO(net) saddr, sport, daddr, hnum,
-					  dif, 0);
+	return __inet6_lookup_established(net, COMPAT_HASHINFO(net) saddr, sport, daddr, hnum, dif,
+					  0);
 }
 #endif
 

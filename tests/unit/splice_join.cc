@@ -223,8 +223,8 @@ protected:
         auto [near_wire, far_wire] = connection();
         program = std::move(near_program);
         agent = std::move(far_wire);
-        near = std::make_unique<Join>(poller, scratch, moved, std::move(local), std::move(near_wire),
-                                      Join::Kind{}, [this](Join& one) {
+        near = std::make_unique<Join>(poller, scratch, moved, std::move(local),
+                                      std::move(near_wire), Join::Kind{}, [this](Join& one) {
                                           broken_off = one.broken_off();
                                           reusable = one.take_wire().valid();
                                           ended = true;

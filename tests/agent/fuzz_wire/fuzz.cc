@@ -100,8 +100,8 @@ void frames(Bytes bytes) {
     auto& agent = wire.far;
     int ends = 0;
     bool broken_off = false;
-    Join join(poller, scratch, moved, std::move(local.near), std::move(wire.near),
-              Join::Kind{}, [&](Join& one) {
+    Join join(poller, scratch, moved, std::move(local.near), std::move(wire.near), Join::Kind{},
+              [&](Join& one) {
                   ends++;
                   broken_off = one.broken_off();
               });

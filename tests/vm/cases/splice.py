@@ -72,8 +72,7 @@ def agents_die(lab, log: str) -> None:
     """
     server, client = lab.guests
     far, agent = lab.agents
-    for join, size, code, victims in (("auto", 256 << 20, 0, (agent, far)),
-                                      ("loopback", 1 << 30, 3, (agent, far))):
+    for join, size, code in (("loopback", 1 << 30, 3), ("auto", 256 << 20, 0)):
         for each in lab.agents:
             if each.status()["splice"]["join"] != ("kernel" if join == "auto" else join):
                 each.stop()
@@ -81,7 +80,7 @@ def agents_die(lab, log: str) -> None:
                 each.launch("--log-level", log)
         for each in lab.agents:
             each.wait_state("active", splice.ADDRESSES)
-        for victim in victims:
+        for victim in (agent, far):
             before = splice.counters(agent)
             running = client.spawn(traffic.transfer_argv(server.ip4, size, PORT))
             wait_until(lambda: splice.counters(agent)["sent"] - before["sent"],
@@ -98,6 +97,28 @@ def agents_die(lab, log: str) -> None:
             for each in lab.agents:
                 each.wait_state("active", splice.ADDRESSES)
             relayed(client, server, agent)
+
+
+def modules_go(lab, log: str) -> None:
+    """smc_join stays as long as a connection is carried on. Without an agent and then without a driver
+    that connection is reset, and the next one is TCP.
+    """
+    server, client = lab.guests
+    agent = lab.agents[1]
+    before = splice.counters(agent)["carried"]
+    running = client.spawn(traffic.transfer_argv(server.ip4, 1 << 32, PORT))
+    wait_until(lambda: splice.counters(agent)["carried"], lambda now: now > before, 30,
+               "a connection that the kernel carries on")
+    expect("in use" in client.run("rmmod smc_join 2>&1").out.decode(), "smc_join could be unloaded")
+    agent.kill()
+    client.check("rmmod ivpci")
+    expect_equal(running.wait(30), 3, f"exit code without a driver ({running.out + running.err})")
+    smcd.expect_tcp(client, server, port=PORT)
+    client.check("rmmod smc_join && modprobe ivpci")
+    agent.launch("--log-level", log)
+    for each in lab.agents:
+        each.wait_state("active", splice.ADDRESSES)
+    relayed(client, server, agent)
 
 
 def ipv6_alone(lab) -> None:
@@ -159,6 +180,7 @@ def pair(lab):
         answered_late(client, server, far)
 
     agents_die(lab, log)
+    modules_go(lab, log)
 
     # A guest has 4,095 DMBs: what comes later of 5,000 is TCP.
     count, at_once, over_smcd = (100000, 5000, 4000) if lab.long else (150, 60, 60)
