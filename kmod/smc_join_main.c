@@ -129,7 +129,10 @@ static int smc_join_hold(struct smc_join *join, bool on)
 	return err;
 }
 
-/* And connected: SMC_ACTIVE has the same number, sock->state may still say SS_CONNECTING. */
+/*
+ * And connected: SMC_ACTIVE has the same number, sock->state may still say SS_CONNECTING. The file of
+ * one that has fallen back to TCP has the TCP socket inside of it by then.
+ */
 static bool smc_join_is_smc(const struct socket *sock)
 {
 	return sock->type == SOCK_STREAM && sock->sk && sock->sk->sk_state == TCP_ESTABLISHED &&

@@ -77,13 +77,6 @@ Result<Endpoint> name_by(Call call, int fd) {
     return endpoint_of(reinterpret_cast<const sockaddr_in6&>(storage));
 }
 
-// All zero: not known.
-tcp_info info_of(int fd) {
-    tcp_info info{};
-    socklen_t length = sizeof(info);
-    return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) == 0 ? info : tcp_info{};
-}
-
 }  // namespace
 
 Result<UniqueFd> smc_listen(std::uint16_t port, int buffer) {
@@ -168,13 +161,12 @@ Result<Endpoint> own_name(int fd) { return name_by(getsockname, fd); }
 Result<Endpoint> peer_name(int fd) { return name_by(getpeername, fd); }
 
 std::uint64_t bytes_to_tcp(int fd) {
-    auto info = info_of(fd);
+    tcp_info info{};
+    socklen_t length = sizeof(info);
+    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) != 0) {
+        return 0;
+    }
     return info.tcpi_bytes_sent + info.tcpi_notsent_bytes;
-}
-
-std::uint64_t bytes_over_tcp(int fd) {
-    auto info = info_of(fd);
-    return info.tcpi_bytes_sent + info.tcpi_notsent_bytes + info.tcpi_bytes_received;
 }
 
 std::uint64_t socket_inode(int fd) {

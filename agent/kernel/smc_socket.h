@@ -40,8 +40,6 @@ Result<Endpoint> peer_name(int fd);
 // Bytes handed to TCP so far; of an SMC socket, to the one inside it: they do not grow with what
 // is sent over SMC-D. 0: not known.
 std::uint64_t bytes_to_tcp(int fd);
-// And those that came from it.
-std::uint64_t bytes_over_tcp(int fd);
 
 // The number of the socket in sock_diag and /proc; 0 if `fd` is none.
 std::uint64_t socket_inode(int fd);

@@ -12,7 +12,6 @@
 #include <utility>
 
 #include "agent/kernel/join_socket.h"
-#include "agent/kernel/smc_socket.h"
 
 namespace smc_steer {
 namespace {
@@ -20,8 +19,7 @@ namespace {
 constexpr std::ptrdiff_t kWouldBlock = -1;
 constexpr std::ptrdiff_t kFailed = -2;
 constexpr int kBuffersInARow = 8;       // then it is another connection's turn
-constexpr int kLargeBuffer = 64 << 10;  // bytes; counts as many
-constexpr int kMany = 1000;
+constexpr int kLargeBuffer = 64 << 10;  // bytes; a short connection has none of more
 
 // On: closing it is a reset, also when the kernel does so because we died.
 void reset_on_close(int fd, bool on) {
@@ -49,7 +47,6 @@ Result<void> Join::start() {
     // An urgent byte is carried as any other.
     setsockopt(local_.fd.get(), SOL_SOCKET, SO_OOBINLINE, &yes, sizeof(yes));
     reset_on_close(local_.fd.get(), true);
-    over_tcp_ = kind_.in_kernel ? bytes_over_tcp(wire_.fd.get()) : 0;
     if (auto done = poller_.watch(local_.fd.get(), local_); !done) {
         return done;
     }
@@ -180,7 +177,7 @@ Join::Step Join::send_up() {
         return end_up();
     }
     auto size = static_cast<std::size_t>(got);
-    buffers_ += size > kLargeBuffer ? kMany : 1;
+    has_moved(got);
     moved_.sent += size;
     if (room != 0) {
         encode_frame(FrameKind::data, size, scratch_.data());
@@ -277,7 +274,7 @@ Join::Step Join::send_down() {
     if (got == 0) {
         return deliver_end();
     }
-    buffers_ += got > kLargeBuffer ? kMany : 1;
+    has_moved(got);
     if (before != 0) {
         std::memcpy(scratch_.data(), pending.data(), before);
         pending.clear();
@@ -290,12 +287,16 @@ Join::Step Join::send_down() {
 
 bool Join::is_short() const { return buffers_ < kind_.after; }
 
+void Join::has_moved(std::ptrdiff_t size) {
+    if (is_short()) {
+        buffers_ = size > kLargeBuffer ? kind_.after : buffers_ + 1;
+    }
+}
+
 // Nothing of what the program has sent is here when this is called.
 void Join::let_kernel_send() {
     if (sends_ == Sends::here && kind_.in_kernel && !is_short()) {
-        // An SMC socket that has fallen back to TCP is none that the kernel can use.
-        kind_.in_kernel =
-            bytes_over_tcp(wire_.fd.get()) == over_tcp_ && join_begin(local_.fd.get());
+        kind_.in_kernel = join_begin(local_.fd.get());
         sends_ = kind_.in_kernel ? Sends::looked_for : sends_;
     }
     if (sends_ == Sends::looked_for) {

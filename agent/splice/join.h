@@ -97,6 +97,7 @@ private:
     static std::ptrdiff_t receive(Side& side, std::uint8_t* to, std::size_t size);
     static std::ptrdiff_t send(Side& side, const std::uint8_t* from, std::size_t size);
     bool is_short() const;
+    void has_moved(std::ptrdiff_t size);
     void let_kernel_send();
     bool let_kernel_receive();
     void give_up();
@@ -120,8 +121,7 @@ private:
     bool up_raw_;    // there are no frames (any more)
     bool down_raw_;  // likewise
     bool carried_ = false;
-    int buffers_ = 0;             // that had something in them
-    std::uint64_t over_tcp_ = 0;  // bytes of the wire, at the start
+    int buffers_ = 0;  // that had something in them, as long as it is short
     std::uint64_t counted_sent_ = 0;
     std::uint64_t counted_received_ = 0;
     bool ended_ = false;
