@@ -66,6 +66,11 @@ def answered_late(client, server, far) -> None:
     expect_equal(running.wait(60), 0, f"exit code ({running.out + running.err})")
 
 
+def buffer(lab) -> str:
+    """The smallest there is where thousands of connections are to fit."""
+    return "16KiB" if lab.long else "1MiB"
+
+
 def agents_die(lab, log: str) -> None:
     """A connection that the kernel carries on outlives either agent; one that an agent relays breaks.
     New ones are TCP, and relayed when the agent is back.
@@ -76,7 +81,7 @@ def agents_die(lab, log: str) -> None:
         for each in lab.agents:
             if each.status()["splice"]["join"] != ("kernel" if join == "auto" else join):
                 each.stop()
-                splice.configure(each.guest, PORTS, f"{{join: {join}, buffer: 1MiB}}")
+                splice.configure(each.guest, PORTS, f"{{join: {join}, buffer: {buffer(lab)}}}")
                 each.launch("--log-level", log)
         for each in lab.agents:
             each.wait_state("active", splice.ADDRESSES)
@@ -162,7 +167,7 @@ def pair(lab):
     traffic.transfer_server(server, "::")
     traffic.transfer_server(server, port=PLAIN_PORT)
     log = "info" if lab.long else "debug"
-    splice.start(lab, PORTS, "{buffer: 16KiB}" if lab.long else "on", log)
+    splice.start(lab, PORTS, f"{{buffer: {buffer(lab)}}}", log)
     relayed(client, server, agent)
     relayed(client, server, agent, server.ip6)
     plain(client, server, agent, PLAIN_PORT)
