@@ -72,36 +72,46 @@ def buffer(lab) -> str:
 
 
 def agents_die(lab, log: str) -> None:
-    """A connection that the kernel carries on outlives either agent; one that an agent relays breaks.
-    New ones are TCP, and relayed when the agent is back.
+    """One that an agent relays breaks with either agent. One that the kernel carries on outlives an
+    upgrade, a crash and a restart. New ones are TCP, and relayed when the agent is back.
     """
     server, client = lab.guests
     far, agent = lab.agents
-    for join, size, code in (("loopback", 1 << 30, 3), ("auto", 256 << 20, 0)):
+
+    def ends(join: str, size: int, code: int, victim, end) -> None:
+        before = splice.counters(agent)
+        running = client.spawn(traffic.transfer_argv(server.ip4, size, PORT))
+        if join == "kernel":
+            wait_until(lambda: splice.counters(agent)["carried"] - before["carried"],
+                       lambda carried: carried == 1, 30, "a connection that the kernel carries on")
+        else:
+            wait_until(lambda: splice.counters(agent)["sent"] - before["sent"],
+                       lambda sent: sent > 1 << 20, 30, "bytes of a transfer")
+        end()
+        expect(join != "kernel" or running.poll() is None, "the transfer was over before the agent")
+        expect_equal(running.wait(120), code, f"exit code, {join} ({running.out + running.err})")
+        smcd.expect_tcp(client, server, port=PORT)
+        victim.launch("--log-level", log)
         for each in lab.agents:
-            if each.status()["splice"]["join"] != ("kernel" if join == "auto" else join):
+            each.wait_state("active", splice.ADDRESSES)
+        relayed(client, server, agent)
+
+    def upgraded_and_killed() -> None:
+        client.check("smc-policy upgrade")
+        agent.kill()
+
+    for join, size, code, victims in (
+            ("loopback", 1 << 30, 3, ((agent, agent.kill), (far, far.kill))),
+            ("kernel", 1 << 30, 0, ((agent, upgraded_and_killed), (far, far.stop)))):
+        for each in lab.agents:
+            if each.status()["splice"]["join"] != join:
                 each.stop()
                 splice.configure(each.guest, PORTS, f"{{join: {join}, buffer: {buffer(lab)}}}")
                 each.launch("--log-level", log)
         for each in lab.agents:
             each.wait_state("active", splice.ADDRESSES)
-        for victim in (agent, far):
-            before = splice.counters(agent)
-            running = client.spawn(traffic.transfer_argv(server.ip4, size, PORT))
-            wait_until(lambda: splice.counters(agent)["sent"] - before["sent"],
-                       lambda sent: sent > 1 << 20, 30, "bytes of a transfer")
-            now = splice.counters(agent)
-            expect_equal(now["carried"] - before["carried"], 1 if join == "auto" else 0,
-                         f"connections carried by the kernel ({now})")
-            victim.kill()
-            if join == "auto":
-                expect(running.poll() is None, "the transfer was over before the agent died")
-            expect_equal(running.wait(120), code, f"exit code, {join} ({running.out + running.err})")
-            smcd.expect_tcp(client, server, port=PORT)
-            victim.launch("--log-level", log)
-            for each in lab.agents:
-                each.wait_state("active", splice.ADDRESSES)
-            relayed(client, server, agent)
+        for victim, end in victims:
+            ends(join, size, code, victim, end)
 
 
 def modules_go(lab, log: str) -> None:
@@ -114,7 +124,7 @@ def modules_go(lab, log: str) -> None:
     running = client.spawn(traffic.transfer_argv(server.ip4, 1 << 32, PORT))
     wait_until(lambda: splice.counters(agent)["carried"], lambda now: now > before, 30,
                "a connection that the kernel carries on")
-    expect("in use" in client.run("rmmod smc_join 2>&1").out.decode(), "smc_join could be unloaded")
+    expect("in use" in client.run("rmmod smc_join 2>&1").out, "smc_join could be unloaded")
     agent.kill()
     client.check("rmmod ivpci")
     expect_equal(running.wait(30), 3, f"exit code without a driver ({running.out + running.err})")
