@@ -31,7 +31,8 @@ BENCH_EPILOG = """
   ./dev bench --only end-to-end     TCP against SMC-D (the default)"""
 
 KINDS = ["end-to-end", "fabric", "splice"]
-NOTE = "this kernel has no IPPROTO_SMC: the agents relay the programs' connections"
+NOTE = ("this kernel has no IPPROTO_SMC: the agents make the programs' connections, and the "
+        "kernel carries on what is not short")
 
 # pairs, seconds of each run
 LENGTH = {"demo": (3, 5), "bench": (7, 10)}
