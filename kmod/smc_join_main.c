@@ -238,7 +238,7 @@ static int smc_join_setsockopt(struct sock *sk, int level, int optname, sockptr_
 	if (level != SOL_SMC_JOIN)
 		return (sk->sk_family == AF_INET ? &tcp_prot : &tcpv6_prot)
 			->setsockopt(sk, level, optname, optval, optlen);
-	if (!ns_capable(sock_net(sk)->user_ns, CAP_NET_ADMIN))
+	if (!capable(CAP_NET_ADMIN))
 		return -EPERM;
 	if (optlen != size)
 		return -EINVAL;
@@ -280,12 +280,15 @@ static int smc_join_getsockopt(struct sock *sk, int level, int optname, char __u
 	return 0;
 }
 
-/* TCP_ULP of the agent's socket, under lock_sock(). Of an unconnected one: to see whether we are there. */
+/*
+ * TCP_ULP of the agent's socket, under lock_sock(). Of an unconnected one: to see whether we are there.
+ * Not for the root of some user namespace: it would be much code for those to play with.
+ */
 static int smc_join_init(struct sock *sk)
 {
 	struct smc_join *join;
 
-	if (!ns_capable(sock_net(sk)->user_ns, CAP_NET_ADMIN))
+	if (!capable(CAP_NET_ADMIN))
 		return -EPERM;
 	if (sk->sk_prot != &tcp_prot && sk->sk_prot != &tcpv6_prot)
 		return -EOPNOTSUPP;

@@ -3,8 +3,8 @@
  * Kernel module smc_join <-> agent: a program's TCP connection carried on by an SMC socket.
  *
  * The agent has one end of a connection over the loopback interface, the program the other one. On
- * its own end it sets the upper layer protocol (TCP_ULP) "smc_join", which takes CAP_NET_ADMIN over
- * the network namespace and loads the module, and has these options then, of level SOL_SMC_JOIN:
+ * its own end it sets the upper layer protocol (TCP_ULP) "smc_join", which takes CAP_NET_ADMIN (in
+ * the initial user namespace) and loads the module, and has these options then, of level SOL_SMC_JOIN:
  *
  *   SMC_JOIN_PREPARE  int, ignored: looks for the program's end.
  *   SMC_JOIN_HOLD     int; 1: what the program sends waits from now on. EAGAIN: what it has sent
