@@ -102,7 +102,7 @@ def agents_die(lab, log: str) -> None:
 
     for join, size, code, victims in (
             ("loopback", 1 << 30, 3, ((agent, agent.kill), (far, far.kill))),
-            ("kernel", 1 << 30, 0, ((agent, upgraded_and_killed), (far, far.stop)))):
+            ("kernel", 2 << 30, 0, ((agent, upgraded_and_killed), (far, far.stop)))):
         for each in lab.agents:
             if each.status()["splice"]["join"] != join:
                 each.stop()
@@ -162,7 +162,7 @@ def run_servers(client, server, ask_agent, running) -> None:
                f"{one.name}: {made.tx_bytes} and {made.rx_bytes} bytes over SMC-D")
 
 
-@case("splice", "splice-pair", agent=False, timeout=300, long_timeout=3600,
+@case("splice", "splice-pair", agent=False, timeout=500, long_timeout=3600,
       kernels=["stock", "stock"])
 def pair(lab):
     """Two 6.1 guests. Every byte there and back is right and went over SMC-D: IPv4, IPv6, IPv4 to a
