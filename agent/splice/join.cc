@@ -54,7 +54,7 @@ Result<void> Join::start() {
 }
 
 void Join::Side::on_events(std::uint32_t events) {
-    if (join.ended_) {
+    if (join.ended_ || !fd) {
         return;
     }
     readable = readable || (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
@@ -345,9 +345,6 @@ bool Join::let_kernel_receive() {
     // The kernel has it now, and ends it.
     poller_.unwatch(wire_.fd.get());
     wire_.fd.reset();
-    wire_.readable = false;
-    up_.done = true;
-    down_.done = true;
     carried_ = true;
     moved_.carried++;
     return true;
@@ -412,6 +409,7 @@ void Join::close(bool reset_local) {
     }
     count();
     reset_on_close(local_.fd.get(), reset_local);
+    poller_.unwatch(local_.fd.get());
     local_.fd.reset();
     if (wire_.fd) {
         poller_.unwatch(wire_.fd.get());

@@ -48,8 +48,6 @@ public:
     // Both ends see a connection that was broken off.
     void break_off();
     bool broken_off() const { return broken_off_; }
-    // By the kernel, both ways.
-    bool carried() const { return carried_; }
     // Counts what the kernel has moved.
     void count();
     // In on_end: the wire, if it is good for another connection, and what came on it after the end

@@ -35,7 +35,7 @@ public:
     static Result<Poller> create();
 
     // Edge-triggered for reading, writing, urgent bytes and the peer's end. Closing the descriptor
-    // ends it.
+    // ends it only if nobody else has the file: the kernel may (agent/kernel/join_socket.h).
     Result<void> watch(int fd, Watcher& watcher);
     // For reading alone, as long as there is something (level-triggered).
     Result<void> watch_readable(int fd, Watcher& watcher);

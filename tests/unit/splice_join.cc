@@ -279,6 +279,24 @@ TEST_F(Direct, AnUrgentByteIsAReset) {
     EXPECT_TRUE(broken_off);
 }
 
+// As the kernel does with a connection that it carries on. A descriptor of the same number and file
+// cannot be watched as long as the one before is.
+TEST_F(Direct, AFileThatSomebodyElseHoldsIsNotWatchedAnyMore) {
+    auto [other, local] = connection();
+    auto [near_wire, far_wire] = connection();
+    const int number = local.get();
+    UniqueFd held(dup(number));
+    Join join(poller, scratch, moved, std::move(local), std::move(near_wire), Join::Kind{},
+              [](Join&) {});
+    ASSERT_TRUE(join.start());
+    turn();
+    join.break_off();
+    ASSERT_EQ(dup2(held.get(), number), number);
+    local = UniqueFd(number);
+    EXPECT_TRUE(poller.watch(number, join));
+    poller.unwatch(number);
+}
+
 TEST_F(Direct, WhatWeSendStaysInFrames) {
     EXPECT_EQ(send(program.get(), "question", 8, 0), 8);
     turn();
