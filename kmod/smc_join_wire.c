@@ -29,7 +29,7 @@ void smc_join_queue(struct smc_join *join, struct work_struct *work)
 }
 
 /*
- * Callbacks come from softirqs and from processes, at any time until smc_join_unhook() has had the
+ * Callbacks come from softirqs and from processes, at any time until they are taken back, with the
  * lock: with it held, the program's socket is there.
  */
 static struct smc_join *smc_join_of_callback(struct sock *sk)
@@ -165,14 +165,9 @@ int smc_join_hook_wire(struct smc_join *join, struct socket *wire)
 	join->wire = wire;
 	spin_unlock_bh(&join->lock);
 	err = smc_join_hook_one(join, wire->sk, &join->wire_had, &callbacks);
-	if (err) {
+	if (err)
 		smc_join_take_wire(join);
-		return err;
-	}
-	/* its shutdown() and close() wait for the peer to take what is there */
-	wire->sk->sk_lingertime = SMC_JOIN_LINGER;
-	sock_set_flag(wire->sk, SOCK_LINGER);
-	return 0;
+	return err;
 }
 
 int smc_join_hook_agent(struct smc_join *join, struct socket *agent)
@@ -182,8 +177,19 @@ int smc_join_hook_agent(struct smc_join *join, struct socket *agent)
 		.state_change = smc_join_agent_state_change,
 	};
 
+	int err;
+
 	join->agent_socket = agent;
-	return smc_join_hook_one(join, agent->sk, &join->agent_had, &callbacks);
+	err = smc_join_hook_one(join, agent->sk, &join->agent_had, &callbacks);
+	if (err)
+		return err;
+	/*
+	 * The wire's shutdown() and close() are ours from now on, and wait for the peer to take what
+	 * is there. The agent, whose they were, has others to serve.
+	 */
+	join->wire->sk->sk_lingertime = SMC_JOIN_LINGER;
+	sock_set_flag(join->wire->sk, SOCK_LINGER);
+	return 0;
 }
 
 void smc_join_unhook_wire(struct smc_join *join)
@@ -259,7 +265,7 @@ static void smc_join_up(struct work_struct *work)
 	if (got > 0) {
 		/*
 		 * Some thread was on its way into tcp_sendmsg() from before it was ours, for all
-		 * the time between SMC_JOIN_PREPARE and SMC_JOIN_START. Its bytes have no place in
+		 * the time between SMC_JOIN_PREPARE and SMC_JOIN_SEND. Its bytes have no place in
 		 * the stream any more.
 		 */
 		pr_warn_ratelimited("smc_join: data on a connection that is joined: reset\n");
