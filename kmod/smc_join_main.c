@@ -23,6 +23,12 @@ static struct proto smc_join_agent_v4;
 static struct proto smc_join_agent_v6;
 static struct tcp_ulp_ops smc_join_ulp;
 
+/* What the agent's socket had before it was ours. */
+static struct proto *smc_join_agent_base(const struct sock *sk)
+{
+	return sk->sk_family == AF_INET ? &tcp_prot : &tcpv6_prot;
+}
+
 void smc_join_put(struct smc_join *join)
 {
 	if (refcount_dec_and_test(&join->refs))
@@ -236,8 +242,7 @@ static int smc_join_setsockopt(struct sock *sk, int level, int optname, sockptr_
 	unsigned int size = optname == SMC_JOIN_SEND ? sizeof(wire) : sizeof(*value);
 
 	if (level != SOL_SMC_JOIN)
-		return (sk->sk_family == AF_INET ? &tcp_prot : &tcpv6_prot)
-			->setsockopt(sk, level, optname, optval, optlen);
+		return smc_join_agent_base(sk)->setsockopt(sk, level, optname, optval, optlen);
 	if (!capable(CAP_NET_ADMIN))
 		return -EPERM;
 	if (optlen != size)
@@ -265,8 +270,7 @@ static int smc_join_getsockopt(struct sock *sk, int level, int optname, char __u
 	int len;
 
 	if (level != SOL_SMC_JOIN)
-		return (sk->sk_family == AF_INET ? &tcp_prot : &tcpv6_prot)
-			->getsockopt(sk, level, optname, optval, optlen);
+		return smc_join_agent_base(sk)->getsockopt(sk, level, optname, optval, optlen);
 	if (optname != SMC_JOIN_INFO)
 		return -ENOPROTOOPT;
 	if (get_user(len, optlen))
@@ -315,7 +319,7 @@ static void smc_join_release(struct sock *sk)
 		join->program = NULL;
 		WRITE_ONCE(sk->sk_prot, join->base);
 	} else {
-		WRITE_ONCE(sk->sk_prot, sk->sk_family == AF_INET ? &tcp_prot : &tcpv6_prot);
+		WRITE_ONCE(sk->sk_prot, smc_join_agent_base(sk));
 		/* an agent that dies lets go of the program it holds, and leaves a wire */
 		WRITE_ONCE(join->held, false);
 		if (join->program)

@@ -80,6 +80,15 @@ static int smc_join_woken(struct wait_queue_entry *wait, unsigned int mode, int 
 	return woken_wake_function(wait, mode, sync, key);
 }
 
+/* In the socket's wait queue, until woken. 0, or what a signal or its end makes of the call. */
+static int smc_join_sleep(struct wait_queue_entry *wait, long *timeo)
+{
+	if (signal_pending(current))
+		return sock_intr_errno(*timeo);
+	*timeo = wait_woken(wait, TASK_INTERRUPTIBLE, *timeo);
+	return 0;
+}
+
 /* With a key that poll() and epoll do not ask for. */
 void smc_join_wake(struct sock *sk)
 {
@@ -106,17 +115,17 @@ bool smc_join_nobody_in_tcp(const struct sock *sk)
 	return nobody;
 }
 
+/* TCP says that nothing more will come. */
+static bool smc_join_ended(const struct sock *sk)
+{
+	return (READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN) || READ_ONCE(sk->sk_err);
+}
+
 static void smc_join_broke(struct smc_join *join)
 {
 	WRITE_ONCE(join->broken, true);
 	if (smc_join_receives(join))
 		smc_join_queue(join, &join->down);
-}
-
-/* As long as it is neither ended nor failed: 0. */
-static int smc_join_send_error(struct sock *sk)
-{
-	return READ_ONCE(sk->sk_err) || (READ_ONCE(sk->sk_shutdown) & SEND_SHUTDOWN) ? -EPIPE : 0;
 }
 
 /* `timeo`: in jiffies, 0: not to sleep. */
@@ -155,7 +164,7 @@ static int smc_join_try_send(struct smc_join *join, struct sock *sk, struct msgh
 	size_t left = msg_data_left(msg);
 	int rc;
 
-	if (smc_join_send_error(sk))
+	if (READ_ONCE(sk->sk_err) || (READ_ONCE(sk->sk_shutdown) & SEND_SHUTDOWN))
 		return -EPIPE;
 	if (!smc_join_sends(join)) {
 		lock_sock(sk);
@@ -206,6 +215,7 @@ static int smc_join_sendmsg(struct sock *sk, struct msghdr *msg, size_t len)
 	bool waiting = false;
 	int copied = 0;
 	int rc = 0;
+	int err;
 
 	if (smc_join_sends(join) && (msg->msg_flags & MSG_ZEROCOPY) &&
 	    sock_flag(sk, SOCK_ZEROCOPY)) {
@@ -234,11 +244,11 @@ static int smc_join_sendmsg(struct sock *sk, struct msghdr *msg, size_t len)
 			waiting = true;
 			continue;
 		}
-		if (signal_pending(current)) {
-			rc = sock_intr_errno(timeo);
+		err = smc_join_sleep(&wait, &timeo);
+		if (err) {
+			rc = err;
 			break;
 		}
-		timeo = wait_woken(&wait, TASK_INTERRUPTIBLE, timeo);
 	}
 	if (waiting)
 		remove_wait_queue(sk_sleep(sk), &wait);
@@ -278,7 +288,7 @@ static int smc_join_try_receive(struct smc_join *join, struct sock *sk, struct m
 		return join->base->recvmsg(sk, msg, min_t(size_t, len, rest),
 					   flags COMPAT_RECVMSG_NO_NAME);
 	/* first: the wire's end is passed on when all of it is there */
-	ended = READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN || READ_ONCE(sk->sk_err);
+	ended = smc_join_ended(sk);
 	smp_rmb();
 	/* one that finds nothing would take an urgent byte out of the way, before it was seen */
 	got = -EAGAIN;
@@ -301,9 +311,7 @@ static int smc_join_try_receive(struct smc_join *join, struct sock *sk, struct m
 /* Whether an attempt would find something else than -EAGAIN; one too many does no harm. */
 static bool smc_join_may_receive(const struct smc_join *join, const struct sock *sk)
 {
-	if (READ_ONCE(sk->sk_err) || (READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN))
-		return true;
-	return !smc_join_reads_wire(join, sk) || smc_join_wire_readable(join);
+	return smc_join_ended(sk) || !smc_join_reads_wire(join, sk) || smc_join_wire_readable(join);
 }
 
 static bool smc_join_is_readable(struct sock *sk)
@@ -325,6 +333,7 @@ static int smc_join_recvmsg(struct sock *sk, struct msghdr *msg, size_t len,
 	bool waiting = false;
 	int copied = 0;
 	int rc;
+	int err;
 
 	if (!len && smc_join_is_readable(sk))
 		return 0;
@@ -348,11 +357,11 @@ static int smc_join_recvmsg(struct sock *sk, struct msghdr *msg, size_t len,
 			if (smc_join_may_receive(join, sk))
 				continue;
 		}
-		if (signal_pending(current)) {
-			rc = sock_intr_errno(timeo);
+		err = smc_join_sleep(&wait, &timeo);
+		if (err) {
+			rc = err;
 			break;
 		}
-		timeo = wait_woken(&wait, TASK_INTERRUPTIBLE, timeo);
 	}
 	if (waiting)
 		remove_wait_queue(sk_sleep(sk), &wait);
@@ -458,13 +467,13 @@ static ssize_t smc_join_splice_read(struct socket *sock, loff_t *ppos, struct pi
 	struct smc_join *join = smc_join_of(sk);
 	long timeo = sock_rcvtimeo(sk, sock->file->f_flags & O_NONBLOCK);
 	ssize_t rc;
+	int err;
 
 	if (*ppos)
 		return -ESPIPE;
 	add_wait_queue(sk_sleep(sk), &wait);
 	for (;;) {
-		bool ended = READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN || READ_ONCE(sk->sk_err) ||
-			     sk->sk_state == TCP_CLOSE;
+		bool ended = smc_join_ended(sk) || sk->sk_state == TCP_CLOSE;
 
 		smp_rmb();
 		if (!smc_join_reads_wire(join, sk)) {
@@ -480,11 +489,11 @@ static ssize_t smc_join_splice_read(struct socket *sock, loff_t *ppos, struct pi
 			rc = READ_ONCE(sk->sk_err) ? sock_error(sk) : 0;
 		if (rc != -EAGAIN || !timeo)
 			break;
-		if (signal_pending(current)) {
-			rc = sock_intr_errno(timeo);
+		err = smc_join_sleep(&wait, &timeo);
+		if (err) {
+			rc = err;
 			break;
 		}
-		timeo = wait_woken(&wait, TASK_INTERRUPTIBLE, timeo);
 	}
 	remove_wait_queue(sk_sleep(sk), &wait);
 	return rc;

@@ -71,6 +71,14 @@ def buffer(lab) -> str:
     return "16KiB" if lab.long else "1MiB"
 
 
+def comes_back(lab, which, log: str) -> None:
+    """An agent starts again, and relays."""
+    server, client = lab.guests
+    which.launch("--log-level", log)
+    splice.wait_active(lab)
+    relayed(client, server, lab.agents[1])
+
+
 def agents_die(lab, log: str) -> None:
     """One that an agent relays breaks with either agent. One that the kernel carries on outlives an
     upgrade, a crash and a restart. New ones are TCP, and relayed when the agent is back.
@@ -91,10 +99,7 @@ def agents_die(lab, log: str) -> None:
         expect(join != "kernel" or running.poll() is None, "the transfer was over before the agent")
         expect_equal(running.wait(120), code, f"exit code, {join} ({running.out + running.err})")
         smcd.expect_tcp(client, server, port=PORT)
-        victim.launch("--log-level", log)
-        for each in lab.agents:
-            each.wait_state("active", splice.ADDRESSES)
-        relayed(client, server, agent)
+        comes_back(lab, victim, log)
 
     def upgraded_and_killed() -> None:
         client.check("smc-policy upgrade")
@@ -108,8 +113,7 @@ def agents_die(lab, log: str) -> None:
                 each.stop()
                 splice.configure(each.guest, PORTS, f"{{join: {join}, buffer: {buffer(lab)}}}")
                 each.launch("--log-level", log)
-        for each in lab.agents:
-            each.wait_state("active", splice.ADDRESSES)
+        splice.wait_active(lab)
         for victim, end in victims:
             ends(join, size, code, victim, end)
 
@@ -130,10 +134,7 @@ def modules_go(lab, log: str) -> None:
     expect_equal(running.wait(30), 3, f"exit code without a driver ({running.out + running.err})")
     smcd.expect_tcp(client, server, port=PORT)
     client.check("rmmod smc_join && modprobe ivpci")
-    agent.launch("--log-level", log)
-    for each in lab.agents:
-        each.wait_state("active", splice.ADDRESSES)
-    relayed(client, server, agent)
+    comes_back(lab, agent, log)
 
 
 def ipv6_alone(lab) -> None:

@@ -29,6 +29,11 @@ def start(lab, ports: str = str(traffic.TRANSFER_PORT), splice: str = "on",
     for agent in lab.agents:
         configure(agent.guest, ports, splice)
         agent.launch_ready("--log-level", log)
+    wait_active(lab)
+
+
+def wait_active(lab) -> None:
+    """Until all agents are, and linked with each other."""
     for agent in lab.agents:
         agent.wait_state("active", ADDRESSES * (len(lab.guests) - 1))
 
