@@ -17,11 +17,12 @@
  *
  * Lock order: lock_sock(program) or its slock, callback lock of the wire or of the agent's socket,
  * join->lock, lock of the program's wait queue. The wire's socket lock is taken with none
- * of these held: SMC takes TCP's inside of its own.
+ * of these held, but in join->reading: SMC takes TCP's inside of its own.
  */
 #ifndef SMC_JOIN_H
 #define SMC_JOIN_H
 
+#include <linux/mutex.h>
 #include <linux/net.h>
 #include <linux/refcount.h>
 #include <linux/spinlock.h>
@@ -49,14 +50,12 @@ struct smc_join_callbacks {
 struct smc_join {
 	refcount_t refs;		  /* the two sockets, and work that is queued */
 	spinlock_t lock;		  /* of `program`, which softirqs release, and `wire` */
-	struct sock *agent;		  /* for comparison, and for who comes from it */
+	struct sock *agent;		  /* with a reference: its sequence numbers are asked for */
 	struct sock *program;		  /* NULL: not found yet, or gone */
 	struct proto *base;		  /* what the program's socket had, */
 	const struct proto_ops *base_ops; /* constant from when it was found */
 
-	u8 mode;      /* changes under the program's socket lock */
-	bool held;    /* the program's sends wait, */
-	bool refused; /* and one was told to wait for EPOLLOUT */
+	u8 mode; /* changes under the program's socket lock */
 
 	/* from SMC_JOIN_SENDING until the program's close() */
 	struct socket *wire; /* set and taken back with `lock` held */
@@ -66,7 +65,10 @@ struct smc_join {
 	/* from SMC_JOIN_DIRECT until then */
 	struct socket *agent_socket;
 	struct smc_join_callbacks agent_had;
-	u32 received_until; /* sequence number behind the last byte that comes by TCP */
+	u32 received_until;    /* sequence number behind the last byte that comes by TCP */
+	struct mutex reading;  /* what is taken from the wire, with received_until */
+	bool put_off;	       /* smc_join_move(), until that is free */
+	bool starved;	       /* somebody sleeps inside of TCP */
 	u32 flags;
 	bool broken; /* the wire failed, */
 	bool urgent; /* has had an urgent byte */
@@ -74,7 +76,8 @@ struct smc_join {
 
 	struct work_struct up;	 /* the program's end or reset, to the wire; */
 	bool up_ended;		 /* its own */
-	bool closed;		 /* by the program */
+	bool closed;		 /* by the program, */
+	u32 sent_until;		 /* which has sent by TCP up to here, */
 	bool reset;		 /* and TCP would have sent a reset */
 	struct work_struct down; /* and the other way */
 	bool down_ended;
@@ -94,6 +97,15 @@ static inline struct smc_join *smc_join_of(const struct sock *sk)
 	return rcu_dereference_raw(inet_csk(sk)->icsk_ulp_data);
 }
 
+/*
+ * Bytes that the program has sent by TCP and nobody has taken yet. As long as there are any, what is
+ * sent to the wire would go before them.
+ */
+static inline u32 smc_join_outstanding(const struct smc_join *join, const struct sock *program)
+{
+	return READ_ONCE(tcp_sk(program)->write_seq) - READ_ONCE(tcp_sk(join->agent)->copied_seq);
+}
+
 /* Nothing of the program's socket uses the wire any more. Its reference is the caller's. */
 static inline struct socket *smc_join_take_wire(struct smc_join *join)
 {
@@ -109,10 +121,10 @@ static inline struct socket *smc_join_take_wire(struct smc_join *join)
 /* smc_join_program.c: what the program's socket does */
 /* Those that sleep here, and nobody else, try again. */
 void smc_join_wake(struct sock *program);
+/* And those that poll() for EPOLLOUT and need it. */
+void smc_join_has_room(struct sock *program);
 void smc_join_program_init(void);
 int smc_join_attach(struct smc_join *join, struct sock *program, const struct tcp_ulp_ops *ulp);
-/* Under lock_sock(program): nobody sleeps inside of TCP. */
-bool smc_join_nobody_in_tcp(const struct sock *program);
 
 /* smc_join_wire.c */
 void smc_join_wire_init(struct smc_join *join);

@@ -31,8 +31,10 @@ static struct proto *smc_join_agent_base(const struct sock *sk)
 
 void smc_join_put(struct smc_join *join)
 {
-	if (refcount_dec_and_test(&join->refs))
+	if (refcount_dec_and_test(&join->refs)) {
+		sock_put(join->agent);
 		kfree(join);
+	}
 }
 
 /* The other end of a connection over the loopback interface, with a reference; NULL: none (yet). */
@@ -71,10 +73,31 @@ static struct sock *smc_join_program(struct smc_join *join)
 	return sk;
 }
 
+/*
+ * Unless somebody is inside of TCP just now: what a program does there can last (userfaultfd), and the
+ * agent has others to serve.
+ */
+static bool smc_join_trylock(struct sock *program)
+{
+	local_bh_disable();
+	bh_lock_sock(program);
+	if (!sock_owned_by_user(program))
+		return true;
+	bh_unlock_sock(program);
+	local_bh_enable();
+	return false;
+}
+
+static void smc_join_unlock(struct sock *program)
+{
+	bh_unlock_sock(program);
+	local_bh_enable();
+}
+
 static int smc_join_prepare(struct smc_join *join)
 {
 	struct sock *sk = smc_join_program(join);
-	int err = 0;
+	int err;
 
 	if (!sk) {
 		if (join->base)
@@ -83,54 +106,16 @@ static int smc_join_prepare(struct smc_join *join)
 		if (!sk)
 			return -EAGAIN;
 	}
-	lock_sock(sk);
-	if (!join->base) {
-		err = smc_join_attach(join, sk, &smc_join_ulp);
-		if (!err) {
-			spin_lock_bh(&join->lock);
-			join->program = sk;
-			spin_unlock_bh(&join->lock);
-		}
+	err = -EAGAIN;
+	if (smc_join_trylock(sk)) {
+		err = join->base ? 0 : smc_join_attach(join, sk, &smc_join_ulp);
+		if (!err && sock_flag(sk, SOCK_DEAD))
+			err = -ENOTCONN;
+		/* what is corked would have to be waited for */
+		if (!err && (tcp_sk(sk)->nonagle & TCP_NAGLE_CORK))
+			err = -EAGAIN;
+		smc_join_unlock(sk);
 	}
-	if (!err && sock_flag(sk, SOCK_DEAD))
-		err = -ENOTCONN;
-	/* what is corked would have to be waited for */
-	if (!err && (tcp_sk(sk)->nonagle & TCP_NAGLE_CORK))
-		err = -EAGAIN;
-	release_sock(sk);
-	sock_put(sk);
-	return err;
-}
-
-/* Bytes that the program has sent and the agent has not read. Under lock_sock(program). */
-static u32 smc_join_outstanding(const struct smc_join *join, const struct sock *program)
-{
-	return READ_ONCE(tcp_sk(program)->write_seq) - READ_ONCE(tcp_sk(join->agent)->copied_seq);
-}
-
-/* Under lock_sock(program). Edge-triggered epolls take each call for an event: not without need. */
-static void smc_join_let_go(struct smc_join *join, struct sock *program)
-{
-	WRITE_ONCE(join->held, false);
-	smc_join_wake(program);
-	if (xchg(&join->refused, false))
-		program->sk_write_space(program);
-}
-
-static int smc_join_hold(struct smc_join *join, bool on)
-{
-	struct sock *sk = smc_join_program(join);
-	int err = 0;
-
-	if (!sk)
-		return -ENOTCONN;
-	lock_sock(sk);
-	if (!on)
-		smc_join_let_go(join, sk);
-	WRITE_ONCE(join->held, on);
-	if (on && (sk->sk_write_pending || smc_join_outstanding(join, sk)))
-		err = -EAGAIN;
-	release_sock(sk);
 	sock_put(sk);
 	return err;
 }
@@ -145,7 +130,7 @@ static bool smc_join_is_smc(const struct socket *sock)
 	       (sock->sk->sk_family == AF_SMC || sock->sk->sk_protocol == SMC_JOIN_IPPROTO_SMC);
 }
 
-/* Under lock_sock(program). */
+/* Under smc_join_trylock(program). */
 static bool smc_join_established(const struct sock *program)
 {
 	return program->sk_state == TCP_ESTABLISHED && !program->sk_shutdown && !program->sk_err &&
@@ -159,14 +144,11 @@ static int smc_join_go_send(struct smc_join *join, struct sock *sk, struct socke
 
 	if (!smc_join_established(sk) || join->mode != SMC_JOIN_RELAYED)
 		return -ENOTCONN;
-	if (!join->held || sk->sk_write_pending || smc_join_outstanding(join, sk))
-		return -EAGAIN;
 	err = smc_join_hook_wire(join, wire);
 	if (err)
 		return err;
 	/* pairs with smc_join_sends(), and with smc_join_receives() below */
 	smp_store_release(&join->mode, SMC_JOIN_SENDING);
-	smc_join_let_go(join, sk);
 	return 0;
 }
 
@@ -182,10 +164,12 @@ static int smc_join_send(struct smc_join *join, const struct smc_join_wire *give
 	if (wire) {
 		err = -EINVAL;
 		if (smc_join_is_smc(wire) && !(given->flags & ~SMC_JOIN_URGENT_IS_RESET)) {
-			lock_sock(sk);
-			join->flags = given->flags;
-			err = smc_join_go_send(join, sk, wire);
-			release_sock(sk);
+			err = -EAGAIN;
+			if (smc_join_trylock(sk)) {
+				join->flags = given->flags;
+				err = smc_join_go_send(join, sk, wire);
+				smc_join_unlock(sk);
+			}
 		}
 		if (err)
 			sockfd_put(wire);
@@ -202,8 +186,6 @@ static int smc_join_go_receive(struct smc_join *join, struct sock *sk, struct so
 	if (!smc_join_established(sk) || agent->sk->sk_state != TCP_ESTABLISHED ||
 	    join->mode != SMC_JOIN_SENDING)
 		return -ENOTCONN;
-	if (!smc_join_nobody_in_tcp(sk))
-		return -EAGAIN;
 	join->received_until = READ_ONCE(tcp_sk(agent->sk)->write_seq);
 	err = smc_join_hook_agent(join, agent);
 	if (err)
@@ -222,13 +204,14 @@ static int smc_join_go_receive(struct smc_join *join, struct sock *sk, struct so
 static int smc_join_receive(struct smc_join *join)
 {
 	struct sock *sk = smc_join_program(join);
-	int err;
+	int err = -EAGAIN;
 
 	if (!sk)
 		return -ENOTCONN;
-	lock_sock(sk);
-	err = smc_join_go_receive(join, sk, join->agent->sk_socket);
-	release_sock(sk);
+	if (smc_join_trylock(sk)) {
+		err = smc_join_go_receive(join, sk, join->agent->sk_socket);
+		smc_join_unlock(sk);
+	}
 	sock_put(sk);
 	return err;
 }
@@ -252,14 +235,28 @@ static int smc_join_setsockopt(struct sock *sk, int level, int optname, sockptr_
 	switch (optname) {
 	case SMC_JOIN_PREPARE:
 		return smc_join_prepare(join);
-	case SMC_JOIN_HOLD:
-		return smc_join_hold(join, *value);
 	case SMC_JOIN_SEND:
 		return smc_join_send(join, &wire);
 	case SMC_JOIN_RECEIVE:
 		return smc_join_receive(join);
 	}
 	return -ENOPROTOOPT;
+}
+
+/* What was sent by TCP and is taken now is on the wire: smc_steer/join_abi.h. */
+static int smc_join_agent_recvmsg(struct sock *sk, struct msghdr *msg, size_t len,
+				  int flags COMPAT_RECVMSG_NAME)
+{
+	int got = smc_join_agent_base(sk)->recvmsg(sk, msg, len, flags COMPAT_RECVMSG_PASS_NAME);
+	struct smc_join *join = smc_join_of(sk);
+
+	if (got <= 0 || (flags & MSG_PEEK) || !READ_ONCE(join->wire))
+		return got;
+	spin_lock_bh(&join->lock);
+	if (join->program && join->wire)
+		smc_join_has_room(join->program);
+	spin_unlock_bh(&join->lock);
+	return got;
 }
 
 static int smc_join_getsockopt(struct sock *sk, int level, int optname, char __user *optval,
@@ -302,6 +299,7 @@ static int smc_join_init(struct sock *sk)
 	refcount_set(&join->refs, 1);
 	spin_lock_init(&join->lock);
 	smc_join_wire_init(join);
+	sock_hold(sk);
 	join->agent = sk;
 	rcu_assign_pointer(inet_csk(sk)->icsk_ulp_data, (void __rcu *)join);
 	WRITE_ONCE(sk->sk_prot, sk->sk_prot == &tcp_prot ? &smc_join_agent_v4 : &smc_join_agent_v6);
@@ -320,10 +318,7 @@ static void smc_join_release(struct sock *sk)
 		WRITE_ONCE(sk->sk_prot, join->base);
 	} else {
 		WRITE_ONCE(sk->sk_prot, smc_join_agent_base(sk));
-		/* an agent that dies lets go of the program it holds, and leaves a wire */
-		WRITE_ONCE(join->held, false);
-		if (join->program)
-			smc_join_wake(join->program);
+		/* an agent that dies leaves a wire */
 		if (join->wire && READ_ONCE(join->mode) == SMC_JOIN_SENDING) {
 			join->left = join->wire;
 			get_file(join->left->file);
@@ -344,6 +339,7 @@ static struct tcp_ulp_ops smc_join_ulp __read_mostly = {
 static void __init smc_join_agent_proto(struct proto *proto, const struct proto *base)
 {
 	*proto = *base;
+	proto->recvmsg = smc_join_agent_recvmsg;
 	proto->setsockopt = smc_join_setsockopt;
 	proto->getsockopt = smc_join_getsockopt;
 }

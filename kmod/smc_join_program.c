@@ -2,13 +2,13 @@
 /*
  * The program's TCP socket: send, receive, poll and close, first by way of TCP, then directly.
  *
- * A call that sleeps inside of TCP does not learn that data comes from elsewhere now. So none does:
- * from SMC_JOIN_PREPARE on receivers and those that are held back sleep here, and SMC_JOIN_RECEIVE is
- * not before nobody from before sleeps there, which the socket's wait queue says.
+ * A thread can be inside of TCP, or on its way there, from before it was ours, for as long as it likes.
+ * What it sends by TCP goes before what others send: smc_join_outstanding(), smc_join_forward().
+ * What it waits for it gets by TCP: when it goes to sleep (smc_join_release_cb()), and all that is
+ * left when the wire ends, before TCP's end: smc_join_move().
  */
 #include <linux/file.h>
 #include <linux/module.h>
-#include <linux/mutex.h>
 #include <linux/sockios.h>
 #include <linux/wait.h>
 #include <linux/splice.h>
@@ -25,7 +25,7 @@ enum {
 
 static struct proto smc_join_protos[SMC_JOIN_FAMILIES];
 
-static DEFINE_MUTEX(smc_join_ops_lock);
+static DEFINE_SPINLOCK(smc_join_ops_lock); /* from contexts without softirqs */
 static const struct proto_ops *smc_join_base_ops[SMC_JOIN_FAMILIES];
 static struct proto_ops smc_join_ops[SMC_JOIN_FAMILIES];
 
@@ -43,12 +43,12 @@ static bool smc_join_receives(const struct smc_join *join)
 }
 
 /*
- * Bytes that came by TCP and are unread, once it receives directly. A FIN that was read with the last
+ * Bytes that come by TCP and are unread, once it receives directly. A FIN that was read with the last
  * of them is one more.
  */
 static int smc_join_rest(const struct smc_join *join, const struct sock *sk)
 {
-	return max_t(int, join->received_until - READ_ONCE(tcp_sk(sk)->copied_seq), 0);
+	return max_t(int, READ_ONCE(join->received_until) - READ_ONCE(tcp_sk(sk)->copied_seq), 0);
 }
 
 static bool smc_join_reads_wire(const struct smc_join *join, const struct sock *sk)
@@ -71,10 +71,7 @@ static bool smc_join_wire_has(const struct smc_join *join, int bytes)
 						      MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT) >= bytes;
 }
 
-/*
- * To be told from those of TCP in the socket's wait queue. They are woken by anything, and try
- * again.
- */
+/* Woken by anything, and tries again; to be told from those of TCP in the socket's wait queue. */
 static int smc_join_woken(struct wait_queue_entry *wait, unsigned int mode, int sync, void *key)
 {
 	return woken_wake_function(wait, mode, sync, key);
@@ -101,18 +98,44 @@ void smc_join_wake(struct sock *sk)
 	rcu_read_unlock();
 }
 
-bool smc_join_nobody_in_tcp(const struct sock *sk)
+/*
+ * Those that had to wait try again. Edge-triggered epolls take each call of sk_write_space() for an
+ * event: as TCP, not without need.
+ */
+void smc_join_has_room(struct sock *sk)
 {
-	struct wait_queue_head *head = sk_sleep((struct sock *)sk);
+	smc_join_wake(sk);
+	smp_mb(); /* pairs with smc_join_no_room() */
+	if (sk->sk_socket && test_bit(SOCK_NOSPACE, &sk->sk_socket->flags))
+		sk->sk_write_space(sk);
+}
+
+static bool smc_join_sleeps_in_tcp(struct sock *sk)
+{
+	struct wait_queue_head *head = sk_sleep(sk);
 	struct wait_queue_entry *wait;
-	bool nobody = true;
+	bool sleeps = false;
 	unsigned long flags;
 
 	spin_lock_irqsave(&head->lock, flags);
 	list_for_each_entry(wait, &head->head, entry)
-		nobody = nobody && wait->func != woken_wake_function;
+		sleeps = sleeps ||
+			 (wait->func == woken_wake_function && wait->private == current);
 	spin_unlock_irqrestore(&head->lock, flags);
-	return nobody;
+	return sleeps;
+}
+
+/* Also called by sk_wait_event(), which has put itself in the wait queue. Under the slock. */
+static void smc_join_release_cb(struct sock *sk)
+{
+	struct smc_join *join = smc_join_of(sk);
+
+	if (join && smc_join_receives(join) && !sock_flag(sk, SOCK_DEAD) &&
+	    smc_join_sleeps_in_tcp(sk)) {
+		WRITE_ONCE(join->starved, true);
+		smc_join_queue(join, &join->down);
+	}
+	tcp_prot.release_cb(sk);
 }
 
 /* TCP says that nothing more will come. */
@@ -155,27 +178,40 @@ static bool smc_join_wire_is_over(int rc)
 	       rc != -ERESTARTSYS;
 }
 
+/* What waits for EPOLLOUT is told when there is room, and if there was in the meantime. */
+static void smc_join_no_room(struct smc_join *join, struct sock *sk)
+{
+	sk_set_bit(SOCKWQ_ASYNC_NOSPACE, sk); /* SIGIO, as TCP would */
+	set_bit(SOCK_NOSPACE, &sk->sk_socket->flags);
+	smp_mb__after_atomic(); /* pairs with smc_join_has_room() */
+	if (!smc_join_outstanding(join, sk) && (smc_join_wire_events(join) & EPOLLOUT))
+		sk->sk_write_space(sk);
+}
+
 /*
- * One attempt: bytes taken, -EBUSY if it is held, or another error. It may sleep where the wire
+ * One attempt: bytes taken, -EBUSY if others go first, or another error. It may sleep where the wire
  * does: what ends the program's side of the connection ends the wire's.
  */
 static int smc_join_try_send(struct smc_join *join, struct sock *sk, struct msghdr *msg, long timeo)
 {
 	size_t left = msg_data_left(msg);
+	bool relayed;
 	int rc;
 
 	if (READ_ONCE(sk->sk_err) || (READ_ONCE(sk->sk_shutdown) & SEND_SHUTDOWN))
 		return -EPIPE;
 	if (!smc_join_sends(join)) {
 		lock_sock(sk);
-		/* held or not is decided under the lock */
-		rc = -EBUSY;
-		if (join->mode == SMC_JOIN_RELAYED && !READ_ONCE(join->held))
+		relayed = join->mode == SMC_JOIN_RELAYED;
+		if (relayed)
 			rc = tcp_sendmsg_locked(sk, msg, left);
 		release_sock(sk);
-		if (rc != -EBUSY || !smc_join_sends(join))
+		if (relayed)
 			return rc;
 	}
+	if (smc_join_outstanding(join, sk))
+		return -EBUSY;
+	smp_rmb(); /* what was taken from the agent's socket is on the wire */
 	rc = smc_join_wire_send(join, msg, 0);
 	if (rc == -EAGAIN && timeo)
 		rc = smc_join_wire_send(join, msg, timeo);
@@ -229,15 +265,8 @@ static int smc_join_sendmsg(struct sock *sk, struct msghdr *msg, size_t len)
 			copied += rc;
 			continue;
 		}
-		if (rc != -EBUSY)
+		if (rc != -EBUSY || !timeo)
 			break;
-		if (!timeo) {
-			/* pairs with smc_join_let_go(): it sees the one or we the other */
-			xchg(&join->refused, true);
-			if (READ_ONCE(join->held))
-				break;
-			continue;
-		}
 		if (!waiting) {
 			/* then once more: it is told of what changes from here on */
 			add_wait_queue(sk_sleep(sk), &wait);
@@ -261,11 +290,28 @@ static int smc_join_sendmsg(struct sock *sk, struct msghdr *msg, size_t len)
 	}
 	if (rc == -EBUSY)
 		rc = -EAGAIN;
-	if (rc == -EAGAIN)
-		sk_set_bit(SOCKWQ_ASYNC_NOSPACE, sk); /* SIGIO, as TCP would */
+	if (rc == -EAGAIN && smc_join_sends(join))
+		smc_join_no_room(join, sk);
 	if (copied || rc >= 0)
 		return copied;
 	return rc == -EPIPE ? sk_stream_error(sk, msg->msg_flags, rc) : rc;
+}
+
+/*
+ * smc_join_move() takes from the wire, too: what it has taken is read before what it has not. It
+ * does not wait for a program, which can make this last (userfaultfd).
+ */
+static void smc_join_read_begin(struct smc_join *join)
+{
+	mutex_lock(&join->reading);
+}
+
+static void smc_join_read_end(struct smc_join *join)
+{
+	mutex_unlock(&join->reading);
+	smp_mb(); /* pairs with smc_join_may_move() */
+	if (READ_ONCE(join->put_off))
+		smc_join_queue(join, &join->down);
 }
 
 /* One attempt, of at least one byte: bytes, 0 at the end, -EAGAIN, or another error. */
@@ -283,17 +329,19 @@ static int smc_join_try_receive(struct smc_join *join, struct sock *sk, struct m
 		if (got || !smc_join_receives(join))
 			return got;
 	}
+	/* first: TCP's end comes when nothing is left in the wire */
+	ended = smc_join_ended(sk);
+	smp_rmb();
+	smc_join_read_begin(join);
 	rest = smc_join_rest(join, sk);
+	/* one that finds nothing would take an urgent byte out of the way, before it was seen */
+	got = -EAGAIN;
+	if (!rest && (smc_join_wire_events(join) & (EPOLLIN | EPOLLHUP | EPOLLERR)))
+		got = join->wire->ops->recvmsg(join->wire, msg, len, flags);
+	smc_join_read_end(join);
 	if (rest)
 		return join->base->recvmsg(sk, msg, min_t(size_t, len, rest),
 					   flags COMPAT_RECVMSG_NO_NAME);
-	/* first: the wire's end is passed on when all of it is there */
-	ended = smc_join_ended(sk);
-	smp_rmb();
-	/* one that finds nothing would take an urgent byte out of the way, before it was seen */
-	got = -EAGAIN;
-	if (smc_join_wire_events(join) & (EPOLLIN | EPOLLHUP | EPOLLERR))
-		got = join->wire->ops->recvmsg(join->wire, msg, len, flags);
 	if (got > 0) {
 		if (!(flags & MSG_PEEK))
 			atomic64_add(got, &join->received);
@@ -387,6 +435,7 @@ static void smc_join_close(struct sock *sk, long timeout)
 	mode = join->mode;
 	if (mode != SMC_JOIN_RELAYED)
 		WRITE_ONCE(join->mode, SMC_JOIN_OVER);
+	join->sent_until = tcp_sk(sk)->write_seq;
 	join->reset = (sock_flag(sk, SOCK_LINGER) && !sk->sk_lingertime) ||
 		      (mode == SMC_JOIN_DIRECT && smc_join_rest(join, sk));
 	release_sock(sk);
@@ -483,7 +532,11 @@ static ssize_t smc_join_splice_read(struct socket *sock, loff_t *ppos, struct pi
 			    READ_ONCE(tcp_sk(sk)->copied_seq) != READ_ONCE(tcp_sk(sk)->rcv_nxt))
 				rc = join->base_ops->splice_read(sock, ppos, pipe, len, flags);
 		} else {
-			rc = smc_join_fill_pipe(join, pipe, len);
+			smc_join_read_begin(join);
+			rc = -EAGAIN;
+			if (!smc_join_rest(join, sk))
+				rc = smc_join_fill_pipe(join, pipe, len);
+			smc_join_read_end(join);
 		}
 		if (rc == -EAGAIN && ended)
 			rc = READ_ONCE(sk->sk_err) ? sock_error(sk) : 0;
@@ -523,7 +576,7 @@ static const struct proto_ops *smc_join_ops_for(const struct proto_ops *base, in
 {
 	struct proto_ops *ops = &smc_join_ops[family];
 
-	mutex_lock(&smc_join_ops_lock);
+	spin_lock(&smc_join_ops_lock);
 	if (!smc_join_base_ops[family]) {
 		/* with its owner, to whom sock_release() gives back what accept() or socket() took */
 		*ops = *base;
@@ -533,13 +586,13 @@ static const struct proto_ops *smc_join_ops_for(const struct proto_ops *base, in
 	} else if (smc_join_base_ops[family] != base) {
 		ops = NULL;
 	}
-	mutex_unlock(&smc_join_ops_lock);
+	spin_unlock(&smc_join_ops_lock);
 	return ops;
 }
 
 /*
- * Under lock_sock(). -EAGAIN: nobody has accepted it yet. The socket's ULP data holds a reference
- * to `join` from then on, until smc_join_ulp's release.
+ * Under the slock. -EAGAIN: nobody has accepted it yet. The socket's ULP data holds a reference
+ * to `join` from then on, until smc_join_ulp's release, and `join` the socket.
  */
 int smc_join_attach(struct smc_join *join, struct sock *sk, const struct tcp_ulp_ops *ulp)
 {
@@ -571,7 +624,15 @@ int smc_join_attach(struct smc_join *join, struct sock *sk, const struct tcp_ulp
 	smp_wmb();
 	WRITE_ONCE(sk->sk_prot, &smc_join_protos[family]);
 	WRITE_ONCE(sk->sk_socket->ops, ops);
-	return 0;
+	spin_lock(&join->lock);
+	join->program = sk;
+	spin_unlock(&join->lock);
+	/*
+	 * A close() on its way is TCP's, which would leave us the wire; one that begins from here on is
+	 * ours. Pairs with the atomic of the last fput().
+	 */
+	smp_mb();
+	return file_count(sk->sk_socket->file) ? 0 : -ENOTCONN;
 }
 
 void smc_join_program_init(void)
@@ -588,6 +649,7 @@ void smc_join_program_init(void)
 		proto->sock_is_readable = smc_join_is_readable;
 		proto->stream_memory_free = smc_join_memory_free;
 		proto->close = smc_join_close;
+		proto->release_cb = smc_join_release_cb;
 		proto->disconnect = smc_join_disconnect;
 		compat_proto_no_sendpage(proto);
 	}

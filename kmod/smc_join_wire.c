@@ -14,11 +14,16 @@
 #define SMC_JOIN_RESET_WAIT  (HZ / 5)
 #define SMC_JOIN_RESET_TRIES 10
 
+#define SMC_JOIN_ENDED (EPOLLRDHUP | EPOLLHUP | EPOLLERR)
+
+static __poll_t smc_join_events(struct socket *sock)
+{
+	return sock->ops->poll(sock->file, sock, NULL);
+}
+
 __poll_t smc_join_wire_events(const struct smc_join *join)
 {
-	struct socket *wire = join->wire;
-
-	return wire->ops->poll(wire->file, wire, NULL);
+	return smc_join_events(join->wire);
 }
 
 void smc_join_queue(struct smc_join *join, struct work_struct *work)
@@ -78,7 +83,10 @@ static void smc_join_wire_write_space(struct sock *sk)
 	if (join) {
 		join->wire_had.write_space(sk);
 		if (!smc_join_wire_ended(join, smc_join_wire_events(join)))
-			join->program->sk_write_space(join->program);
+			smc_join_has_room(join->program);
+		if (READ_ONCE(join->mode) == SMC_JOIN_DIRECT &&
+		    smc_join_outstanding(join, join->program))
+			smc_join_queue(join, &join->up);
 	}
 	read_unlock_bh(&sk->sk_callback_lock);
 }
@@ -108,6 +116,17 @@ static void smc_join_agent_data_ready(struct sock *sk)
 	read_unlock_bh(&sk->sk_callback_lock);
 }
 
+static void smc_join_agent_write_space(struct sock *sk)
+{
+	struct smc_join *join = smc_join_of_callback(sk);
+
+	if (join) {
+		join->agent_had.write_space(sk);
+		smc_join_queue(join, &join->down);
+	}
+	read_unlock_bh(&sk->sk_callback_lock);
+}
+
 static void smc_join_agent_state_change(struct sock *sk)
 {
 	struct smc_join *join = smc_join_of_callback(sk);
@@ -119,7 +138,6 @@ static void smc_join_agent_state_change(struct sock *sk)
 	read_unlock_bh(&sk->sk_callback_lock);
 }
 
-/* `callbacks`: those that are not to be changed are NULL. */
 static int smc_join_hook_one(struct smc_join *join, struct sock *sk, struct smc_join_callbacks *had,
 			     const struct smc_join_callbacks *callbacks)
 {
@@ -135,8 +153,7 @@ static int smc_join_hook_one(struct smc_join *join, struct sock *sk, struct smc_
 		sk->sk_user_data = join;
 		sk->sk_data_ready = callbacks->data_ready;
 		sk->sk_state_change = callbacks->state_change;
-		if (callbacks->write_space)
-			sk->sk_write_space = callbacks->write_space;
+		sk->sk_write_space = callbacks->write_space;
 	}
 	write_unlock_bh(&sk->sk_callback_lock);
 	return err;
@@ -174,6 +191,7 @@ int smc_join_hook_agent(struct smc_join *join, struct socket *agent)
 {
 	static const struct smc_join_callbacks callbacks = {
 		.data_ready = smc_join_agent_data_ready,
+		.write_space = smc_join_agent_write_space,
 		.state_change = smc_join_agent_state_change,
 	};
 
@@ -202,16 +220,33 @@ void smc_join_unhook_agent(struct smc_join *join)
 	smc_join_unhook_one(join->agent_socket->sk, &join->agent_had);
 }
 
-/* Whether a socket has data (1), an end (0), an error, or nothing new (-EAGAIN). */
-static int smc_join_peek(struct socket *sock)
+static int smc_join_peek(struct socket *sock, void *buffer, size_t size)
 {
 	struct msghdr msg = {};
-	struct kvec to;
+	struct kvec to = {.iov_base = buffer, .iov_len = size};
+
+	return kernel_recvmsg(sock, &msg, &to, 1, size, MSG_PEEK | MSG_DONTWAIT);
+}
+
+/* Whether a socket has data (1), an end (0), an error, or nothing new (-EAGAIN). */
+static int smc_join_look(struct socket *sock)
+{
 	char byte;
 
-	to.iov_base = &byte;
-	to.iov_len = 1;
-	return kernel_recvmsg(sock, &msg, &to, 1, 1, MSG_PEEK | MSG_DONTWAIT);
+	return smc_join_peek(sock, &byte, 1);
+}
+
+/* Whether it has one of these within `timeo`, in jiffies. */
+static bool smc_join_wait_for(struct socket *sock, __poll_t events, long timeo)
+{
+	DEFINE_WAIT_FUNC(wait, woken_wake_function);
+	bool has;
+
+	add_wait_queue(sk_sleep(sock->sk), &wait);
+	while (!(has = smc_join_events(sock) & events) && timeo)
+		timeo = wait_woken(&wait, TASK_IDLE, timeo);
+	remove_wait_queue(sk_sleep(sock->sk), &wait);
+	return has;
 }
 
 static bool smc_join_say_reset(struct socket *wire)
@@ -231,23 +266,72 @@ static bool smc_join_say_reset(struct socket *wire)
  */
 static void smc_join_send_reset(struct socket *wire)
 {
-	const __poll_t ended = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
-	DEFINE_WAIT_FUNC(wait, woken_wake_function);
 	int i;
 
-	if (!smc_join_say_reset(wire))
-		return;
-	add_wait_queue(sk_sleep(wire->sk), &wait);
-	for (i = 0; i < SMC_JOIN_RESET_TRIES; i++) {
-		long timeo = SMC_JOIN_RESET_WAIT;
+	for (i = 0; i <= SMC_JOIN_RESET_TRIES; i++) {
+		bool said = smc_join_say_reset(wire);
 
-		while (timeo && !(wire->ops->poll(wire->file, wire, NULL) & ended))
-			timeo = wait_woken(&wait, TASK_IDLE, timeo);
-		if (timeo)
+		if ((!i && !said) || smc_join_wait_for(wire, SMC_JOIN_ENDED, SMC_JOIN_RESET_WAIT))
 			break;
-		smc_join_say_reset(wire);
 	}
-	remove_wait_queue(sk_sleep(wire->sk), &wait);
+}
+
+/* The program has closed, and not all that it had sent by TCP is taken. */
+static bool smc_join_is_late(const struct smc_join *join)
+{
+	return (s32)(join->sent_until - READ_ONCE(tcp_sk(join->agent)->copied_seq)) > 0;
+}
+
+/*
+ * What comes to the agent's socket from who was inside of TCP, or on the way there. It is taken when it
+ * is on the wire: until then smc_join_outstanding() has the others wait. 0: its end; -EAGAIN:
+ * nothing more yet, or no room; or an error. `over`: nobody will call us again, so waits here.
+ */
+static int smc_join_forward(struct smc_join *join, bool over)
+{
+	struct socket *agent = join->agent_socket;
+	void *page = NULL;
+	int got;
+
+	while (true) {
+		struct msghdr msg = {.msg_flags = MSG_DONTWAIT | MSG_NOSIGNAL};
+		struct kvec from;
+		int sent;
+
+		got = page ? smc_join_peek(agent, page, PAGE_SIZE) : smc_join_look(agent);
+		if (got == -EAGAIN && over && smc_join_is_late(join)) {
+			if (smc_join_wait_for(agent, EPOLLIN | SMC_JOIN_ENDED, SMC_JOIN_LINGER))
+				continue;
+			got = -ETIMEDOUT;
+		}
+		if (got <= 0)
+			break;
+		if (!page) {
+			page = (void *)__get_free_page(GFP_KERNEL);
+			if (page)
+				continue;
+			got = -ENOMEM;
+			break;
+		}
+		from.iov_base = page;
+		from.iov_len = got;
+		sent = kernel_sendmsg(join->wire, &msg, &from, 1, got);
+		if (sent == -EAGAIN && over) {
+			if (smc_join_wait_for(join->wire, EPOLLOUT | SMC_JOIN_ENDED,
+					      SMC_JOIN_LINGER))
+				continue;
+			sent = -ETIMEDOUT;
+		}
+		if (sent < 0) {
+			got = sent;
+			break;
+		}
+		atomic64_add(sent, &join->sent);
+		memset(&msg, 0, sizeof(msg));
+		kernel_recvmsg(agent, &msg, &from, 1, sent, MSG_TRUNC | MSG_DONTWAIT);
+	}
+	free_page((unsigned long)page);
+	return got;
 }
 
 static void smc_join_up(struct work_struct *work)
@@ -260,19 +344,9 @@ static void smc_join_up(struct work_struct *work)
 
 	if (!join->wire)
 		goto out;
-	got = smc_join_peek(join->agent_socket);
+	got = smc_join_forward(join, over);
 	reset = join->reset || (got < 0 && got != -EAGAIN);
-	if (got > 0) {
-		/*
-		 * Some thread was on its way into tcp_sendmsg() from before it was ours, for all
-		 * the time between SMC_JOIN_PREPARE and SMC_JOIN_SEND. Its bytes have no place in
-		 * the stream any more.
-		 */
-		pr_warn_ratelimited("smc_join: data on a connection that is joined: reset\n");
-		tcp_abort(join->agent_socket->sk, ECONNRESET);
-		reset = true;
-	}
-	if (over && smc_join_peek(join->wire) > 0) {
+	if (over && smc_join_look(join->wire) > 0) {
 		/* closed with unread data: of itself SMC says so, unless it has said more before */
 		join->wire->sk->sk_lingertime = 0;
 	} else if ((got != -EAGAIN || over) && !join->up_ended) {
@@ -295,6 +369,52 @@ out:
 	smc_join_put(join);
 }
 
+/* Not while the program reads: then smc_join_read_end() calls again. */
+static bool smc_join_may_move(struct smc_join *join)
+{
+	WRITE_ONCE(join->put_off, true);
+	smp_mb(); /* pairs with smc_join_read_end() */
+	if (!mutex_trylock(&join->reading))
+		return false;
+	WRITE_ONCE(join->put_off, false);
+	return true;
+}
+
+/*
+ * From the wire to the program by TCP, a piece, or all there is. False: not yet all; when there is room,
+ * or the program has read, we are called again.
+ */
+static bool smc_join_move(struct smc_join *join, bool all)
+{
+	void *page = (void *)__get_free_page(GFP_KERNEL);
+	bool done = !page;
+	int got;
+
+	while (!done && (smc_join_events(join->agent_socket) & EPOLLOUT) &&
+	       smc_join_may_move(join)) {
+		struct msghdr msg = {};
+		struct kvec piece = {.iov_base = page, .iov_len = PAGE_SIZE};
+
+		got = -EAGAIN;
+		if (smc_join_wire_events(join) & EPOLLIN)
+			got = kernel_recvmsg(join->wire, &msg, &piece, 1, PAGE_SIZE, MSG_DONTWAIT);
+		if (got > 0)
+			WRITE_ONCE(join->received_until, join->received_until + got);
+		mutex_unlock(&join->reading);
+		if (got > 0) {
+			atomic64_add(got, &join->received);
+			memset(&msg, 0, sizeof(msg));
+			msg.msg_flags = MSG_NOSIGNAL;
+			piece.iov_base = page;
+			piece.iov_len = got;
+			kernel_sendmsg(join->agent_socket, &msg, &piece, 1, got);
+		}
+		done = got <= 0 || !all;
+	}
+	free_page((unsigned long)page);
+	return done;
+}
+
 static void smc_join_down(struct work_struct *work)
 {
 	struct smc_join *join = container_of(work, struct smc_join, down);
@@ -315,9 +435,16 @@ static void smc_join_down(struct work_struct *work)
 	if (READ_ONCE(join->broken) || urgent || (events & EPOLLERR)) {
 		WRITE_ONCE(join->deaf, true);
 		tcp_abort(join->agent_socket->sk, ECONNRESET);
-	} else if ((events & EPOLLRDHUP) && !join->down_ended) {
-		WRITE_ONCE(join->down_ended, true);
-		kernel_sock_shutdown(join->agent_socket, SHUT_WR);
+	} else if (join->down_ended) {
+		goto out;
+	} else if (events & EPOLLRDHUP) {
+		if (smc_join_move(join, true)) {
+			WRITE_ONCE(join->down_ended, true);
+			kernel_sock_shutdown(join->agent_socket, SHUT_WR);
+		}
+	} else if (xchg(&join->starved, false)) {
+		if (!smc_join_move(join, false))
+			WRITE_ONCE(join->starved, true);
 	}
 out:
 	smc_join_put(join);
@@ -325,6 +452,7 @@ out:
 
 void smc_join_wire_init(struct smc_join *join)
 {
+	mutex_init(&join->reading);
 	INIT_WORK(&join->up, smc_join_up);
 	INIT_WORK(&join->down, smc_join_down);
 }

@@ -49,8 +49,6 @@ bool join_begin(int local) {
 
 JoinStep join_prepare(int local) { return step(local, SMC_JOIN_PREPARE, 0); }
 
-JoinStep join_hold(int local, bool on) { return step(local, SMC_JOIN_HOLD, on ? 1 : 0); }
-
 JoinStep join_send(int local, int wire, bool urgent_is_reset) {
     smc_join_wire given{wire, urgent_is_reset ? SMC_JOIN_URGENT_IS_RESET : 0U};
     return step(local, SMC_JOIN_SEND, given);

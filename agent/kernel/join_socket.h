@@ -19,7 +19,6 @@ enum class JoinStep { done, later, never };
 bool join_begin(int local);
 // SMC_JOIN_PREPARE and so on.
 JoinStep join_prepare(int local);
-JoinStep join_hold(int local, bool on);
 JoinStep join_send(int local, int wire, bool urgent_is_reset);
 JoinStep join_receive(int local);
 

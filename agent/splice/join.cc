@@ -89,8 +89,8 @@ void Join::on_events(std::uint32_t /*events*/) {
     }
 }
 
-std::ptrdiff_t Join::receive(Side& side, std::uint8_t* to, std::size_t size) {
-    auto got = recv(side.fd.get(), to, size, MSG_DONTWAIT);
+std::ptrdiff_t Join::receive(Side& side, std::uint8_t* to, std::size_t size, int flags) {
+    auto got = recv(side.fd.get(), to, size, MSG_DONTWAIT | flags);
     if (got < 0) {
         if (errno == EAGAIN || errno == EINTR) {
             side.readable = side.hung_up && errno == EINTR;
@@ -100,7 +100,7 @@ std::ptrdiff_t Join::receive(Side& side, std::uint8_t* to, std::size_t size) {
     }
     // A short read has emptied it, and what comes later is another edge. An end that came before
     // this read is none.
-    if (static_cast<std::size_t>(got) < size && !side.hung_up) {
+    if (static_cast<std::size_t>(got) < size && !side.hung_up && flags == 0) {
         side.readable = false;
     }
     return got;
@@ -165,12 +165,15 @@ Join::Step Join::send_up() {
     if (!up_.pending.empty() || !local_.readable) {
         return Step::wait;
     }
+    if (sends_ == Sends::directly) {
+        return send_late();
+    }
     std::size_t room = up_raw_ ? 0 : kFrameHeader;
     auto got = receive(local_, scratch_.data() + room, scratch_.size() - room);
     if (got == kWouldBlock) {
         return Step::wait;
     }
-    if (got == kFailed || (got > 0 && sends_ == Sends::directly)) {
+    if (got == kFailed) {
         return Step::over;
     }
     if (got == 0) {
@@ -191,6 +194,29 @@ Join::Step Join::send_up() {
     up_.pending.assign(scratch_.begin() + static_cast<std::ptrdiff_t>(at),
                        scratch_.begin() + static_cast<std::ptrdiff_t>(size));
     return flush_up();
+}
+
+// What still comes of who was inside of TCP. Others wait until it is taken: so it is sent before.
+Join::Step Join::send_late() {
+    if (!wire_.writable) {
+        return Step::wait;
+    }
+    auto got = receive(local_, scratch_.data(), scratch_.size(), MSG_PEEK);
+    if (got == kWouldBlock) {
+        return Step::wait;
+    }
+    if (got == 0) {
+        return end_up();
+    }
+    auto sent = got > 0 ? send(wire_, scratch_.data(), static_cast<std::size_t>(got)) : kFailed;
+    if (sent == kFailed) {
+        return Step::over;
+    }
+    if (sent > 0) {
+        moved_.sent += static_cast<std::uint64_t>(sent);
+        receive(local_, scratch_.data(), static_cast<std::size_t>(sent), MSG_TRUNC);
+    }
+    return Step::more;
 }
 
 Join::Step Join::deliver_end() {
@@ -299,41 +325,26 @@ void Join::let_kernel_send() {
         kind_.in_kernel = join_begin(local_.fd.get());
         sends_ = kind_.in_kernel ? Sends::looked_for : sends_;
     }
+    auto done = JoinStep::later;
     if (sends_ == Sends::looked_for) {
-        auto found = join_prepare(local_.fd.get());
-        if (found == JoinStep::later) {
-            return;
+        done = join_prepare(local_.fd.get());
+        sends_ = done == JoinStep::done ? Sends::found : sends_;
+    }
+    if (sends_ == Sends::found) {
+        if (!std::exchange(up_raw_, true)) {
+            up_.pending.resize(kFrameHeader);
+            encode_frame(FrameKind::direct, 0, up_.pending.data());
         }
-        sends_ = found == JoinStep::done ? Sends::held : Sends::here;
-        kind_.in_kernel = found == JoinStep::done;
-    }
-    if (sends_ != Sends::held) {
-        return;
-    }
-    auto held = join_hold(local_.fd.get(), true);
-    if (held == JoinStep::later) {
-        poller_.again(*this);  // what is on its way to us comes by itself, not what it waits for
-        return;
-    }
-    if (held == JoinStep::done && !std::exchange(up_raw_, true)) {
-        up_.pending.resize(kFrameHeader);
-        encode_frame(FrameKind::direct, 0, up_.pending.data());
         if (flush_up() != Step::more) {
             return;
         }
+        done = join_send(local_.fd.get(), wire_.fd.get(), kind_.form == Form::framed);
+        sends_ = done == JoinStep::done ? Sends::directly : sends_;
     }
-    if (held == JoinStep::done &&
-        join_send(local_.fd.get(), wire_.fd.get(), kind_.form == Form::framed) == JoinStep::done) {
-        sends_ = Sends::directly;
-    } else {
-        give_up();
+    if (done == JoinStep::never) {
+        sends_ = Sends::here;
+        kind_.in_kernel = false;
     }
-}
-
-void Join::give_up() {
-    join_hold(local_.fd.get(), false);
-    sends_ = Sends::here;
-    kind_.in_kernel = false;
 }
 
 // Nothing of what it is to receive is here when this is called.

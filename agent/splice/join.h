@@ -80,11 +80,12 @@ private:
         bool done = false;                  // and all is written, the end too
     };
     enum class Step { more, wait, over };
-    // What the program sends: is read here; its end is looked for in the kernel; waits there; goes
+    // What the program sends: is read here; its end is looked for in the kernel; is found there; goes
     // to the wire without us.
-    enum class Sends { here, looked_for, held, directly };
+    enum class Sends { here, looked_for, found, directly };
 
     Step send_up();
+    Step send_late();
     Step send_down();
     Step flush_up();
     Step end_up();
@@ -92,13 +93,12 @@ private:
     std::size_t deliver(Bytes bytes, Step& step);
     Step deliver_end();
     // -1: would block; -2: failed
-    static std::ptrdiff_t receive(Side& side, std::uint8_t* to, std::size_t size);
+    static std::ptrdiff_t receive(Side& side, std::uint8_t* to, std::size_t size, int flags = 0);
     static std::ptrdiff_t send(Side& side, const std::uint8_t* from, std::size_t size);
     bool is_short() const;
     void has_moved(std::ptrdiff_t size);
     void let_kernel_send();
     bool let_kernel_receive();
-    void give_up();
     void end_wire();
     void pump();
     void finish();

@@ -7,19 +7,17 @@
  * the initial user namespace) and loads the module, and has these options then, of level SOL_SMC_JOIN:
  *
  *   SMC_JOIN_PREPARE  int, ignored: looks for the program's end.
- *   SMC_JOIN_HOLD     int; 1: what the program sends waits from now on. EAGAIN: what it has sent
- *                     before is still to be read by the agent. 0: it may go on.
- *   SMC_JOIN_SEND     struct smc_join_wire, after a SMC_JOIN_HOLD that brought no EAGAIN: from now on
- *                     what the program sends goes there. Whatever else happens is the agent's
- *                     business as before.
+ *   SMC_JOIN_SEND     struct smc_join_wire, after SMC_JOIN_PREPARE: from now on what the program sends goes
+ *                     there. Some may still come by TCP, of who was inside of it: the others wait
+ *                     until the agent has taken that, which it is to do when it has sent it (MSG_PEEK
+ *                     before). Whatever else happens is the agent's business as before.
  *   SMC_JOIN_RECEIVE  int, ignored; after SMC_JOIN_SEND: the program receives from the wire, after
  *                     what the agent has sent it. From now on the module holds both sockets, and ends
  *                     each when the other one ends: the agent is not needed any more, and may
  *                     close the wire, or die. When the connection is over, its socket has EPOLLHUP.
  *   SMC_JOIN_INFO     getsockopt(), struct smc_join_info.
  *
- * EAGAIN: it cannot be done yet, something else has to be moved before. Another error: never; then
- * nothing has changed, and the program's sends wait if they did before.
+ * EAGAIN: it cannot be done just now. Another error: never; then nothing has changed.
  */
 #ifndef SMC_STEER_JOIN_ABI_H
 #define SMC_STEER_JOIN_ABI_H
@@ -31,10 +29,9 @@
 #define SOL_SMC_JOIN 0x534a /* no level of the kernel's */
 
 #define SMC_JOIN_PREPARE 1
-#define SMC_JOIN_HOLD	 2
-#define SMC_JOIN_SEND	 3
-#define SMC_JOIN_RECEIVE 4
-#define SMC_JOIN_INFO	 5
+#define SMC_JOIN_SEND	 2
+#define SMC_JOIN_RECEIVE 3
+#define SMC_JOIN_INFO	 4
 
 /*
  * At the other end of the wire is this module or an agent. SMC has no reset to send: between the two an

@@ -6,12 +6,13 @@ before the agent.
 import signal
 import time
 
-from harness import documented, many, servers, smcd, splice, traffic
+from harness import documented, many, paths, servers, smcd, splice, stress, traffic
 from harness.case import case, expect, expect_equal, wait_until
 
 SIZE = 4 << 20
 PORT = traffic.TRANSFER_PORT
 PLAIN_PORT = 9001  # that no rule with adopt is about
+DAWDLE = paths.PROGRAMS / "dawdle"
 PORTS = f"{servers.PORTS}, {PORT}, {many.PORT}, 9002"
 
 
@@ -220,6 +221,49 @@ def pair(lab):
     ipv6_alone(lab)
 
 
+def taken_over(lab, listener, rounds: int, agents) -> None:
+    """The kernel takes over connections where these agents are while threads of programs there are inside
+    of TCP, asleep or on their way there for 20 ms: blocking, by select() and epoll, readers beside
+    writers, and as they close. Every byte comes back, none waits for ever, no connection breaks.
+    """
+    server, client = lab.guests
+    connections = 12
+    slow = [agent.guest.spawn([str(paths.built(DAWDLE)), name]) for agent in agents
+            for name in ("stress", "many")]
+    for each in slow:
+        each.wait_output("dawdling", 20)
+    before = [splice.counters(agent)["carried"] for agent in agents]
+    moved = 0
+    for _ in range(rounds):
+        running = stress.start(client, server, connections, 3, 30000)
+        moved += stress.finish(running, 90, listener)["bytes"]
+    lab.progress(f"{rounds * connections} connections, {moved >> 20} MiB")
+    carried = [splice.counters(agent)["carried"] for agent in agents]
+    expect(all(now - then > rounds * connections * 3 // 4 for then, now in zip(before, carried)),
+           f"carried on: {before}, then {carried}")
+    for running in [many.each(client, server, 20 * rounds, 20000) for _ in range(3)]:
+        expect_equal(running.wait(120), 0, f"exit code ({running.out + running.err})")
+    for each in slow:
+        each.signal(signal.SIGTERM)
+        each.wait(10)
+        count = int(each.out.split()[-1])
+        expect(count > rounds, f"{count} were slow on the way into TCP")
+    for agent in agents:
+        lab.progress(f"{agent.guest.name}: {splice.show(agent)}")
+        splice.wait_idle(agent)
+
+
+@case("splice", "splice-takeover", agent=False, timeout=300, long_timeout=1800,
+      kernels=["stock", "stock"])
+def takeover(lab):
+    """Two 6.1 guests whose connections the kernel takes over at once."""
+    server = lab.guests[0]
+    listener = stress.serve(server)
+    many.serve(server)
+    splice.start(lab, f"{stress.PORT}, {many.PORT}", "{after: 1}")
+    taken_over(lab, listener, 100 if lab.long else 6, lab.agents)
+
+
 @case("splice", "splice-mixed", agent=False, timeout=300, kernels=["stock", "guest"])
 def mixed(lab):
     """A 6.1 and a 7.3 guest; redis, nginx and PostgreSQL ran in both before the agents came and are
@@ -249,7 +293,9 @@ def adopt(lab):
     server, client = lab.guests
     running = [make(server) for make in servers.ALL]
     traffic.transfer_server(server)
-    splice.start(lab, f"{servers.PORTS}, {PORT}")
+    listener = stress.serve(server)
+    many.serve(server)
+    splice.start(lab, f"{servers.PORTS}, {PORT}, {stress.PORT}, {many.PORT}")
     carried(client, server, lab.agents[0], "adopted")
     run_servers(client, server, lab.agents[0], running)
 
@@ -261,6 +307,7 @@ def adopt(lab):
     running[0].ask(server, server.ip4)
     expect_equal(splice.counters(lab.agents[0])["adopted"], before, "adopted of its own guest's")
     strangers(lab)
+    taken_over(lab, listener, 2, lab.agents[:1])
 
 
 def strangers(lab) -> None:
