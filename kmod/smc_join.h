@@ -65,10 +65,10 @@ struct smc_join {
 	/* from SMC_JOIN_DIRECT until then */
 	struct socket *agent_socket;
 	struct smc_join_callbacks agent_had;
-	u32 received_until;    /* sequence number behind the last byte that comes by TCP */
-	struct mutex reading;  /* what is taken from the wire, with received_until */
-	bool put_off;	       /* smc_join_move(), until that is free */
-	bool starved;	       /* somebody sleeps inside of TCP */
+	u32 received_until;   /* sequence number behind the last byte that comes by TCP */
+	struct mutex reading; /* what is taken from the wire, with received_until */
+	bool put_off;	      /* smc_join_move(), until that is free */
+	bool starved;	      /* somebody sleeps inside of TCP */
 	u32 flags;
 	bool broken; /* the wire failed, */
 	bool urgent; /* has had an urgent byte */

@@ -119,8 +119,7 @@ static bool smc_join_sleeps_in_tcp(struct sock *sk)
 
 	spin_lock_irqsave(&head->lock, flags);
 	list_for_each_entry(wait, &head->head, entry)
-		sleeps = sleeps ||
-			 (wait->func == woken_wake_function && wait->private == current);
+		sleeps = sleeps || (wait->func == woken_wake_function && wait->private == current);
 	spin_unlock_irqrestore(&head->lock, flags);
 	return sleeps;
 }

@@ -1,59 +1,49 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Threads that take their time on the way into TCP, as one does that is preempted there: what happens
- * to the socket meanwhile has to do without it.
+ * Threads that take their time on the way into TCP, as one does that is preempted there: what
+ * happens to the socket meanwhile has to do without it.
  */
-#include <linux/bpf.h>
-
 #include <bpf/bpf_helpers.h>
+#include <linux/bpf.h>
 
 char LICENSE[] SEC("license") = "GPL";
 
 #define DAWDLE_NS 20000000 /* how long, */
-#define ONE_IN	  8	   /* and how many of the calls */
+#define ONE_IN 8           /* and how many of the calls */
 
 /* Set before loading. */
 const volatile char name[16];
 __u64 dawdled;
 
-static long until(__u32 index, void *deadline)
-{
-	return bpf_ktime_get_ns() >= *(__u64 *)deadline;
-}
+static long until(__u32 index, void* deadline) { return bpf_ktime_get_ns() >= *(__u64*)deadline; }
 
-static void dawdle(void)
-{
-	char comm[16] = {};
-	__u64 deadline;
+static void dawdle(void) {
+    char comm[16] = {};
+    __u64 deadline;
 
-	bpf_get_current_comm(comm, sizeof(comm));
-	for (int i = 0; i < 16 && name[i]; i++)
-		if (comm[i] != name[i])
-			return;
-	if (bpf_get_prandom_u32() % ONE_IN)
-		return;
-	__sync_fetch_and_add(&dawdled, 1);
-	deadline = bpf_ktime_get_ns() + DAWDLE_NS;
-	bpf_loop(1 << 23, until, &deadline, 0);
+    bpf_get_current_comm(comm, sizeof(comm));
+    for (int i = 0; i < 16 && name[i]; i++)
+        if (comm[i] != name[i]) return;
+    if (bpf_get_prandom_u32() % ONE_IN) return;
+    __sync_fetch_and_add(&dawdled, 1);
+    deadline = bpf_ktime_get_ns() + DAWDLE_NS;
+    bpf_loop(1 << 23, until, &deadline, 0);
 }
 
 SEC("fentry/tcp_sendmsg")
-int dawdle_sendmsg(void *ctx)
-{
-	dawdle();
-	return 0;
+int dawdle_sendmsg(void* ctx) {
+    dawdle();
+    return 0;
 }
 
 SEC("fentry/tcp_recvmsg")
-int dawdle_recvmsg(void *ctx)
-{
-	dawdle();
-	return 0;
+int dawdle_recvmsg(void* ctx) {
+    dawdle();
+    return 0;
 }
 
 SEC("fentry/tcp_close")
-int dawdle_close(void *ctx)
-{
-	dawdle();
-	return 0;
+int dawdle_close(void* ctx) {
+    dawdle();
+    return 0;
 }

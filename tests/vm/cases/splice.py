@@ -13,7 +13,7 @@ SIZE = 4 << 20
 PORT = traffic.TRANSFER_PORT
 PLAIN_PORT = 9001  # that no rule with adopt is about
 DAWDLE = paths.PROGRAMS / "dawdle"
-PORTS = f"{servers.PORTS}, {PORT}, {many.PORT}, 9002"
+PORTS = f"{servers.PORTS}, {PORT}, {many.PORT}, {stress.PORT}, 9002"
 
 
 def relayed(client, server, agent, address: str = "", size: int = SIZE, counter: str = "relayed"):
@@ -87,28 +87,30 @@ def agents_die(lab, log: str) -> None:
     server, client = lab.guests
     far, agent = lab.agents
 
-    def ends(join: str, size: int, code: int, victim, end) -> None:
-        before = splice.counters(agent)
-        running = client.spawn(traffic.transfer_argv(server.ip4, size, PORT))
-        if join == "kernel":
-            wait_until(lambda: splice.counters(agent)["carried"] - before["carried"],
-                       lambda carried: carried == 1, 30, "a connection that the kernel carries on")
-        else:
-            wait_until(lambda: splice.counters(agent)["sent"] - before["sent"],
-                       lambda sent: sent > 1 << 20, 30, "bytes of a transfer")
+    def broken(end) -> None:
+        before = splice.counters(agent)["sent"]
+        running = client.spawn(traffic.transfer_argv(server.ip4, 1 << 30, PORT))
+        wait_until(lambda: splice.counters(agent)["sent"] - before,
+                   lambda sent: sent > 1 << 20, 30, "bytes of a transfer")
         end()
-        expect(join != "kernel" or running.poll() is None, "the transfer was over before the agent")
-        expect_equal(running.wait(120), code, f"exit code, {join} ({running.out + running.err})")
-        smcd.expect_tcp(client, server, port=PORT)
-        comes_back(lab, victim, log)
+        expect_equal(running.wait(120), 3, f"exit code ({running.out + running.err})")
+
+    def unharmed(end) -> None:
+        before = splice.counters(agent)["carried"]
+        running = stress.start(client, server, 4, 20, 10000)
+        wait_until(lambda: splice.counters(agent)["carried"] - before,
+                   lambda carried: carried == 4, 30, "connections that the kernel carries on")
+        end()
+        expect(running.poll() is None, "the connections had ended before the agent")
+        stress.finish(running, 60)
 
     def upgraded_and_killed() -> None:
         client.check("smc-policy upgrade")
         agent.kill()
 
-    for join, size, code, victims in (
-            ("loopback", 1 << 30, 3, ((agent, agent.kill), (far, far.kill))),
-            ("kernel", 2 << 30, 0, ((agent, upgraded_and_killed), (far, far.stop)))):
+    for join, outcome, victims in (
+            ("loopback", broken, ((agent, agent.kill), (far, far.kill))),
+            ("kernel", unharmed, ((agent, upgraded_and_killed), (far, far.stop)))):
         for each in lab.agents:
             if each.status()["splice"]["join"] != join:
                 each.stop()
@@ -116,7 +118,9 @@ def agents_die(lab, log: str) -> None:
                 each.launch("--log-level", log)
         splice.wait_active(lab)
         for victim, end in victims:
-            ends(join, size, code, victim, end)
+            outcome(end)
+            smcd.expect_tcp(client, server, port=PORT)
+            comes_back(lab, victim, log)
 
 
 def modules_go(lab, log: str) -> None:
@@ -178,6 +182,7 @@ def pair(lab):
     started = [make(server) for make in servers.ALL]
     traffic.transfer_server(server, "::")
     traffic.transfer_server(server, port=PLAIN_PORT)
+    stress.serve(server)
     log = "info" if lab.long else "debug"
     splice.start(lab, PORTS, f"{{buffer: {buffer(lab)}}}", log)
     relayed(client, server, agent)
