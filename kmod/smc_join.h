@@ -36,7 +36,7 @@ enum smc_join_mode {
 	SMC_JOIN_RELAYED, /* the agent moves the data, by way of TCP */
 	SMC_JOIN_SENDING, /* what the program sends goes to the wire */
 	SMC_JOIN_DIRECT,  /* what it receives comes from there, too */
-	SMC_JOIN_OVER,	  /* was one of these two, and the program's socket is closed */
+	SMC_JOIN_OVER,	  /* the program's socket is closed, or TCP's for good */
 };
 
 /* The callbacks that a socket had before its sk_user_data was ours. */
@@ -49,6 +49,7 @@ struct smc_join_callbacks {
 /* One connection; the ULP data of the agent's socket and of the program's. */
 struct smc_join {
 	refcount_t refs;		  /* the two sockets, and work that is queued */
+	int id;				  /* says which workqueue it has */
 	spinlock_t lock;		  /* of `program`, which softirqs release, and `wire` */
 	struct sock *agent;		  /* with a reference: its sequence numbers are asked for */
 	struct sock *program;		  /* NULL: not found yet, or gone */
@@ -86,7 +87,7 @@ struct smc_join {
 	atomic64_t received;
 };
 
-extern struct workqueue_struct *smc_join_wq;
+#define SMC_JOIN_MAX 4096 /* a guest has 4,095 DMBs */
 
 /* smc_join_main.c */
 void smc_join_put(struct smc_join *join);
@@ -123,10 +124,14 @@ static inline struct socket *smc_join_take_wire(struct smc_join *join)
 void smc_join_wake(struct sock *program);
 /* And those that poll() for EPOLLOUT and need it. */
 void smc_join_has_room(struct sock *program);
+/* The wire has failed. */
+void smc_join_broke(struct smc_join *join);
 void smc_join_program_init(void);
 int smc_join_attach(struct smc_join *join, struct sock *program, const struct tcp_ulp_ops *ulp);
 
 /* smc_join_wire.c */
+int smc_join_wire_module_init(void);
+void smc_join_wire_module_exit(void);
 void smc_join_wire_init(struct smc_join *join);
 /* Of the wire and of the agent's socket: -EBUSY: somebody else has it. */
 int smc_join_hook_wire(struct smc_join *join, struct socket *wire);

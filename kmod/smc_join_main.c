@@ -3,6 +3,7 @@
  * The upper layer protocol as the agent sees it: on its own socket, by smc_steer/join_abi.h.
  */
 #include <linux/file.h>
+#include <linux/idr.h>
 #include <linux/module.h>
 #include <linux/poll.h>
 #include <linux/slab.h>
@@ -17,8 +18,7 @@
 
 #define SMC_JOIN_IPPROTO_SMC 256 /* <linux/in.h>, from Linux 6.11 on */
 
-struct workqueue_struct *smc_join_wq;
-
+static DEFINE_IDA(smc_join_ids);
 static struct proto smc_join_agent_v4;
 static struct proto smc_join_agent_v6;
 static struct tcp_ulp_ops smc_join_ulp;
@@ -32,6 +32,7 @@ static struct proto *smc_join_agent_base(const struct sock *sk)
 void smc_join_put(struct smc_join *join)
 {
 	if (refcount_dec_and_test(&join->refs)) {
+		ida_free(&smc_join_ids, join->id);
 		sock_put(join->agent);
 		kfree(join);
 	}
@@ -221,8 +222,7 @@ static int smc_join_setsockopt(struct sock *sk, int level, int optname, sockptr_
 {
 	struct smc_join *join = smc_join_of(sk);
 	struct smc_join_wire wire = {};
-	int *value = &wire.fd;
-	unsigned int size = optname == SMC_JOIN_SEND ? sizeof(wire) : sizeof(*value);
+	unsigned int size = optname == SMC_JOIN_SEND ? sizeof(wire) : sizeof(int);
 
 	if (level != SOL_SMC_JOIN)
 		return smc_join_agent_base(sk)->setsockopt(sk, level, optname, optval, optlen);
@@ -288,6 +288,7 @@ static int smc_join_getsockopt(struct sock *sk, int level, int optname, char __u
 static int smc_join_init(struct sock *sk)
 {
 	struct smc_join *join;
+	int err;
 
 	if (!capable(CAP_NET_ADMIN))
 		return -EPERM;
@@ -296,6 +297,12 @@ static int smc_join_init(struct sock *sk)
 	join = kzalloc(sizeof(*join), GFP_KERNEL);
 	if (!join)
 		return -ENOMEM;
+	join->id = ida_alloc_max(&smc_join_ids, SMC_JOIN_MAX - 1, GFP_KERNEL);
+	if (join->id < 0) {
+		err = join->id;
+		kfree(join);
+		return err;
+	}
 	refcount_set(&join->refs, 1);
 	spin_lock_init(&join->lock);
 	smc_join_wire_init(join);
@@ -311,8 +318,9 @@ static void smc_join_release(struct sock *sk)
 {
 	struct smc_join *join = smc_join_of(sk);
 
-	rcu_assign_pointer(inet_csk(sk)->icsk_ulp_data, NULL);
+	/* with it held, who has the program's socket from `join` calls by way of this data */
 	spin_lock_bh(&join->lock);
+	rcu_assign_pointer(inet_csk(sk)->icsk_ulp_data, NULL);
 	if (sk != join->agent) {
 		join->program = NULL;
 		WRITE_ONCE(sk->sk_prot, join->base);
@@ -348,23 +356,22 @@ static int __init smc_join_module_init(void)
 {
 	int err;
 
-	/* many may wait for peers that take nothing, SMC_JOIN_LINGER each */
-	smc_join_wq = alloc_workqueue("smc_join", WQ_UNBOUND, WQ_MAX_ACTIVE);
-	if (!smc_join_wq)
-		return -ENOMEM;
+	err = smc_join_wire_module_init();
+	if (err)
+		return err;
 	smc_join_agent_proto(&smc_join_agent_v4, &tcp_prot);
 	smc_join_agent_proto(&smc_join_agent_v6, &tcpv6_prot);
 	smc_join_program_init();
 	err = tcp_register_ulp(&smc_join_ulp);
 	if (err)
-		destroy_workqueue(smc_join_wq);
+		smc_join_wire_module_exit();
 	return err;
 }
 
 static void __exit smc_join_module_exit(void)
 {
 	tcp_unregister_ulp(&smc_join_ulp);
-	destroy_workqueue(smc_join_wq);
+	smc_join_wire_module_exit();
 	/* callbacks that were on their way in when they were taken back */
 	synchronize_rcu();
 }

@@ -77,6 +77,12 @@ static int smc_join_woken(struct wait_queue_entry *wait, unsigned int mode, int 
 	return woken_wake_function(wait, mode, sync, key);
 }
 
+static void smc_join_wait_begin(struct sock *sk, struct wait_queue_entry *wait)
+{
+	add_wait_queue(sk_sleep(sk), wait);
+	smp_mb(); /* pairs with wq_has_sleeper() */
+}
+
 /* In the socket's wait queue, until woken. 0, or what a signal or its end makes of the call. */
 static int smc_join_sleep(struct wait_queue_entry *wait, long *timeo)
 {
@@ -143,27 +149,24 @@ static bool smc_join_ended(const struct sock *sk)
 	return (READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN) || READ_ONCE(sk->sk_err);
 }
 
-static void smc_join_broke(struct smc_join *join)
+void smc_join_broke(struct smc_join *join)
 {
 	WRITE_ONCE(join->broken, true);
 	if (smc_join_receives(join))
 		smc_join_queue(join, &join->down);
 }
 
-/* `timeo`: in jiffies, 0: not to sleep. */
-static int smc_join_wire_send(struct smc_join *join, struct msghdr *msg, long timeo)
+/* Does not sleep: what ends the program's side of the connection is to wake it, and SMC does not know. */
+static int smc_join_wire_send(struct smc_join *join, struct msghdr *msg)
 {
-	struct sock *wire = join->wire->sk;
 	unsigned int flags = msg->msg_flags;
 	int sent;
 
-	if (timeo && READ_ONCE(wire->sk_sndtimeo) != timeo)
-		WRITE_ONCE(wire->sk_sndtimeo, timeo);
 	/*
 	 * An urgent byte is carried as any other. SMC has no timer for what waits because of
 	 * MSG_MORE.
 	 */
-	msg->msg_flags = MSG_NOSIGNAL | (timeo ? 0 : MSG_DONTWAIT);
+	msg->msg_flags = MSG_NOSIGNAL | MSG_DONTWAIT;
 	sent = join->wire->ops->sendmsg(join->wire, msg, msg_data_left(msg));
 	msg->msg_flags = flags;
 	if (sent > 0)
@@ -187,45 +190,55 @@ static void smc_join_no_room(struct smc_join *join, struct sock *sk)
 		sk->sk_write_space(sk);
 }
 
-/*
- * One attempt: bytes taken, -EBUSY if others go first, or another error. It may sleep where the wire
- * does: what ends the program's side of the connection ends the wire's.
- */
-static int smc_join_try_send(struct smc_join *join, struct sock *sk, struct msghdr *msg, long timeo)
+/* Whether the program has ended its side, or TCP the connection. */
+static bool smc_join_cannot_send(const struct sock *sk)
+{
+	return READ_ONCE(sk->sk_err) || (READ_ONCE(sk->sk_shutdown) & SEND_SHUTDOWN);
+}
+
+/* One attempt: bytes taken, -EAGAIN if there is no room or others go first, or another error. */
+static int smc_join_try_send(struct smc_join *join, struct sock *sk, struct msghdr *msg)
 {
 	size_t left = msg_data_left(msg);
-	bool relayed;
+	bool first;
 	int rc;
 
-	if (READ_ONCE(sk->sk_err) || (READ_ONCE(sk->sk_shutdown) & SEND_SHUTDOWN))
+	if (smc_join_cannot_send(sk))
 		return -EPIPE;
+	if (smc_join_outstanding(join, sk))
+		return -EAGAIN;
+	smp_rmb(); /* what was taken from the agent's socket is on the wire */
+	rc = smc_join_wire_send(join, msg);
+	if (!smc_join_wire_is_over(rc))
+		return rc;
+	/* its own end is the wire's, too */
+	if (smc_join_cannot_send(sk))
+		return -EPIPE;
+	if (!smc_join_receives(join))
+		return rc;
+	first = !READ_ONCE(join->broken);
+	smc_join_broke(join);
+	if (!first)
+		return -EAGAIN; /* a reset is on its way to who has waited */
+	/* TCP would have taken it, and learned then that nobody is there: so do we */
+	iov_iter_advance(&msg->msg_iter, left);
+	return left;
+}
+
+/* Under TCP's rules, unless it sends to the wire by now: false. */
+static bool smc_join_send_relayed(struct smc_join *join, struct sock *sk, struct msghdr *msg,
+				  size_t len, int *rc)
+{
+	bool relayed = false;
+
 	if (!smc_join_sends(join)) {
 		lock_sock(sk);
-		relayed = join->mode == SMC_JOIN_RELAYED;
+		relayed = !smc_join_sends(join);
 		if (relayed)
-			rc = tcp_sendmsg_locked(sk, msg, left);
+			*rc = tcp_sendmsg_locked(sk, msg, len);
 		release_sock(sk);
-		if (relayed)
-			return rc;
 	}
-	if (smc_join_outstanding(join, sk))
-		return -EBUSY;
-	smp_rmb(); /* what was taken from the agent's socket is on the wire */
-	rc = smc_join_wire_send(join, msg, 0);
-	if (rc == -EAGAIN && timeo)
-		rc = smc_join_wire_send(join, msg, timeo);
-	else if (smc_join_wire_is_over(rc) && smc_join_receives(join) && !READ_ONCE(join->broken)) {
-		/* TCP would have taken it, and learned then that nobody is there: so do we */
-		smc_join_broke(join);
-		iov_iter_advance(&msg->msg_iter, left);
-		return left;
-	}
-	if (smc_join_wire_is_over(rc) && smc_join_receives(join)) {
-		/* a reset is on its way to who has waited */
-		smc_join_broke(join);
-		return timeo ? -EBUSY : -EAGAIN;
-	}
-	return rc;
+	return relayed;
 }
 
 /* MSG_ZEROCOPY: the program is told that it was a copy. NULL: too many untold. */
@@ -252,23 +265,25 @@ static int smc_join_sendmsg(struct sock *sk, struct msghdr *msg, size_t len)
 	int rc = 0;
 	int err;
 
-	if (smc_join_sends(join) && (msg->msg_flags & MSG_ZEROCOPY) &&
-	    sock_flag(sk, SOCK_ZEROCOPY)) {
+	if (smc_join_send_relayed(join, sk, msg, len, &rc))
+		return rc;
+	/* io_uring, which has an ubuf_info of its own, tells the program itself */
+	if ((msg->msg_flags & MSG_ZEROCOPY) && !msg->msg_ubuf && sock_flag(sk, SOCK_ZEROCOPY)) {
 		uarg = smc_join_copied(sk, len);
 		if (!uarg)
 			return -ENOBUFS;
 	}
 	while (msg_data_left(msg)) {
-		rc = smc_join_try_send(join, sk, msg, timeo);
+		rc = smc_join_try_send(join, sk, msg);
 		if (rc > 0) {
 			copied += rc;
 			continue;
 		}
-		if (rc != -EBUSY || !timeo)
+		if (rc != -EAGAIN || !timeo)
 			break;
 		if (!waiting) {
 			/* then once more: it is told of what changes from here on */
-			add_wait_queue(sk_sleep(sk), &wait);
+			smc_join_wait_begin(sk, &wait);
 			waiting = true;
 			continue;
 		}
@@ -287,9 +302,7 @@ static int smc_join_sendmsg(struct sock *sk, struct msghdr *msg, size_t len)
 		net_zcopy_put_abort(uarg, true);
 		release_sock(sk);
 	}
-	if (rc == -EBUSY)
-		rc = -EAGAIN;
-	if (rc == -EAGAIN && smc_join_sends(join))
+	if (rc == -EAGAIN)
 		smc_join_no_room(join, sk);
 	if (copied || rc >= 0)
 		return copied;
@@ -313,7 +326,7 @@ static void smc_join_read_end(struct smc_join *join)
 		smc_join_queue(join, &join->down);
 }
 
-/* One attempt, of at least one byte: bytes, 0 at the end, -EAGAIN, or another error. */
+/* One attempt, of at least one byte: bytes, 0 at TCP's end or error, -EAGAIN, or another error. */
 static int smc_join_try_receive(struct smc_join *join, struct sock *sk, struct msghdr *msg,
 				size_t len, int flags)
 {
@@ -350,9 +363,7 @@ static int smc_join_try_receive(struct smc_join *join, struct sock *sk, struct m
 		return got;
 	if (got < 0 && got != -EAGAIN)
 		smc_join_broke(join);
-	if (!ended)
-		return -EAGAIN;
-	return READ_ONCE(sk->sk_err) ? sock_error(sk) : 0;
+	return ended ? 0 : -EAGAIN;
 }
 
 /* Whether an attempt would find something else than -EAGAIN; one too many does no harm. */
@@ -388,18 +399,25 @@ static int smc_join_recvmsg(struct sock *sk, struct msghdr *msg, size_t len,
 		return join->base->recvmsg(
 			sk, msg, len, flags | (len ? 0 : MSG_DONTWAIT)COMPAT_RECVMSG_PASS_NAME);
 	for (;;) {
+		bool by_tcp = !smc_join_reads_wire(join, sk);
+
+		/* the error is for the next call, as with TCP */
+		if (copied && READ_ONCE(sk->sk_err))
+			break;
 		rc = smc_join_try_receive(join, sk, msg, len - copied, flags);
 		if (rc > 0) {
 			copied += rc;
-			if (copied >= target)
-				break;
-			continue;
+			/* where TCP ends and the wire begins: a short read says that there is no more */
+			by_tcp = by_tcp && copied < len && !(flags & MSG_PEEK);
+			if (copied < target || (by_tcp && smc_join_reads_wire(join, sk)))
+				continue;
+			break;
 		}
-		if (rc != -EAGAIN || !timeo)
+		if (rc != -EAGAIN || !timeo || copied >= target)
 			break;
 		if (!waiting) {
 			/* it is told of what changes from here on */
-			add_wait_queue(sk_sleep(sk), &wait);
+			smc_join_wait_begin(sk, &wait);
 			waiting = true;
 			if (smc_join_may_receive(join, sk))
 				continue;
@@ -412,7 +430,12 @@ static int smc_join_recvmsg(struct sock *sk, struct msghdr *msg, size_t len,
 	}
 	if (waiting)
 		remove_wait_queue(sk_sleep(sk), &wait);
-	return copied ? copied : rc;
+	if (!smc_join_receives(join))
+		return copied ? copied : rc;
+	msg->msg_inq = -1; /* not known: TCP's does not count the wire's */
+	if (copied)
+		return copied;
+	return rc || !READ_ONCE(sk->sk_err) ? rc : sock_error(sk);
 }
 
 /* Also asked by TCP, in softirqs, under the socket's lock, which close() takes before it is over. */
@@ -432,8 +455,7 @@ static void smc_join_close(struct sock *sk, long timeout)
 
 	lock_sock(sk);
 	mode = join->mode;
-	if (mode != SMC_JOIN_RELAYED)
-		WRITE_ONCE(join->mode, SMC_JOIN_OVER);
+	WRITE_ONCE(join->mode, SMC_JOIN_OVER);
 	join->sent_until = tcp_sk(sk)->write_seq;
 	join->reset = (sock_flag(sk, SOCK_LINGER) && !sk->sk_lingertime) ||
 		      (mode == SMC_JOIN_DIRECT && smc_join_rest(join, sk));
@@ -451,12 +473,15 @@ static void smc_join_close(struct sock *sk, long timeout)
 	join->base->close(sk, timeout);
 }
 
-/* connect() with AF_UNSPEC. */
+/* connect() with AF_UNSPEC, under lock_sock(). The next connection is none of ours. */
 static int smc_join_disconnect(struct sock *sk, int flags)
 {
 	struct smc_join *join = smc_join_of(sk);
 
-	return smc_join_sends(join) ? -EOPNOTSUPP : join->base->disconnect(sk, flags);
+	if (smc_join_sends(join))
+		return -EOPNOTSUPP;
+	WRITE_ONCE(join->mode, SMC_JOIN_OVER);
+	return join->base->disconnect(sk, flags);
 }
 
 static void smc_join_spd_release(struct splice_pipe_desc *spd, unsigned int i)
@@ -519,7 +544,7 @@ static ssize_t smc_join_splice_read(struct socket *sock, loff_t *ppos, struct pi
 
 	if (*ppos)
 		return -ESPIPE;
-	add_wait_queue(sk_sleep(sk), &wait);
+	smc_join_wait_begin(sk, &wait);
 	for (;;) {
 		bool ended = smc_join_ended(sk) || sk->sk_state == TCP_CLOSE;
 
@@ -618,7 +643,6 @@ int smc_join_attach(struct smc_join *join, struct sock *sk, const struct tcp_ulp
 	__module_get(THIS_MODULE); /* tcp_cleanup_ulp() gives it back */
 	icsk->icsk_ulp_ops = ulp;
 	rcu_assign_pointer(icsk->icsk_ulp_data, (void __rcu *)join);
-	clear_bit(SOCK_SUPPORT_ZC, &sk->sk_socket->flags);
 	/* pairs with the READ_ONCE() of those that call through them: the data above is there */
 	smp_wmb();
 	WRITE_ONCE(sk->sk_prot, &smc_join_protos[family]);

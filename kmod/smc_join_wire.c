@@ -8,8 +8,8 @@
 
 #include "smc_join.h"
 
-/* How long what the program has sent may take when it has closed, until it is dropped. */
-#define SMC_JOIN_LINGER (30 * HZ)
+/* How long a peer may take for the last of what the program has sent, until that is dropped. */
+#define SMC_JOIN_LINGER (900 * HZ)
 /* How long a peer may take to answer a reset until it is told again, and how often it is. */
 #define SMC_JOIN_RESET_WAIT  (HZ / 5)
 #define SMC_JOIN_RESET_TRIES 10
@@ -26,10 +26,22 @@ __poll_t smc_join_wire_events(const struct smc_join *join)
 	return smc_join_events(join->wire);
 }
 
+/*
+ * `up` waits for its peer, SMC_JOIN_LINGER at worst; a workqueue has this many workers at most. So
+ * there are as many of them as it takes for nobody to wait for another one's peer.
+ */
+#define SMC_JOIN_WORKERS 512
+static struct workqueue_struct *smc_join_up_wqs[SMC_JOIN_MAX / SMC_JOIN_WORKERS];
+static struct workqueue_struct *smc_join_down_wq;
+
 void smc_join_queue(struct smc_join *join, struct work_struct *work)
 {
+	struct workqueue_struct *wq = smc_join_down_wq;
+
+	if (work == &join->up)
+		wq = smc_join_up_wqs[join->id / SMC_JOIN_WORKERS];
 	refcount_inc(&join->refs);
-	if (!queue_work(smc_join_wq, work))
+	if (!queue_work(wq, work))
 		refcount_dec(&join->refs); /* that of the caller is left */
 }
 
@@ -49,8 +61,10 @@ static struct smc_join *smc_join_of_callback(struct sock *sk)
  */
 static bool smc_join_wire_ended(struct smc_join *join, __poll_t events)
 {
+	if (!(join->flags & SMC_JOIN_URGENT_IS_RESET))
+		events &= ~EPOLLPRI;
 	if (READ_ONCE(join->mode) != SMC_JOIN_DIRECT || READ_ONCE(join->down_ended) ||
-	    !(events & (EPOLLERR | EPOLLHUP | EPOLLRDHUP | EPOLLPRI)))
+	    !(events & (SMC_JOIN_ENDED | EPOLLPRI)))
 		return false;
 	/* a reader that finds nothing takes the urgent byte out of the way */
 	if (events & EPOLLPRI)
@@ -81,12 +95,16 @@ static void smc_join_wire_write_space(struct sock *sk)
 	struct smc_join *join = smc_join_of_callback(sk);
 
 	if (join) {
+		__poll_t events = smc_join_wire_events(join);
+
 		join->wire_had.write_space(sk);
-		if (!smc_join_wire_ended(join, smc_join_wire_events(join)))
+		/* SMC also calls when it has just said that there is no room */
+		if (!smc_join_wire_ended(join, events) && (events & EPOLLOUT)) {
 			smc_join_has_room(join->program);
-		if (READ_ONCE(join->mode) == SMC_JOIN_DIRECT &&
-		    smc_join_outstanding(join, join->program))
-			smc_join_queue(join, &join->up);
+			if (READ_ONCE(join->mode) == SMC_JOIN_DIRECT &&
+			    smc_join_outstanding(join, join->program))
+				smc_join_queue(join, &join->up);
+		}
 	}
 	read_unlock_bh(&sk->sk_callback_lock);
 }
@@ -206,7 +224,7 @@ int smc_join_hook_agent(struct smc_join *join, struct socket *agent)
 	 * is there. The agent, whose they were, has others to serve.
 	 */
 	join->wire->sk->sk_lingertime = SMC_JOIN_LINGER;
-	sock_set_flag(join->wire->sk, SOCK_LINGER);
+	set_bit(SOCK_LINGER, &join->wire->sk->sk_flags); /* SMC sets others meanwhile */
 	return 0;
 }
 
@@ -243,6 +261,7 @@ static bool smc_join_wait_for(struct socket *sock, __poll_t events, long timeo)
 	bool has;
 
 	add_wait_queue(sk_sleep(sock->sk), &wait);
+	smp_mb(); /* pairs with wq_has_sleeper() */
 	while (!(has = smc_join_events(sock) & events) && timeo)
 		timeo = wait_woken(&wait, TASK_IDLE, timeo);
 	remove_wait_queue(sk_sleep(sock->sk), &wait);
@@ -324,6 +343,9 @@ static int smc_join_forward(struct smc_join *join, bool over)
 		}
 		if (sent < 0) {
 			got = sent;
+			/* of the wire, which does not say so again */
+			if (sent != -EAGAIN && !over)
+				smc_join_broke(join);
 			break;
 		}
 		atomic64_add(sent, &join->sent);
@@ -362,6 +384,8 @@ static void smc_join_up(struct work_struct *work)
 			smc_join_put(join);
 		/* the agent, if it is there, is told by EPOLLHUP */
 		kernel_sock_shutdown(join->agent_socket, SHUT_RDWR);
+		/* has been waited for; close() happens in a worker that is everybody's */
+		join->wire->sk->sk_lingertime = 0;
 		fput(smc_join_take_wire(join)->file);
 		fput(join->agent_socket->file);
 	}
@@ -430,8 +454,8 @@ static void smc_join_down(struct work_struct *work)
 		goto out;
 	}
 	events = smc_join_wire_events(join);
-	urgent = ((events & EPOLLPRI) || READ_ONCE(join->urgent)) &&
-		 (join->flags & SMC_JOIN_URGENT_IS_RESET);
+	urgent = (join->flags & SMC_JOIN_URGENT_IS_RESET) &&
+		 ((events & EPOLLPRI) || READ_ONCE(join->urgent));
 	if (READ_ONCE(join->broken) || urgent || (events & EPOLLERR)) {
 		WRITE_ONCE(join->deaf, true);
 		tcp_abort(join->agent_socket->sk, ECONNRESET);
@@ -448,6 +472,33 @@ static void smc_join_down(struct work_struct *work)
 	}
 out:
 	smc_join_put(join);
+}
+
+void smc_join_wire_module_exit(void)
+{
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(smc_join_up_wqs); i++)
+		if (smc_join_up_wqs[i])
+			destroy_workqueue(smc_join_up_wqs[i]);
+	if (smc_join_down_wq)
+		destroy_workqueue(smc_join_down_wq);
+}
+
+int smc_join_wire_module_init(void)
+{
+	int i;
+
+	smc_join_down_wq = alloc_workqueue("smc_join", WQ_UNBOUND, 0);
+	for (i = 0; i < ARRAY_SIZE(smc_join_up_wqs); i++)
+		smc_join_up_wqs[i] =
+			alloc_workqueue("smc_join_%d", WQ_UNBOUND, SMC_JOIN_WORKERS, i);
+	for (i = 0; i < ARRAY_SIZE(smc_join_up_wqs) && smc_join_up_wqs[i]; i++)
+		;
+	if (smc_join_down_wq && i == ARRAY_SIZE(smc_join_up_wqs))
+		return 0;
+	smc_join_wire_module_exit();
+	return -ENOMEM;
 }
 
 void smc_join_wire_init(struct smc_join *join)

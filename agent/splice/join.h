@@ -80,8 +80,8 @@ private:
         bool done = false;                  // and all is written, the end too
     };
     enum class Step { more, wait, over };
-    // What the program sends: is read here; its end is looked for in the kernel; is found there; goes
-    // to the wire without us.
+    // What the program sends: is read here; its end is looked for in the kernel; is found there;
+    // goes to the wire without us.
     enum class Sends { here, looked_for, found, directly };
 
     Step send_up();

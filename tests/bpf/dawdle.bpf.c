@@ -3,13 +3,12 @@
  * Threads that take their time on the way into TCP, as one does that is preempted there: what
  * happens to the socket meanwhile has to do without it.
  */
+#include "dawdle.h"
+
 #include <bpf/bpf_helpers.h>
 #include <linux/bpf.h>
 
 char LICENSE[] SEC("license") = "GPL";
-
-#define DAWDLE_NS 20000000 /* how long, */
-#define ONE_IN 8           /* and how many of the calls */
 
 /* Set before loading. */
 const volatile char name[16];
@@ -24,7 +23,7 @@ static void dawdle(void) {
     bpf_get_current_comm(comm, sizeof(comm));
     for (int i = 0; i < 16 && name[i]; i++)
         if (comm[i] != name[i]) return;
-    if (bpf_get_prandom_u32() % ONE_IN) return;
+    if (bpf_get_prandom_u32() % DAWDLE_ONE_IN) return;
     __sync_fetch_and_add(&dawdled, 1);
     deadline = bpf_ktime_get_ns() + DAWDLE_NS;
     bpf_loop(1 << 23, until, &deadline, 0);

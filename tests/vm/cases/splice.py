@@ -13,6 +13,8 @@ SIZE = 4 << 20
 PORT = traffic.TRANSFER_PORT
 PLAIN_PORT = 9001  # that no rule with adopt is about
 DAWDLE = paths.PROGRAMS / "dawdle"
+LAST_PORT = 9003
+LAST_SIZE = 3 << 19  # more than one buffer of 1 MiB, less than both
 PORTS = f"{servers.PORTS}, {PORT}, {many.PORT}, {stress.PORT}, 9002"
 
 
@@ -247,7 +249,8 @@ def taken_over(lab, listener, rounds: int, agents) -> None:
     expect(all(now - then > rounds * connections * 3 // 4 for then, now in zip(before, carried)),
            f"carried on: {before}, then {carried}")
     for running in [many.each(client, server, 20 * rounds, 20000) for _ in range(3)]:
-        expect_equal(running.wait(120), 0, f"exit code ({running.out + running.err})")
+        expect_equal(running.wait(60 + 5 * rounds), 0,
+                     f"exit code ({running.out + running.err})")
     for each in slow:
         each.signal(signal.SIGTERM)
         each.wait(10)
@@ -258,6 +261,82 @@ def taken_over(lab, listener, rounds: int, agents) -> None:
         splice.wait_idle(agent)
 
 
+def last_of_it(lab, seconds: int) -> None:
+    """The peer's buffer is full when a program ends its side, and its peer reads nothing for that long: it
+    gets every byte all the same, and then the end. A thread that waits for room is told before anything
+    is read, and the other direction goes on.
+    """
+    server, client = lab.guests
+    listener = server.spawn(["python3", "-Suc", f"""
+import socket, threading, time
+s = socket.create_server(('', {LAST_PORT}))
+print('listening')
+def closed(c):
+    c.recv(1)
+    c.sendall(b'y' * 50)
+    time.sleep(1)
+    c.sendall(b'x' * {LAST_SIZE})
+    c.close()
+def half_closed(c):
+    told = []
+    def writer():
+        try:
+            while True:
+                told.append(c.send(b'x' * 65536))
+        except BrokenPipeError:
+            pass
+    control = s.accept()[0]
+    c.recv(1)
+    c.sendall(b'y' * 50)
+    time.sleep(1)
+    thread = threading.Thread(target=writer)
+    thread.start()
+    time.sleep(1)
+    c.shutdown(socket.SHUT_WR)
+    thread.join()
+    control.send(b'!')
+    count = 0
+    while got := c.recv(65536):
+        count += len(got)
+    print(sum(told), count)
+for serve in closed, half_closed:
+    serve(s.accept()[0])
+"""])
+    listener.wait_output("listening", 20)
+    before = [splice.counters(agent)["carried"] for agent in lab.agents]
+    told = client.check(["python3", "-Sc", f"""
+import socket, time
+def read(s, size=1 << 30):
+    count = 0
+    while count < size and (got := s.recv(min(65536, size - count))):
+        count += len(got)
+    return count
+def ask(s):
+    s.send(b'?')
+    assert read(s, 50) == 50
+    return s
+address = {server.ip4!r}, {LAST_PORT}
+s = ask(socket.create_connection(address))
+time.sleep({seconds})
+print(read(s))
+s = socket.create_connection(address)
+control = socket.create_connection(address)
+ask(s)
+control.recv(1)
+print(read(s))
+s.sendall(b'z' * 100000)
+s.shutdown(socket.SHUT_WR)
+assert s.recv(1) == b''
+"""], timeout=seconds + 60).split()
+    listener.wait(20)
+    sent, count = listener.out.decode().split()[1:]
+    lab.progress(f"came: {told}; sent in half closed: {sent}, and came back: {count}")
+    expect_equal(told, [str(LAST_SIZE), sent], "bytes that came")
+    expect_equal(count, "100000", "bytes the other way")
+    carried = [splice.counters(agent)["carried"] - then for agent, then in zip(lab.agents, before)]
+    expect(min(carried) >= 2, f"connections that the kernel carries on: {carried}")
+
+
 @case("splice", "splice-takeover", agent=False, timeout=300, long_timeout=1800,
       kernels=["stock", "stock"])
 def takeover(lab):
@@ -265,7 +344,8 @@ def takeover(lab):
     server = lab.guests[0]
     listener = stress.serve(server)
     many.serve(server)
-    splice.start(lab, f"{stress.PORT}, {many.PORT}", "{after: 1}")
+    splice.start(lab, f"{stress.PORT}, {many.PORT}, {LAST_PORT}", "{after: 1}")
+    last_of_it(lab, 60 if lab.long else 5)
     taken_over(lab, listener, 100 if lab.long else 6, lab.agents)
 
 

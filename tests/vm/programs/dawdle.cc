@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// dawdle NAME: threads of that name take their time on the way into TCP, one call in eight, until
+// dawdle NAME: threads of that name take their time on the way into TCP (tests/bpf/dawdle.h), until
 // this program is told to end. Then it prints how many did.
 #include <bpf/libbpf.h>
 #include <signal.h>
