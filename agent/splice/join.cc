@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/splice/join.h"
 
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -25,6 +27,12 @@ constexpr int kLargeBuffer = 64 << 10;  // bytes; a short connection has none of
 void reset_on_close(int fd, bool on) {
     linger value{on ? 1 : 0, 0};
     setsockopt(fd, SOL_SOCKET, SO_LINGER, &value, sizeof(value));
+}
+
+// Bytes that wait here for room at the peer.
+int unsent(int wire) {
+    int bytes = 0;
+    return ioctl(wire, SIOCOUTQNSD, &bytes) == 0 ? bytes : 0;
 }
 
 }  // namespace
@@ -137,8 +145,14 @@ Join::Step Join::flush_up() {
 
 Join::Step Join::end_up() {
     if (up_raw_) {
-        shutdown(wire_.fd.get(), SHUT_WR);
-        up_.done = true;
+        // SMC's shutdown() would wait here for the peer to take what is there, for two seconds, and
+        // then end it all the same.
+        up_.ended = true;
+        draining_ = unsent(wire_.fd.get()) > 0;
+        if (!draining_) {
+            shutdown(wire_.fd.get(), SHUT_WR);
+            up_.done = true;
+        }
         return Step::wait;
     }
     if (!std::exchange(up_.ended, true)) {
@@ -349,7 +363,7 @@ void Join::let_kernel_send() {
 
 // Nothing of what it is to receive is here when this is called.
 bool Join::let_kernel_receive() {
-    if (!down_raw_ || sends_ != Sends::directly || up_.done || !down_.pending.empty() ||
+    if (!down_raw_ || sends_ != Sends::directly || up_.ended || !down_.pending.empty() ||
         join_receive(local_.fd.get()) != JoinStep::done) {
         return false;
     }
@@ -368,6 +382,12 @@ void Join::count() {
     if (auto bytes = joined_bytes(local_.fd.get())) {
         moved_.sent += bytes->sent - std::exchange(counted_sent_, bytes->sent);
         moved_.received += bytes->received - std::exchange(counted_received_, bytes->received);
+    }
+}
+
+void Join::tick() {
+    if (draining_ && !ended_) {
+        poller_.again(*this);
     }
 }
 

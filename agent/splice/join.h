@@ -50,6 +50,8 @@ public:
     bool broken_off() const { return broken_off_; }
     // Counts what the kernel has moved.
     void count();
+    // Every now and then, for what no event tells of.
+    void tick();
     // In on_end: the wire, if it is good for another connection, and what came on it after the end
     // of this one.
     UniqueFd take_wire() { return std::move(wire_.fd); }
@@ -119,7 +121,8 @@ private:
     bool up_raw_;    // there are no frames (any more)
     bool down_raw_;  // likewise
     bool carried_ = false;
-    int buffers_ = 0;  // that had something in them, as long as it is short
+    bool draining_ = false;  // the wire is ended when it has sent all
+    int buffers_ = 0;        // that had something in them, as long as it is short
     std::uint64_t counted_sent_ = 0;
     std::uint64_t counted_received_ = 0;
     bool ended_ = false;

@@ -371,8 +371,10 @@ void Relay::join(UniqueFd local, UniqueFd wire, Join::Kind kind,
 
 void Relay::tick() {
     pool_.tick(context_.now_ns);
-    if (ticks_++ % kTicksPerCount == 0) {
-        for (auto& [join, owner] : joins_) {
+    const bool count = ticks_++ % kTicksPerCount == 0;
+    for (auto& [join, owner] : joins_) {
+        join->tick();
+        if (count) {
             join->count();
         }
     }

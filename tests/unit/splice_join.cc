@@ -76,6 +76,8 @@ protected:
         std::string got;
         std::string buffer(1 << 16, '\0');
         for (int idle = 0; idle < 200;) {
+            near->tick();
+            far->tick();
             auto sent = send(from.get(), data.data(), data.size(), MSG_NOSIGNAL);
             if (sent > 0) {
                 data.remove_prefix(static_cast<std::size_t>(sent));
@@ -158,6 +160,26 @@ TEST_P(Joined, DataBeforeTheEndArrives) {
     got += carry(server, server, "");
     EXPECT_TRUE(got == data);
     EXPECT_EQ(read_error(server), 0);
+}
+
+// The wire is not ended as long as it has something to send: SMC would wait there.
+TEST_P(Joined, AnEndBehindFullBuffersArrives) {
+    auto data = pattern(64 << 20);
+    std::size_t sent = 0;
+    for (int idle = 0; idle < 50 && sent < data.size();) {
+        auto more = send(program.get(), data.data() + sent, data.size() - sent, MSG_NOSIGNAL);
+        sent += more > 0 ? static_cast<std::size_t>(more) : 0;
+        poller.turn(1ms);
+        idle = more > 0 ? 0 : idle + 1;
+    }
+    shutdown(program.get(), SHUT_WR);
+    turn();
+    EXPECT_EQ(ended, 0);
+    auto got = carry(server, server, "");
+    EXPECT_TRUE(got == data.substr(0, sent));
+    EXPECT_EQ(read_error(server), 0);
+    EXPECT_EQ(carry(server, program, "answer"), "answer");
+    EXPECT_EQ(broken_off, 0);
 }
 
 TEST_P(Joined, AResetIsAReset) {

@@ -346,7 +346,7 @@ def takeover(lab):
     many.serve(server)
     splice.start(lab, f"{stress.PORT}, {many.PORT}, {LAST_PORT}", "{after: 1}")
     last_of_it(lab, 60 if lab.long else 5)
-    taken_over(lab, listener, 100 if lab.long else 6, lab.agents)
+    taken_over(lab, listener, 60 if lab.long else 6, lab.agents)
 
 
 @case("splice", "splice-mixed", agent=False, timeout=300, kernels=["stock", "guest"])
