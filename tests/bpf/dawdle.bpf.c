@@ -10,21 +10,27 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
-/* Set before loading. */
-const volatile char name[16];
-__u64 dawdled;
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct dawdle_state);
+} state SEC(".maps");
 
 static long until(__u32 index, void* deadline) { return bpf_ktime_get_ns() >= *(__u64*)deadline; }
 
 static void dawdle(void) {
+    __u32 zero = 0;
+    struct dawdle_state* whose = bpf_map_lookup_elem(&state, &zero);
     char comm[16] = {};
     __u64 deadline;
 
+    if (!whose) return;
     bpf_get_current_comm(comm, sizeof(comm));
-    for (int i = 0; i < 16 && name[i]; i++)
-        if (comm[i] != name[i]) return;
+    for (int i = 0; i < 16 && whose->name[i]; i++)
+        if (comm[i] != whose->name[i]) return;
     if (bpf_get_prandom_u32() % DAWDLE_ONE_IN) return;
-    __sync_fetch_and_add(&dawdled, 1);
+    __sync_fetch_and_add(&whose->count, 1);
     deadline = bpf_ktime_get_ns() + DAWDLE_NS;
     bpf_loop(1 << 23, until, &deadline, 0);
 }

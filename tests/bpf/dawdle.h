@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
-/* How long a thread dawdles, and in how many of its calls: dawdle.bpf.c. */
+/* Threads that take their time: tests/bpf/dawdle.bpf.c <-> tests/vm/programs/dawdle.cc. */
 #ifndef DAWDLE_H
 #define DAWDLE_H
 
 #include <linux/types.h>
 
-#define DAWDLE_NS 20000000
-#define DAWDLE_ONE_IN 8
+#define DAWDLE_NS 20000000 /* how long, */
+#define DAWDLE_ONE_IN 8    /* and in how many of their calls */
+
+struct dawdle_state {
+    char name[16]; /* whose, */
+    __u64 count;   /* and how often */
+};
 
 #endif

@@ -1,37 +1,63 @@
 // SPDX-License-Identifier: Apache-2.0
 // dawdle NAME: threads of that name take their time on the way into TCP (tests/bpf/dawdle.h), until
 // this program is told to end. Then it prints how many did.
-#include <bpf/libbpf.h>
-#include <signal.h>
+#include "../../bpf/dawdle.h"
 
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include <csignal>
+#include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 
 #include "dawdle.skel.h"
+
+namespace {
+
+[[noreturn]] void die(const char* what) {
+    std::perror(what);
+    std::exit(1);
+}
+
+}  // namespace
 
 int main(int argc, char** argv) {
     if (argc != 2) {
         std::fprintf(stderr, "usage: dawdle NAME\n");
         return 2;
     }
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigprocmask(SIG_BLOCK, &set, nullptr);
-    dawdle* skeleton = dawdle::open();
-    if (skeleton) {
-        std::strncpy(const_cast<char*>(skeleton->rodata->name), argv[1],
-                     sizeof(skeleton->rodata->name) - 1);
+    sigset_t ends;
+    sigemptyset(&ends);
+    sigaddset(&ends, SIGTERM);
+    sigprocmask(SIG_BLOCK, &ends, nullptr);
+    std::size_t size = 0;
+    const void* elf = ::dawdle::elf_bytes(&size);
+    bpf_object* object = bpf_object__open_mem(elf, size, nullptr);
+    if (!object || bpf_object__load(object) != 0) {
+        die("dawdle: cannot load");
     }
-    if (!skeleton || dawdle::load(skeleton) != 0 || dawdle::attach(skeleton) != 0) {
-        std::perror("dawdle");
-        return 1;
+    std::uint32_t zero = 0;
+    dawdle_state state{};
+    std::strncpy(state.name, argv[1], sizeof(state.name) - 1);
+    int map = bpf_object__find_map_fd_by_name(object, "state");
+    if (bpf_map_update_elem(map, &zero, &state, BPF_ANY) != 0) {
+        die("dawdle: cannot fill the map");
+    }
+    bpf_program* program = nullptr;
+    bpf_object__for_each_program(program, object) {
+        if (!bpf_program__attach(program)) {
+            die("dawdle: cannot attach");
+        }
     }
     std::puts("dawdling");
     std::fflush(stdout);
     int signal = 0;
-    sigwait(&set, &signal);
-    std::printf("%llu\n", static_cast<unsigned long long>(skeleton->bss->dawdled));
-    dawdle::destroy(skeleton);
+    sigwait(&ends, &signal);
+    if (bpf_map_lookup_elem(map, &zero, &state) != 0) {
+        die("dawdle: cannot read the map");
+    }
+    std::printf("%llu\n", static_cast<unsigned long long>(state.count));
     return 0;
 }
