@@ -20,7 +20,8 @@ namespace {
 
 constexpr std::ptrdiff_t kWouldBlock = -1;
 constexpr std::ptrdiff_t kFailed = -2;
-constexpr int kBuffersInARow = 8;       // then it is another connection's turn
+constexpr int kBuffersInARow = 8;  // then it is another connection's turn
+constexpr int kKeepaliveSeconds = 30;
 constexpr int kLargeBuffer = 64 << 10;  // bytes; a short connection has none of more
 
 // On: closing it is a reset, also when the kernel does so because we died.
@@ -52,6 +53,11 @@ Join::Join(Poller& poller, Scratch& scratch, Moved& moved, UniqueFd local, Uniqu
 Result<void> Join::start() {
     const int yes = 1;
     setsockopt(local_.fd.get(), IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes));
+    // A kernel with too many orphans forgets sockets that were closed; a reset that says so may be
+    // lost, over the loopback interface too.
+    setsockopt(local_.fd.get(), IPPROTO_TCP, TCP_KEEPIDLE, &kKeepaliveSeconds,
+               sizeof(kKeepaliveSeconds));
+    setsockopt(local_.fd.get(), SOL_SOCKET, SO_KEEPALIVE, &yes, sizeof(yes));
     // An urgent byte is carried as any other.
     setsockopt(local_.fd.get(), SOL_SOCKET, SO_OOBINLINE, &yes, sizeof(yes));
     reset_on_close(local_.fd.get(), true);

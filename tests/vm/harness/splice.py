@@ -42,9 +42,9 @@ def counters(agent) -> dict:
     return agent.status()["splice"]
 
 
-def wait_idle(agent) -> None:
+def wait_idle(agent, seconds: float = 20) -> None:
     """Until it has no connection."""
-    wait_until(lambda: counters(agent)["active"], lambda active: active == 0, 20,
+    wait_until(lambda: counters(agent)["active"], lambda active: active == 0, seconds,
                f"{agent.guest.name}: no relayed connection")
 
 
