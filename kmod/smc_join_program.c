@@ -196,8 +196,12 @@ static bool smc_join_cannot_send(const struct sock *sk)
 	return READ_ONCE(sk->sk_err) || (READ_ONCE(sk->sk_shutdown) & SEND_SHUTDOWN);
 }
 
-/* One attempt: bytes taken, -EAGAIN if there is no room or others go first, or another error. */
-static int smc_join_try_send(struct smc_join *join, struct sock *sk, struct msghdr *msg)
+/*
+ * One attempt: bytes taken, -EAGAIN if there is no room or others go first, or another error.
+ * `waited`: was told so before.
+ */
+static int smc_join_try_send(struct smc_join *join, struct sock *sk, struct msghdr *msg,
+			     bool waited)
 {
 	size_t left = msg_data_left(msg);
 	bool first;
@@ -218,7 +222,7 @@ static int smc_join_try_send(struct smc_join *join, struct sock *sk, struct msgh
 		return rc;
 	first = !READ_ONCE(join->broken);
 	smc_join_broke(join);
-	if (!first)
+	if (!first || waited)
 		return -EAGAIN; /* a reset is on its way to who has waited */
 	/* TCP would have taken it, and learned then that nobody is there: so do we */
 	iov_iter_advance(&msg->msg_iter, left);
@@ -274,7 +278,7 @@ static int smc_join_sendmsg(struct sock *sk, struct msghdr *msg, size_t len)
 			return -ENOBUFS;
 	}
 	while (msg_data_left(msg)) {
-		rc = smc_join_try_send(join, sk, msg);
+		rc = smc_join_try_send(join, sk, msg, waiting);
 		if (rc > 0) {
 			copied += rc;
 			continue;
