@@ -154,8 +154,7 @@ Join::Step Join::end_up() {
         // SMC's shutdown() would wait here for the peer to take what is there, for two seconds, and
         // then end it all the same.
         up_.ended = true;
-        draining_ = unsent(wire_.fd.get()) > 0;
-        if (!draining_) {
+        if (unsent(wire_.fd.get()) == 0) {
             shutdown(wire_.fd.get(), SHUT_WR);
             up_.done = true;
         }
@@ -392,7 +391,8 @@ void Join::count() {
 }
 
 void Join::tick() {
-    if (draining_ && !ended_) {
+    // A wire that is to be ended, and has not sent all yet.
+    if (up_raw_ && up_.ended && !up_.done && !ended_) {
         poller_.again(*this);
     }
 }

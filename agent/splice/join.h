@@ -121,8 +121,7 @@ private:
     bool up_raw_;    // there are no frames (any more)
     bool down_raw_;  // likewise
     bool carried_ = false;
-    bool draining_ = false;  // the wire is ended when it has sent all
-    int buffers_ = 0;        // that had something in them, as long as it is short
+    int buffers_ = 0;  // that had something in them, as long as it is short
     std::uint64_t counted_sent_ = 0;
     std::uint64_t counted_received_ = 0;
     bool ended_ = false;

@@ -71,6 +71,17 @@ protected:
             poller.turn(1ms);
         }
     }
+    // The program sends until nothing more is taken, and the server reads nothing. Bytes.
+    std::size_t fill(std::string_view data) {
+        std::size_t sent = 0;
+        for (int idle = 0; idle < 50 && sent < data.size();) {
+            auto more = send(program.get(), data.data() + sent, data.size() - sent, MSG_NOSIGNAL);
+            sent += more > 0 ? static_cast<std::size_t>(more) : 0;
+            poller.turn(1ms);
+            idle = more > 0 ? 0 : idle + 1;
+        }
+        return sent;
+    }
     // As much as the connection takes; and whatever comes at the other end.
     std::string carry(const UniqueFd& from, const UniqueFd& to, std::string_view data) {
         std::string got;
@@ -165,13 +176,7 @@ TEST_P(Joined, DataBeforeTheEndArrives) {
 // The wire is not ended as long as it has something to send: SMC would wait there.
 TEST_P(Joined, AnEndBehindFullBuffersArrives) {
     auto data = pattern(64 << 20);
-    std::size_t sent = 0;
-    for (int idle = 0; idle < 50 && sent < data.size();) {
-        auto more = send(program.get(), data.data() + sent, data.size() - sent, MSG_NOSIGNAL);
-        sent += more > 0 ? static_cast<std::size_t>(more) : 0;
-        poller.turn(1ms);
-        idle = more > 0 ? 0 : idle + 1;
-    }
+    auto sent = fill(data);
     shutdown(program.get(), SHUT_WR);
     turn();
     EXPECT_EQ(ended, 0);
@@ -207,13 +212,7 @@ TEST_P(Joined, AServerThatIsGoneResetsTheClient) {
 
 TEST_P(Joined, ASlowReaderStopsAFastWriter) {
     auto data = pattern(64 << 20);
-    std::size_t sent = 0;
-    for (int idle = 0; idle < 50 && sent < data.size();) {
-        auto more = send(program.get(), data.data() + sent, data.size() - sent, MSG_NOSIGNAL);
-        sent += more > 0 ? static_cast<std::size_t>(more) : 0;
-        poller.turn(1ms);
-        idle = more > 0 ? 0 : idle + 1;
-    }
+    auto sent = fill(data);
     EXPECT_LT(sent, data.size());
     auto got = carry(program, server, std::string_view(data).substr(sent));
     EXPECT_TRUE(got == data);
