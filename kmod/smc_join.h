@@ -129,6 +129,9 @@ void smc_join_broke(struct smc_join *join);
 void smc_join_program_init(void);
 int smc_join_attach(struct smc_join *join, struct sock *program, const struct tcp_ulp_ops *ulp);
 
+/* smc_join_timers.c: SMC_JOIN_TIMERS, of the wire with that file descriptor */
+int smc_join_keep_timers(int fd);
+
 /* smc_join_wire.c */
 int smc_join_wire_module_init(void);
 void smc_join_wire_module_exit(void);

@@ -239,6 +239,8 @@ static int smc_join_setsockopt(struct sock *sk, int level, int optname, sockptr_
 		return smc_join_send(join, &wire);
 	case SMC_JOIN_RECEIVE:
 		return smc_join_receive(join);
+	case SMC_JOIN_TIMERS:
+		return smc_join_keep_timers(wire.fd);
 	}
 	return -ENOPROTOOPT;
 }

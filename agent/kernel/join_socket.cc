@@ -11,8 +11,6 @@
 #include <cstring>
 #include <string_view>
 
-#include "agent/base/unique_fd.h"
-
 namespace smc_steer {
 namespace {
 
@@ -32,15 +30,21 @@ JoinStep step(int local, int option, const T& value) {
 
 }  // namespace
 
-Result<void> join_available() {
+Result<UniqueFd> join_open() {
     UniqueFd fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP));
     if (fd && join_begin(fd.get())) {
-        return {};
+        return fd;
     }
     if (errno == ENOENT) {
         return fail("module smc_join is not there: install it with ivpci (package ivpci-dkms)");
     }
     return fail_errno(errno, "module smc_join cannot be used");
+}
+
+void join_keep_timers(int module, int wire) {
+    if (module >= 0) {
+        step(module, SMC_JOIN_TIMERS, wire);
+    }
 }
 
 bool join_begin(int local) {

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "agent/kernel/diag.h"
+#include "agent/kernel/join_socket.h"
 #include "agent/kernel/smc_socket.h"
 
 namespace smc_steer {
@@ -31,9 +32,12 @@ Address bound_by_program(const splice_event& event) {
     return is_unspecified(address) || !address.is_global() ? Address{} : address;
 }
 
-// Own name of a socket whose connect() has ended well; else why it has not.
-Result<Endpoint> connected_as(int fd) {
-    return smc_connected(fd).and_then([fd] { return own_name(fd); });
+// Own name of a wire whose connect() has ended well; else why it has not.
+Result<Endpoint> connected_as(int fd, int module) {
+    return smc_connected(fd).and_then([=] {
+        join_keep_timers(module, fd);
+        return own_name(fd);
+    });
 }
 
 // Slow, in proportion to the SMC sockets there are: for what is remembered.
@@ -124,7 +128,7 @@ void Outgoing::call_agent() {
 }
 
 void Outgoing::greet() {
-    auto own = connected_as(wire_.get());
+    auto own = connected_as(wire_.get(), context_.options.module);
     if (!own) {
         connect_directly("its agent: " + own.error().message);
         return;
@@ -207,7 +211,7 @@ void Outgoing::connect_directly(const std::string& why) {
 }
 
 void Outgoing::on_connected() {
-    auto own = connected_as(wire_.get());
+    auto own = connected_as(wire_.get(), context_.options.module);
     if (!own) {
         // Nothing but a refusal can be passed on: where nobody answers, the program's own time is
         // let run out.

@@ -21,8 +21,9 @@ namespace smc_steer {
 // All but what is said to be the thread's own may be called from one other thread.
 class Relay {
 public:
+    // `module`: from join_open(), or empty.
     static Result<std::unique_ptr<Relay>> start(std::unique_ptr<SpliceHooks> hooks,
-                                                SpliceOptions options);
+                                                SpliceOptions options, UniqueFd module);
     // Ends every connection it has: programs see connections that were broken off.
     ~Relay();
     Relay(const Relay&) = delete;
@@ -47,7 +48,8 @@ private:
         std::function<void()> then;
     };
 
-    Relay(std::unique_ptr<SpliceHooks> hooks, SpliceOptions options, Poller poller);
+    Relay(std::unique_ptr<SpliceHooks> hooks, SpliceOptions options, UniqueFd module,
+          Poller poller);
     Result<void> begin();
 
     // The thread's own.
@@ -72,6 +74,7 @@ private:
 
     std::unique_ptr<SpliceHooks> hooks_;
     SpliceOptions options_;
+    UniqueFd module_;
     SpliceStats stats_;
     Poller poller_;
     Scratch scratch_;

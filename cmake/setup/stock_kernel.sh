@@ -19,7 +19,7 @@ META=linux-image-amd64 # linux-image-cloud-amd64 has no 9p, which is how guests 
 # In the order they are loaded in, before there is a root file system.
 BOOT_MODULES=(virtio_pci 9pnet_virtio 9p overlay virtio_net virtio_console virtio_rng)
 # For what runs in the guest.
-MODULES=("${BOOT_MODULES[@]}" smc smc_diag tcp_diag veth sch_ingress cls_bpf)
+MODULES=("${BOOT_MODULES[@]}" smc smc_diag tcp_diag veth sch_ingress cls_bpf nf_tables)
 
 # download PACKAGE: unpacked into $work/root
 download() {

@@ -16,6 +16,10 @@
  *                     each when the other one ends: the agent is not needed any more, and may
  *                     close the wire, or die. When the connection is over, its socket has EPOLLHUP.
  *   SMC_JOIN_INFO     getsockopt(), struct smc_join_info.
+ *   SMC_JOIN_TIMERS   int, a file descriptor: of a connected SMC socket (of IPv6; SMC or fallen back to
+ *                     TCP), or of a listener for those that it accepts. The kernel closes it as it
+ *                     does a program's TCP socket from now on: a FIN that gets lost is sent again.
+ *                     No matter of this socket, which may be any.
  *
  * EAGAIN: it cannot be done just now. Another error: never; then nothing has changed.
  */
@@ -32,6 +36,7 @@
 #define SMC_JOIN_SEND	 2
 #define SMC_JOIN_RECEIVE 3
 #define SMC_JOIN_INFO	 4
+#define SMC_JOIN_TIMERS	 5
 
 /*
  * At the other end of the wire is this module or an agent. SMC has no reset to send: between the two an

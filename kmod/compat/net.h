@@ -52,6 +52,14 @@ static inline struct sock *compat_inet_lookup_established(struct net *net, __be3
 }
 
 #if IS_ENABLED(CONFIG_IPV6)
+/* Under rcu_read_lock(), without a reference. */
+static inline struct sock *compat_inet6_lookup_listener(struct net *net,
+							const struct in6_addr *daddr, u16 hnum)
+{
+	return inet6_lookup_listener(net, COMPAT_HASHINFO(net) NULL, 0, &in6addr_any, 0, daddr,
+				     hnum, 0, 0);
+}
+
 static inline struct sock *
 compat_inet6_lookup_established(struct net *net, const struct in6_addr *saddr, __be16 sport,
 				const struct in6_addr *daddr, u16 hnum, int dif)
@@ -60,5 +68,17 @@ compat_inet6_lookup_established(struct net *net, const struct in6_addr *saddr, _
 					  0);
 }
 #endif
+
+/* A socket of the kernel's own holds its network namespace, as a program's. */
+static inline void compat_sk_net_refcnt_upgrade(struct sock *sk)
+{
+#ifdef IVPCI_HAVE_NET_REFCNT_UPGRADE
+	sk_net_refcnt_upgrade(sk);
+#else
+	sk->sk_net_refcnt = 1;
+	get_net_track(sock_net(sk), &sk->ns_tracker, GFP_KERNEL);
+	sock_inuse_add(sock_net(sk), 1);
+#endif
+}
 
 #endif

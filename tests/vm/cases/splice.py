@@ -3,6 +3,7 @@
 before the agent.
 """
 
+import re
 import signal
 import time
 
@@ -15,6 +16,13 @@ PLAIN_PORT = 9001  # that no rule with adopt is about
 DAWDLE = paths.PROGRAMS / "dawdle"
 LAST_PORT = 9003
 LAST_SIZE = 3 << 19  # more than one buffer of 1 MiB, less than both
+LOSE_ENDS = """table inet lost {
+    chain out {
+        type filter hook output priority 0;
+        oifname eth0 tcp flags & fin == fin counter drop
+    }
+}"""
+CLOSING = "state fin-wait-1 state closing state last-ack"
 PORTS = f"{servers.PORTS}, {PORT}, {many.PORT}, {stress.PORT}, 9002"
 
 
@@ -125,6 +133,13 @@ def agents_die(lab, log: str) -> None:
             comes_back(lab, victim, log)
 
 
+def all_closed(lab) -> None:
+    """No closed socket waits for its FIN to be acknowledged, for ever."""
+    for guest in lab.guests:
+        wait_until(lambda: guest.check(f"ss -Htan {CLOSING}").splitlines(),
+                   lambda left: not left, 60, f"{guest.name}: closed sockets")
+
+
 def modules_go(lab, log: str) -> None:
     """smc_join stays as long as a connection is carried on. Without an agent and then without a driver
     that connection is reset, and the next one is TCP.
@@ -226,6 +241,7 @@ def pair(lab):
     held.wait(20)
     for each in lab.agents:
         splice.wait_idle(each, 90)
+    all_closed(lab)
     left = client.check("bpftool map dump name held; bpftool map dump name callers; :")
     expect_equal(left.count('"key"'), 0, f"entries left in the maps: {left}")
     ipv6_alone(lab)
@@ -350,6 +366,62 @@ def takeover(lab):
     splice.start(lab, f"{stress.PORT}, {many.PORT}, {LAST_PORT}", "{after: 1}")
     last_of_it(lab, 60 if lab.long else 5)
     taken_over(lab, listener, 60 if lab.long else 6, lab.agents)
+
+
+def lose_ends(lab, guest, end) -> None:
+    """end() has connections of many.PORT closed while this guest's FINs get lost."""
+    server, client = lab.guests
+    count = 100
+    held = many.start(client, server, count)
+    many.expect_checked(held, count)
+    guest.check(f"nft '{LOSE_ENDS}'")
+    held.kill()
+    end()
+    lost = wait_until(lambda: int(re.search(r"packets (\d+)", guest.check("nft list ruleset"))[1]),
+                      lambda packets: packets >= count, 20, "FINs that got lost")
+    lab.progress(f"{guest.name}: {lost} FINs lost")
+    guest.check("nft delete table inet lost")
+    all_closed(lab)
+
+
+@case("splice", "splice-lost-ends", agent=False, timeout=200, kernels=["stock", "stock"])
+def lost_ends(lab):
+    """FINs get lost, of the connections that agents and kernel relay and of one that has no SMC-D: each is
+    sent again, though its socket is closed. The peer hears of it, and no socket stays.
+    """
+    server, client = lab.guests
+    agent = lab.agents[1]
+    many.serve(server)
+    splice.start(lab, f"{many.PORT}, {LAST_PORT}")
+    server.put("/etc/smc-steer/policy.yaml", splice.policy(str(many.PORT)))
+    server.check("smc-policy apply /etc/smc-steer/policy.yaml")
+    listener = server.spawn(["python3", "-Suc", f"""
+import socket
+s = socket.create_server(('', {LAST_PORT}))
+print('listening')
+c = s.accept()[0]
+c.recv(1)
+c.shutdown(socket.SHUT_WR)
+print('ended', c.recv(1))
+"""])
+    listener.wait_output("listening", 20)
+    plain_before = splice.counters(agent)["plain"]
+    running = client.spawn(["python3", "-Suc", f"""
+import socket, sys
+s = socket.create_connection(({server.ip4!r}, {LAST_PORT}))
+print('connected')
+sys.stdin.readline()
+s.send(b'?')
+s.recv(1)
+"""], stdin=True)
+    running.wait_output("connected", 20)
+    expect_equal(splice.counters(agent)["plain"] - plain_before, 1, "connections over TCP")
+    lose_ends(lab, client, lambda: running.write(b"\n"))
+    listener.wait_output("ended b''", 30)
+    lose_ends(lab, server, lambda: None)
+    expect_equal(splice.counters(agent)["relayed"], 200, "connections relayed")
+    for each in lab.agents:
+        splice.wait_idle(each)
 
 
 @case("splice", "splice-mixed", agent=False, timeout=300, kernels=["stock", "guest"])

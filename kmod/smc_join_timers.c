@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The TCP socket inside of an SMC socket is one of the kernel's own, from which tcp_close() takes the
+ * timers, since their network namespace may be gone when one fires. A FIN that gets lost is never
+ * sent again then: the peer never hears of the end where the SMC socket has fallen back, and the
+ * socket stays for ever. Newer kernels have it hold its namespace, as a program's does
+ * (smc_create_clcsk()). On others we do so for the wires of agents; what a listener accepts takes after it,
+ * also what nobody gets to see.
+ */
+#include <linux/in.h>
+#include <linux/in6.h>
+#include <linux/net.h>
+
+#include "compat/net.h"
+#include "smc_join.h"
+
+/* Of a listener, with a reference; NULL: it is none of IPv6, as agents' are. */
+static struct sock *smc_join_find_listener(struct net *net, const struct sockaddr_in6 *own)
+{
+	struct sock *sk = NULL;
+
+#if IS_ENABLED(CONFIG_IPV6)
+	rcu_read_lock();
+	sk = compat_inet6_lookup_listener(net, &own->sin6_addr, ntohs(own->sin6_port));
+	if (sk && !refcount_inc_not_zero(&sk->sk_refcnt))
+		sk = NULL;
+	rcu_read_unlock();
+#endif
+	return sk;
+}
+
+/* Of a connection, likewise; NULL: or it is gone. */
+static struct sock *smc_join_find_connected(struct net *net, const struct sockaddr_in6 *own,
+					    const struct sockaddr_in6 *peer)
+{
+	struct sock *sk = NULL;
+
+	if (ipv6_addr_v4mapped(&peer->sin6_addr))
+		sk = compat_inet_lookup_established(net, peer->sin6_addr.s6_addr32[3],
+						    peer->sin6_port, own->sin6_addr.s6_addr32[3],
+						    ntohs(own->sin6_port), 0);
+#if IS_ENABLED(CONFIG_IPV6)
+	else
+		sk = compat_inet6_lookup_established(net, &peer->sin6_addr, peer->sin6_port,
+						     &own->sin6_addr, ntohs(own->sin6_port), 0);
+#endif
+	if (sk && !sk_fullsock(sk)) {
+		sock_gen_put(sk);
+		return NULL;
+	}
+	return sk;
+}
+
+/* The TCP socket inside of `wire`. One that has fallen back has it in its file. */
+static struct sock *smc_join_find_inner(struct socket *wire)
+{
+	struct net *net = sock_net(wire->sk);
+	struct sockaddr_storage own, peer;
+
+	if (sk_is_tcp(wire->sk)) {
+		sock_hold(wire->sk);
+		return wire->sk;
+	}
+	if (kernel_getsockname(wire, (struct sockaddr *)&own) < 0 || own.ss_family != AF_INET6)
+		return NULL;
+	/* SMC_LISTEN has the same number */
+	if (wire->sk->sk_state == TCP_LISTEN)
+		return smc_join_find_listener(net, (void *)&own);
+	if (kernel_getpeername(wire, (struct sockaddr *)&peer) < 0)
+		return NULL;
+	return smc_join_find_connected(net, (void *)&own, (void *)&peer);
+}
+
+int smc_join_keep_timers(int fd)
+{
+	struct socket *wire;
+	struct sock *sk;
+	int err;
+
+	wire = sockfd_lookup(fd, &err);
+	if (!wire)
+		return err;
+	sk = smc_join_find_inner(wire);
+	if (sk) {
+		lock_sock(sk);
+		if (!sk->sk_net_refcnt)
+			compat_sk_net_refcnt_upgrade(sk);
+		release_sock(sk);
+		sock_put(sk);
+	}
+	sockfd_put(wire);
+	return sk ? 0 : -ENOTCONN;
+}
