@@ -24,10 +24,10 @@ Result<void> Session::start_splice() {
     options.outgoing = !native_;
     options.buffer = wanted.buffer;
     options.after = wanted.after;
-    auto module = join_open();
     if (wanted.join == Join::automatic || wanted.join == Join::kernel) {
-        options.in_kernel = module.has_value();
-        join_problem_ = module ? std::string() : module.error().message;
+        auto there = join_available();
+        options.in_kernel = there.has_value();
+        join_problem_ = there ? std::string() : there.error().message;
     }
     if (!join_problem_.empty()) {
         spdlog::warn("relayed connections are joined by TCP, which is slower: {}", join_problem_);
@@ -35,7 +35,7 @@ Result<void> Session::start_splice() {
     if (auto done = (*hooks)->attach(); !done) {
         return done;
     }
-    auto relay = Relay::start(std::move(*hooks), options, module ? std::move(*module) : UniqueFd());
+    auto relay = Relay::start(std::move(*hooks), options);
     if (!relay) {
         return tl::unexpected(relay.error());
     }

@@ -11,6 +11,8 @@
 #include <cstring>
 #include <string_view>
 
+#include "agent/base/unique_fd.h"
+
 namespace smc_steer {
 namespace {
 
@@ -28,9 +30,8 @@ JoinStep step(int local, int option, const T& value) {
     return JoinStep::never;
 }
 
-}  // namespace
-
-Result<UniqueFd> join_open() {
+// A socket with its options, of no connection.
+Result<UniqueFd> open_module() {
     UniqueFd fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP));
     if (fd && join_begin(fd.get())) {
         return fd;
@@ -41,9 +42,16 @@ Result<UniqueFd> join_open() {
     return fail_errno(errno, "module smc_join cannot be used");
 }
 
-void join_keep_timers(int module, int wire) {
-    if (module >= 0) {
-        step(module, SMC_JOIN_TIMERS, wire);
+}  // namespace
+
+Result<void> join_available() {
+    return open_module().map([](const UniqueFd&) {});
+}
+
+void join_keep_timers(int fd) {
+    static const auto module = open_module();
+    if (module) {
+        step(module->get(), SMC_JOIN_TIMERS, fd);
     }
 }
 

@@ -7,16 +7,15 @@
 #include <optional>
 
 #include "agent/base/result.h"
-#include "agent/base/unique_fd.h"
 
 namespace smc_steer {
 
-// Loads the module, if it is there: a socket with its options, of no connection. The error says why
-// it cannot be used.
-Result<UniqueFd> join_open();
-// Of a wire that has just been connected, or of a listener. `module`: from join_open(), -1: nothing
-// is done.
-void join_keep_timers(int module, int wire);
+// Loads the module, if it is there. The error says why it cannot be used.
+Result<void> join_available();
+
+// SMC_JOIN_TIMERS: this wire, or what this SMC listener accepts, is closed as any socket from now
+// on. Nothing is done without the module.
+void join_keep_timers(int fd);
 
 enum class JoinStep { done, later, never };
 

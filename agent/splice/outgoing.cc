@@ -33,9 +33,9 @@ Address bound_by_program(const splice_event& event) {
 }
 
 // Own name of a wire whose connect() has ended well; else why it has not.
-Result<Endpoint> connected_as(int fd, int module) {
-    return smc_connected(fd).and_then([=] {
-        join_keep_timers(module, fd);
+Result<Endpoint> connected_as(int fd) {
+    return smc_connected(fd).and_then([fd] {
+        join_keep_timers(fd);
         return own_name(fd);
     });
 }
@@ -128,7 +128,7 @@ void Outgoing::call_agent() {
 }
 
 void Outgoing::greet() {
-    auto own = connected_as(wire_.get(), context_.options.module);
+    auto own = connected_as(wire_.get());
     if (!own) {
         connect_directly("its agent: " + own.error().message);
         return;
@@ -211,7 +211,7 @@ void Outgoing::connect_directly(const std::string& why) {
 }
 
 void Outgoing::on_connected() {
-    auto own = connected_as(wire_.get(), context_.options.module);
+    auto own = connected_as(wire_.get());
     if (!own) {
         // Nothing but a refusal can be passed on: where nobody answers, the program's own time is
         // let run out.

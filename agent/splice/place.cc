@@ -11,7 +11,6 @@
 #include <set>
 #include <utility>
 
-#include "agent/kernel/join_socket.h"
 #include "agent/kernel/netns.h"
 #include "agent/kernel/smc_socket.h"
 
@@ -106,7 +105,6 @@ Result<void> Place::set_up(const SpliceOptions& options) {
         return tl::unexpected(agents.error());
     }
     agents_ = std::move(*agents);
-    join_keep_timers(options.module, agents_.get());
     socklen_t length = sizeof(cookie_);
     if (getsockopt(agents_.get(), SOL_SOCKET, SO_NETNS_COOKIE, &cookie_, &length) != 0) {
         return fail_errno(errno, "cannot ask for the network namespace's cookie");

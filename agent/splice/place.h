@@ -15,8 +15,7 @@ namespace smc_steer {
 struct SpliceOptions {
     std::uint16_t port = 7255;  // TCP, where agents of other guests bring connections to
     bool outgoing = false;      // relay what programs connect to
-    int module = -1;            // from join_open(), the relay's; -1: not there
-    bool in_kernel = false;     // and carries connections on
+    bool in_kernel = false;     // the module smc_join is there
     int after = 4;              // buffers that a connection moves before it is used
     int buffer = 1 << 20;       // bytes: of a connection's shared memory, each way, and what is
                                 // kept of it here at most

@@ -37,27 +37,22 @@ struct Relay::Covered : Poller::Watcher {
     std::vector<std::unique_ptr<Readable>> watches;
 };
 
-Relay::Relay(std::unique_ptr<SpliceHooks> hooks, SpliceOptions options, UniqueFd module,
-             Poller poller)
+Relay::Relay(std::unique_ptr<SpliceHooks> hooks, SpliceOptions options, Poller poller)
     : hooks_(std::move(hooks)),
       options_(options),
-      module_(std::move(module)),
       poller_(std::move(poller)),
       scratch_(static_cast<std::size_t>(options.buffer)),
       pool_(poller_),
       context_{poller_, *hooks_, options_, scratch_, moved_, stats_, pool_, {}, nullptr, 0},
-      view_(std::make_shared<SpliceView>()) {
-    options_.module = module_.get();
-}
+      view_(std::make_shared<SpliceView>()) {}
 
 Result<std::unique_ptr<Relay>> Relay::start(std::unique_ptr<SpliceHooks> hooks,
-                                            SpliceOptions options, UniqueFd module) {
+                                            SpliceOptions options) {
     auto poller = Poller::create();
     if (!poller) {
         return tl::unexpected(poller.error());
     }
-    std::unique_ptr<Relay> self(
-        new Relay(std::move(hooks), options, std::move(module), std::move(*poller)));
+    std::unique_ptr<Relay> self(new Relay(std::move(hooks), options, std::move(*poller)));
     if (auto done = self->begin(); !done) {
         return tl::unexpected(done.error());
     }

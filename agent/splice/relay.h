@@ -21,9 +21,8 @@ namespace smc_steer {
 // All but what is said to be the thread's own may be called from one other thread.
 class Relay {
 public:
-    // `module`: from join_open(), or empty.
     static Result<std::unique_ptr<Relay>> start(std::unique_ptr<SpliceHooks> hooks,
-                                                SpliceOptions options, UniqueFd module);
+                                                SpliceOptions options);
     // Ends every connection it has: programs see connections that were broken off.
     ~Relay();
     Relay(const Relay&) = delete;
@@ -48,8 +47,7 @@ private:
         std::function<void()> then;
     };
 
-    Relay(std::unique_ptr<SpliceHooks> hooks, SpliceOptions options, UniqueFd module,
-          Poller poller);
+    Relay(std::unique_ptr<SpliceHooks> hooks, SpliceOptions options, Poller poller);
     Result<void> begin();
 
     // The thread's own.
@@ -74,7 +72,6 @@ private:
 
     std::unique_ptr<SpliceHooks> hooks_;
     SpliceOptions options_;
-    UniqueFd module_;
     SpliceStats stats_;
     Poller poller_;
     Scratch scratch_;
