@@ -12,6 +12,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
+#include "lib/lengths.h"
 #include "lib/maps.h"
 #include "lib/match.h"
 #include "lib/ops.h"
@@ -101,7 +102,13 @@ relay_for(struct bpf_sock_addr *ctx, struct tcp_sock *tp, const struct splice_na
 		return NULL;
 	if (!is_plain_tcp(ctx, tp) || is_declined(wanted))
 		return NULL;
-	return rules_adopt(&tp->inet_conn.icsk_inet.sk, wanted) ? relay : NULL;
+	if (!rules_adopt(&tp->inet_conn.icsk_inet.sk, wanted))
+		return NULL;
+	if (too_short(agent, &wanted->address, wanted->port)) {
+		count(STEER_SYN_SHORT);
+		return NULL;
+	}
+	return relay;
 }
 
 static __always_inline bool remember(struct bpf_sock_addr *ctx, const struct tcp_sock *tp,
@@ -429,6 +436,19 @@ int splice_settle(struct splice_word *word)
 	barrier();
 	*(volatile __u32 *)&h->state = word->state;
 	return 1;
+}
+
+/* Run by the agent. Connections over TCP flows.bpf.c learns from. */
+SEC("syscall")
+int splice_learn(struct splice_length *length)
+{
+	const struct steer_control *agent = living_agent();
+	struct splice_name server = length->server;
+
+	if (agent && agent->short_bytes)
+		learn_length(agent, &server.address, server.port, length->bytes,
+			     length->lifetime_ns);
+	return 0;
 }
 
 /* A SYN to the hold, where a listener is that hears nothing: to pass is to be tried again. To be

@@ -88,7 +88,7 @@ Result<void> Session::bring_up(const Policy& policy, Inheritance inherited) {
     if (inherited.saved.eid == eid_) {
         remove_eid_ = remove_eid_ || inherited.saved.remove_eid;
     }
-    if (const auto& limits = config_.short_connections; limits.step_back && native_) {
+    if (const auto& limits = config_.short_connections; limits.step_back && (native_ || relay_)) {
         auto done = datapath_->measure_lengths(static_cast<std::uint64_t>(limits.bytes),
                                                limits.milliseconds * std::uint64_t{1'000'000});
         if (!done) {

@@ -197,6 +197,15 @@ Datapath::~Datapath() {
 }
 
 Result<void> Datapath::measure_lengths(std::uint64_t short_bytes, std::uint64_t short_ns) {
+    if (handshake_) {
+        if (auto done = attach_moved(); !done) {
+            return done;
+        }
+    }
+    return stores_->set_short(short_bytes, short_ns);
+}
+
+Result<void> Datapath::attach_moved() {
     auto moved = BpfObject::open("moved", ::moved::elf_bytes);
     if (!moved) {
         return tl::unexpected(moved.error());
@@ -209,7 +218,7 @@ Result<void> Datapath::measure_lengths(std::uint64_t short_bytes, std::uint64_t 
     if (!moved_link_) {
         return fail_errno(errno, "BPF moved: cannot attach to smc_release()");
     }
-    return stores_->set_short(short_bytes, short_ns);
+    return {};
 }
 
 Result<void> Datapath::guard_services(const std::vector<Cidr>& services) {

@@ -64,8 +64,8 @@ public:
     Result<int> drop_stale_handshakes();
     Result<void> attach_steer();
 
-    // Measures how long connections are, and has the handshake step back from endpoints whose
-    // connections move fewer bytes and end sooner. Before attach_flows(). On failure nothing is
+    // Measures how long connections are, and leaves endpoints to TCP whose connections move fewer
+    // bytes and end sooner. Before attach_flows(). On failure nothing is
     // measured.
     Result<void> measure_lengths(std::uint64_t short_bytes, std::uint64_t short_ns);
 
@@ -101,6 +101,7 @@ private:
     Datapath(const Pins& pins, OldLinks old, BpfObject flows)
         : pins_(pins), old_(std::move(old)), flows_(std::move(flows)) {}
     Result<void> open_native();
+    Result<void> attach_moved();
     Result<void> open_stores();
     Result<void> choose_handshake();
     Result<void> take_over_maps();

@@ -34,11 +34,13 @@ Result<std::unique_ptr<SpliceHooks>> SpliceHooks::load(SharedMaps& maps, bool ou
         return tl::unexpected(done.error());
     }
     const bpf_program* settle = object->program("splice_settle");
-    if (!settle) {
-        return fail("BPF splice: has no program splice_settle");
+    const bpf_program* learn = object->program("splice_learn");
+    if (!settle || !learn) {
+        return fail("BPF splice: has no program splice_settle or splice_learn");
     }
     std::unique_ptr<SpliceHooks> self(new SpliceHooks(std::move(*object)));
     self->settle_ = bpf_program__fd(settle);
+    self->learn_ = bpf_program__fd(learn);
     self->outgoing_ = outgoing;
     self->relays_ = maps.at("relays");
     self->listeners_ = maps.at("listeners");
@@ -161,6 +163,15 @@ void SpliceHooks::decline(const Endpoint& server, std::uint64_t nanoseconds) con
     auto name = name_of(server);
     std::uint64_t until = monotonic_ns() + nanoseconds;
     bpf_map_update_elem(declined_, &name, &until, BPF_ANY);
+}
+
+void SpliceHooks::learn(const Endpoint& server, std::uint64_t bytes,
+                        std::uint64_t nanoseconds) const {
+    splice_length length{bytes, nanoseconds, name_of(server), 0};
+    LIBBPF_OPTS(bpf_test_run_opts, run);
+    run.ctx_in = &length;
+    run.ctx_size_in = sizeof(length);
+    bpf_prog_test_run_opts(learn_, &run);
 }
 
 Result<void> SpliceHooks::announce(const splice_caller& from, const Endpoint& caller) const {

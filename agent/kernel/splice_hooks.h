@@ -47,6 +47,10 @@ public:
     // Connections to it are left alone for so long.
     void decline(const Endpoint& server, std::uint64_t nanoseconds) const;
 
+    // What a connection to it, that was relayed, has moved (both ways) and how long that took:
+    // where they are short, later ones are left to TCP (events_abi.h).
+    void learn(const Endpoint& server, std::uint64_t bytes, std::uint64_t nanoseconds) const;
+
     // The connection that is about to be made from there stands for `caller`.
     Result<void> announce(const splice_caller& from, const Endpoint& caller) const;
     void forget(const splice_caller& from) const;
@@ -68,7 +72,7 @@ private:
     std::optional<BpfObject> join_;
     bool outgoing_ = false;
     int relays_ = -1, listeners_ = -1, callers_ = -1, declined_ = -1;
-    int settle_ = -1;  // program
+    int settle_ = -1, learn_ = -1;  // programs
     std::unique_ptr<ring_buffer, FreeRing> ring_;
     std::function<void(const splice_event&)> on_event_;
     std::vector<UniqueFd> links_;

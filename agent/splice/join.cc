@@ -200,7 +200,7 @@ Join::Step Join::send_up() {
     }
     auto size = static_cast<std::size_t>(got);
     has_moved(got);
-    moved_.sent += size;
+    count_sent(size);
     if (room != 0) {
         encode_frame(FrameKind::data, size, scratch_.data());
         size += room;
@@ -232,7 +232,7 @@ Join::Step Join::send_late() {
         return Step::over;
     }
     if (sent > 0) {
-        moved_.sent += static_cast<std::uint64_t>(sent);
+        count_sent(static_cast<std::uint64_t>(sent));
         receive(local_, scratch_.data(), static_cast<std::size_t>(sent), MSG_TRUNC);
     }
     return Step::more;
@@ -277,7 +277,7 @@ std::size_t Join::deliver(Bytes bytes, Step& step) {
             step = Step::over;
         } else if (sent > 0) {
             at += static_cast<std::size_t>(sent);
-            moved_.received += static_cast<std::uint64_t>(sent);
+            count_received(static_cast<std::uint64_t>(sent));
             frame_left_ -= down_raw_ ? 0 : static_cast<std::size_t>(sent);
         }
     }
@@ -328,6 +328,16 @@ Join::Step Join::send_down() {
     auto taken = deliver(all, step);
     pending.assign(all.begin() + static_cast<std::ptrdiff_t>(taken), all.end());
     return step;
+}
+
+void Join::count_sent(std::uint64_t bytes) {
+    moved_.sent += bytes;
+    bytes_ += bytes;
+}
+
+void Join::count_received(std::uint64_t bytes) {
+    moved_.received += bytes;
+    bytes_ += bytes;
 }
 
 bool Join::is_short() const { return buffers_ < kind_.after; }
@@ -385,8 +395,8 @@ void Join::count() {
         return;
     }
     if (auto bytes = joined_bytes(local_.fd.get())) {
-        moved_.sent += bytes->sent - std::exchange(counted_sent_, bytes->sent);
-        moved_.received += bytes->received - std::exchange(counted_received_, bytes->received);
+        count_sent(bytes->sent - std::exchange(counted_sent_, bytes->sent));
+        count_received(bytes->received - std::exchange(counted_received_, bytes->received));
     }
 }
 

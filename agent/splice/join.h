@@ -50,6 +50,8 @@ public:
     bool broken_off() const { return broken_off_; }
     // Counts what the kernel has moved.
     void count();
+    // What has moved so far, both ways.
+    std::uint64_t bytes() const { return bytes_; }
     // Every now and then, for what no event tells of.
     void tick();
     // In on_end: the wire, if it is good for another connection, and what came on it after the end
@@ -97,6 +99,8 @@ private:
     // -1: would block; -2: failed
     static std::ptrdiff_t receive(Side& side, std::uint8_t* to, std::size_t size, int flags = 0);
     static std::ptrdiff_t send(Side& side, const std::uint8_t* from, std::size_t size);
+    void count_sent(std::uint64_t bytes);
+    void count_received(std::uint64_t bytes);
     bool is_short() const;
     void has_moved(std::ptrdiff_t size);
     void let_kernel_send();
@@ -122,7 +126,8 @@ private:
     bool down_raw_;  // likewise
     bool carried_ = false;
     int buffers_ = 0;  // that had something in them, as long as it is short
-    std::uint64_t counted_sent_ = 0;
+    std::uint64_t bytes_ = 0;
+    std::uint64_t counted_sent_ = 0;  // of them, by the kernel
     std::uint64_t counted_received_ = 0;
     bool ended_ = false;
     bool broken_off_ = false;

@@ -30,6 +30,7 @@ public:
 
     const splice_event& event() const { return event_; }
     Endpoint wanted() const { return wanted_; }
+    bool over_smcd() const { return over_smcd_; }
     bool reached() const { return state_ == State::ready; }
     // Of one that is reached: by then the program has come for it, or has ended.
     std::uint64_t come_by_ns() const;

@@ -290,12 +290,18 @@ void Relay::on_program(Covered& covered, int listener, std::uint16_t family) {
         }
         auto& one = *outgoing->second;
         WirePool::Key key{covered.place->hold(), one.wanted().address};
-        join(std::move(local), one.take_wire(), one.kind(), [this, key](Join& ended) {
+        auto over = [this, key, server = one.wanted(), smcd = one.over_smcd(),
+                     since_ns = context_.now_ns](Join& ended) {
+            // What was TCP is measured as such.
+            if (smcd) {
+                hooks_->learn(server, ended.bytes(), context_.now_ns - since_ns);
+            }
             auto wire = ended.take_wire();
             if (wire && ended.take_rest().empty()) {
                 pool_.give(key, std::move(wire), context_.now_ns);
             }
-        });
+        };
+        join(std::move(local), one.take_wire(), one.kind(), over);
         by_way_.erase(outgoing);
         bury(outgoing_, one);
     }

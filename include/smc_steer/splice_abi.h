@@ -90,6 +90,15 @@ struct splice_word {
 };
 STEER_ASSERT(sizeof(struct splice_word) == 40);
 
+/* And of one that it has relayed, when that has ended: the context of program splice_learn. */
+struct splice_length {
+	__u64 bytes; /* both ways */
+	__u64 lifetime_ns;
+	struct splice_name server;
+	__u32 reserved;
+};
+STEER_ASSERT(sizeof(struct splice_length) == 40);
+
 struct splice_place {
 	__u16 hold;
 	__u16 family;

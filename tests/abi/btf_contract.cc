@@ -163,6 +163,10 @@ TEST(BpfContract, SpliceStructures) {
                       {FIELD(splice_word, way), FIELD(splice_word, cookie),
                        FIELD(splice_word, local), FIELD(splice_word, state)}),
               1);
+    EXPECT_EQ(compare("splice_length", sizeof(splice_length),
+                      {FIELD(splice_length, bytes), FIELD(splice_length, lifetime_ns),
+                       FIELD(splice_length, server), FIELD(splice_length, reserved)}),
+              1);
     EXPECT_EQ(compare("splice_caller", sizeof(splice_caller),
                       {FIELD(splice_caller, netns), FIELD(splice_caller, address),
                        FIELD(splice_caller, port), FIELD(splice_caller, server),
@@ -184,7 +188,7 @@ TEST(BpfContract, Maps) {
               1);
     EXPECT_EQ(compare_map("endpoints", {BPF_MAP_TYPE_LRU_HASH, sizeof(steer_endpoint),
                                         sizeof(steer_lengths), STEER_ENDPOINTS_MAX}),
-              2);
+              3);
     EXPECT_EQ(compare_map("moved", {BPF_MAP_TYPE_LRU_HASH, 8, 8, STEER_MOVED_MAX}), 2);
     EXPECT_EQ(compare_map("monitor", {BPF_MAP_TYPE_ARRAY, 4, sizeof(steer_monitor), 1}), 1);
     EXPECT_EQ(compare_map("decisions", {BPF_MAP_TYPE_RINGBUF, 0, 0, STEER_DECISIONS_BYTES}), 1);

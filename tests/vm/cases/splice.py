@@ -424,6 +424,46 @@ s.recv(1)
         splice.wait_idle(each)
 
 
+@case("splice", "splice-short", agent=False, timeout=150, kernels=["stock", "stock"])
+def short(lab):
+    """A server whose connections are short is left to TCP, and it alone; it comes back when they grow."""
+    server, client = lab.guests
+    agent = lab.agents[1]
+    many.serve(server)
+    traffic.transfer_server(server)
+    # long enough for a connection on a busy host
+    splice.start(lab, f"{many.PORT}, {PORT}", short="{bytes: 64KiB, milliseconds: 10000}")
+
+    def make(count: int, size: int) -> int:
+        before = splice.counters(agent)["relayed"]
+        running = many.each(client, server, count, size)
+        expect_equal(running.wait(60), 0, f"exit code ({running.out + running.err})")
+        return splice.counters(agent)["relayed"] - before
+
+    def endpoint() -> dict:
+        return next(each for each in agent.ask("endpoints")["endpoints"]
+                    if each["port"] == many.PORT)
+
+    count = make(40, 64)
+    expect(30 <= count < 40, f"{count} of 40 short connections were relayed")
+    seen = endpoint()
+    expect_equal((seen["connections"], seen["short"], seen["stepped_back"], seen["mean_bytes"]),
+                 (40, 40, True, 128), "what was learned")
+    told = agent.ask("explain", client.ip4, f"{server.ip4}:{many.PORT}")
+    expect_equal(told["verdict"], "TCP", "verdict of explain")
+    expect("short" in told["because"], f"explain says {told['because']!r}")
+    expect(agent.status()["counters"]["syn_short"] > 0, "nothing was counted as too short")
+    before = splice.counters(agent)["relayed"]
+    traffic.transfer(client, server.ip4, SIZE)
+    expect_equal(splice.counters(agent)["relayed"] - before, 1, "relayed to another server")
+
+    expect_equal(make(5, 1 << 20), 0, "connections relayed while they are left to TCP")
+    make(3, 1 << 20)
+    expect_equal(endpoint()["stepped_back"], False, "left to TCP after longer ones")
+    expect_equal(make(8, 1 << 20), 8, "long connections that were relayed")
+    expect(endpoint()["mean_bytes"] > 500000, f"mean bytes of all: {endpoint()}")
+
+
 @case("splice", "splice-mixed", agent=False, timeout=300, kernels=["stock", "guest"])
 def mixed(lab):
     """A 6.1 and a 7.3 guest; redis, nginx and PostgreSQL ran in both before the agents came and are

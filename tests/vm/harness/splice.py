@@ -17,17 +17,20 @@ rules:
 """
 
 
-def configure(guest: Guest, ports: str, splice: str = "on") -> None:
-    """Before its agent starts. `splice`: the key's value in agent.yaml."""
-    guest.put("/etc/smc-steer/agent.yaml", f"workloads: all\nsplice: {splice}\n")
+def configure(guest: Guest, ports: str, splice: str = "on", short: str = "off") -> None:
+    """Before its agent starts. `splice`, `short`: the values of splice and short_connections in
+    agent.yaml.
+    """
+    guest.put("/etc/smc-steer/agent.yaml",
+              f"workloads: all\nsplice: {splice}\nshort_connections: {short}\n")
     guest.put("/etc/smc-steer/policy.yaml", policy(ports))
 
 
 def start(lab, ports: str = str(traffic.TRANSFER_PORT), splice: str = "on",
-          log: str = "debug") -> None:
+          log: str = "debug", short: str = "off") -> None:
     """All agents, linked with each other."""
     for agent in lab.agents:
-        configure(agent.guest, ports, splice)
+        configure(agent.guest, ports, splice, short)
         agent.launch_ready("--log-level", log)
     wait_active(lab)
 
