@@ -87,7 +87,15 @@ struct smc_join {
 	atomic64_t received;
 };
 
-#define SMC_JOIN_MAX 4096 /* a guest has 4,095 DMBs */
+#define SMC_JOIN_MAX 4096 /* a guest has 4,095 DMBs; the agent's own socket is one more */
+
+#define SMC_JOIN_IPPROTO_SMC 256 /* <linux/in.h>, from Linux 6.11 on */
+
+static inline bool smc_join_is_smc(const struct socket *sock)
+{
+	return sock->type == SOCK_STREAM && sock->sk &&
+	       (sock->sk->sk_family == AF_SMC || sock->sk->sk_protocol == SMC_JOIN_IPPROTO_SMC);
+}
 
 /* smc_join_main.c */
 void smc_join_put(struct smc_join *join);

@@ -16,8 +16,6 @@
 #include "compat/net.h"
 #include "smc_join.h"
 
-#define SMC_JOIN_IPPROTO_SMC 256 /* <linux/in.h>, from Linux 6.11 on */
-
 static DEFINE_IDA(smc_join_ids);
 static struct proto smc_join_agent_v4;
 static struct proto smc_join_agent_v6;
@@ -125,10 +123,9 @@ static int smc_join_prepare(struct smc_join *join)
  * And connected: SMC_ACTIVE has the same number, sock->state may still say SS_CONNECTING. The file of
  * one that has fallen back to TCP has the TCP socket inside of it by then.
  */
-static bool smc_join_is_smc(const struct socket *sock)
+static bool smc_join_is_active(const struct socket *sock)
 {
-	return sock->type == SOCK_STREAM && sock->sk && sock->sk->sk_state == TCP_ESTABLISHED &&
-	       (sock->sk->sk_family == AF_SMC || sock->sk->sk_protocol == SMC_JOIN_IPPROTO_SMC);
+	return smc_join_is_smc(sock) && sock->sk->sk_state == TCP_ESTABLISHED;
 }
 
 /* Under smc_join_trylock(program). */
@@ -164,7 +161,7 @@ static int smc_join_send(struct smc_join *join, const struct smc_join_wire *give
 	wire = sockfd_lookup(given->fd, &err);
 	if (wire) {
 		err = -EINVAL;
-		if (smc_join_is_smc(wire) && !(given->flags & ~SMC_JOIN_URGENT_IS_RESET)) {
+		if (smc_join_is_active(wire) && !(given->flags & ~SMC_JOIN_URGENT_IS_RESET)) {
 			err = -EAGAIN;
 			if (smc_join_trylock(sk)) {
 				join->flags = given->flags;

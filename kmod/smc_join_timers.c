@@ -14,27 +14,24 @@
 #include "compat/net.h"
 #include "smc_join.h"
 
-/* Of a listener, with a reference; NULL: it is none of IPv6, as agents' are. */
-static struct sock *smc_join_find_listener(struct net *net, const struct sockaddr_in6 *own)
+/* With a reference; NULL: it is gone, or not of IPv6, as agents' are. */
+static struct sock *smc_join_find_inner(struct socket *wire)
 {
+	struct net *net = sock_net(wire->sk);
+	struct sockaddr_storage names[2];
+	const struct sockaddr_in6 *own = (void *)&names[0];
+	const struct sockaddr_in6 *peer = (void *)&names[1];
 	struct sock *sk = NULL;
 
+	if (kernel_getsockname(wire, (struct sockaddr *)own) < 0 || own->sin6_family != AF_INET6)
+		return NULL;
 #if IS_ENABLED(CONFIG_IPV6)
-	rcu_read_lock();
-	sk = compat_inet6_lookup_listener(net, &own->sin6_addr, ntohs(own->sin6_port));
-	if (sk && !refcount_inc_not_zero(&sk->sk_refcnt))
-		sk = NULL;
-	rcu_read_unlock();
+	/* SMC_LISTEN has the same number */
+	if (wire->sk->sk_state == TCP_LISTEN)
+		return compat_inet6_lookup_listener(net, &own->sin6_addr, ntohs(own->sin6_port));
 #endif
-	return sk;
-}
-
-/* Of a connection, likewise; NULL: or it is gone. */
-static struct sock *smc_join_find_connected(struct net *net, const struct sockaddr_in6 *own,
-					    const struct sockaddr_in6 *peer)
-{
-	struct sock *sk = NULL;
-
+	if (kernel_getpeername(wire, (struct sockaddr *)peer) < 0)
+		return NULL;
 	if (ipv6_addr_v4mapped(&peer->sin6_addr))
 		sk = compat_inet_lookup_established(net, peer->sin6_addr.s6_addr32[3],
 						    peer->sin6_port, own->sin6_addr.s6_addr32[3],
@@ -51,24 +48,19 @@ static struct sock *smc_join_find_connected(struct net *net, const struct sockad
 	return sk;
 }
 
-/* The TCP socket inside of `wire`. One that has fallen back has it in its file. */
-static struct sock *smc_join_find_inner(struct socket *wire)
+/* Nobody's but the kernel's, and not closed: then its timers are gone. */
+static int smc_join_hold_net(struct sock *sk)
 {
-	struct net *net = sock_net(wire->sk);
-	struct sockaddr_storage own, peer;
+	int err = -ENOTCONN;
 
-	if (sk_is_tcp(wire->sk)) {
-		sock_hold(wire->sk);
-		return wire->sk;
+	lock_sock(sk);
+	if (sk->sk_kern_sock && !sock_flag(sk, SOCK_DEAD)) {
+		err = 0;
+		if (!sk->sk_net_refcnt)
+			compat_sk_net_refcnt_upgrade(sk);
 	}
-	if (kernel_getsockname(wire, (struct sockaddr *)&own) < 0 || own.ss_family != AF_INET6)
-		return NULL;
-	/* SMC_LISTEN has the same number */
-	if (wire->sk->sk_state == TCP_LISTEN)
-		return smc_join_find_listener(net, (void *)&own);
-	if (kernel_getpeername(wire, (struct sockaddr *)&peer) < 0)
-		return NULL;
-	return smc_join_find_connected(net, (void *)&own, (void *)&peer);
+	release_sock(sk);
+	return err;
 }
 
 int smc_join_keep_timers(int fd)
@@ -80,14 +72,19 @@ int smc_join_keep_timers(int fd)
 	wire = sockfd_lookup(fd, &err);
 	if (!wire)
 		return err;
-	sk = smc_join_find_inner(wire);
-	if (sk) {
-		lock_sock(sk);
-		if (!sk->sk_net_refcnt)
-			compat_sk_net_refcnt_upgrade(sk);
-		release_sock(sk);
-		sock_put(sk);
+	err = -EINVAL;
+	if (sk_is_tcp(wire->sk)) {
+		/* one that has fallen back has it in its file */
+		err = smc_join_hold_net(wire->sk);
+	} else if (smc_join_is_smc(wire)) {
+		/* one that is about to fall back has no name for a moment */
+		err = -EAGAIN;
+		sk = smc_join_find_inner(wire);
+		if (sk) {
+			err = smc_join_hold_net(sk);
+			sock_put(sk);
+		}
 	}
 	sockfd_put(wire);
-	return sk ? 0 : -ENOTCONN;
+	return err;
 }

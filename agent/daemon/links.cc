@@ -27,7 +27,7 @@ constexpr auto kAfterAnEnd = 1s;
 }  // namespace
 
 Result<std::unique_ptr<Links>> Links::listen(EventLoop& loop, std::uint16_t port,
-                                             InheritedLinks inherited,
+                                             InheritedLinks inherited, const JoinModule* timers,
                                              std::function<void()> on_change) {
     auto diag = DiagSocket::open();
     if (!diag) {
@@ -38,7 +38,8 @@ Result<std::unique_ptr<Links>> Links::listen(EventLoop& loop, std::uint16_t port
     if (!listener) {
         return tl::unexpected(listener.error());
     }
-    std::unique_ptr<Links> self(new Links(loop, std::move(*diag), std::move(on_change)));
+    keep_timers(timers, listener->get());
+    std::unique_ptr<Links> self(new Links(loop, std::move(*diag), timers, std::move(on_change)));
     auto events = loop.on_io(listener->get(), EPOLLIN,
                              [links = self.get()](std::uint32_t) { links->on_listener(); });
     if (!events) {
@@ -187,6 +188,7 @@ void Links::on_dialed(std::uint32_t slot) {
     link.dialing.events.reset();
     auto good = smc_connected(link.dialing.fd.get());
     if (good) {
+        keep_timers(timers_, link.dialing.fd.get());
         good = runs_over_smcd(link.dialing.fd.get());
     }
     if (!good) {

@@ -64,6 +64,15 @@ Result<void> Session::bring_up(const Policy& policy, Inheritance inherited) {
         }
     }
 
+    // Kernels that have IPPROTO_SMC keep the timers themselves.
+    if (!native_) {
+        if (auto module = JoinModule::open()) {
+            join_module_.emplace(std::move(*module));
+        } else {
+            spdlog::warn("SMC's TCP sockets may stay when they are closed: {}",
+                         module.error().message);
+        }
+    }
     if (config_.splice.on) {
         if (auto done = start_splice(); !done) {
             return done;
@@ -122,7 +131,7 @@ Result<void> Session::bring_up(const Policy& policy, Inheritance inherited) {
         spdlog::info("replaced the handshake of the agent before");
     }
 
-    auto links = Links::listen(loop_, config_.link_port, std::move(inherited.agents),
+    auto links = Links::listen(loop_, config_.link_port, std::move(inherited.agents), timers(),
                                [this] { update_peers(); });
     if (!links) {
         return tl::unexpected(links.error());

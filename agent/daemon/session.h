@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -20,6 +21,7 @@
 #include "agent/daemon/saved_state.h"
 #include "agent/kernel/datapath.h"
 #include "agent/kernel/decisions.h"
+#include "agent/kernel/join_socket.h"
 #include "agent/peers/device.h"
 #include "agent/peers/same_host.h"
 #include "agent/policy/members.h"
@@ -123,6 +125,7 @@ private:
     void watch_namespaces();
     bool is_service(const Address& address) const;
     void guard_services();
+    const JoinModule* timers() const { return join_module_ ? &*join_module_ : nullptr; }
     // What cannot be an SMC socket (session_splice.cc).
     Result<void> start_splice();
     void update_splice();
@@ -186,6 +189,8 @@ private:
     std::set<Address> bulletin_;       // those with room in it
     PeerTable peers_;
     SameHost same_host_;
+    // Where the kernel does not keep the timers of SMC's TCP sockets; before who uses it.
+    std::optional<JoinModule> join_module_;
     std::unique_ptr<Links> links_;
     std::unique_ptr<Relay> relay_;        // null: off
     std::unique_ptr<Adoption> adoption_;  // null: off, or not to be had

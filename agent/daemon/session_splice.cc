@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "agent/daemon/session.h"
-#include "agent/kernel/join_socket.h"
 
 namespace smc_steer {
 
@@ -24,8 +23,9 @@ Result<void> Session::start_splice() {
     options.outgoing = !native_;
     options.buffer = wanted.buffer;
     options.after = wanted.after;
+    options.timers = timers();
     if (wanted.join == Join::automatic || wanted.join == Join::kernel) {
-        auto there = join_available();
+        auto there = JoinModule::open();
         options.in_kernel = there.has_value();
         join_problem_ = there ? std::string() : there.error().message;
     }

@@ -11,8 +11,6 @@
 #include <cstring>
 #include <string_view>
 
-#include "agent/base/unique_fd.h"
-
 namespace smc_steer {
 namespace {
 
@@ -30,11 +28,12 @@ JoinStep step(int local, int option, const T& value) {
     return JoinStep::never;
 }
 
-// A socket with its options, of no connection.
-Result<UniqueFd> open_module() {
+}  // namespace
+
+Result<JoinModule> JoinModule::open() {
     UniqueFd fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP));
     if (fd && join_begin(fd.get())) {
-        return fd;
+        return JoinModule(std::move(fd));
     }
     if (errno == ENOENT) {
         return fail("module smc_join is not there: install it with ivpci (package ivpci-dkms)");
@@ -42,16 +41,9 @@ Result<UniqueFd> open_module() {
     return fail_errno(errno, "module smc_join cannot be used");
 }
 
-}  // namespace
-
-Result<void> join_available() {
-    return open_module().map([](const UniqueFd&) {});
-}
-
-void join_keep_timers(int fd) {
-    static const auto module = open_module();
-    if (module) {
-        step(module->get(), SMC_JOIN_TIMERS, fd);
+void keep_timers(const JoinModule* module, int fd) {
+    if (module != nullptr) {
+        step(module->fd(), SMC_JOIN_TIMERS, fd);
     }
 }
 

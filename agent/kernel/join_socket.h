@@ -5,17 +5,29 @@
 
 #include <cstdint>
 #include <optional>
+#include <utility>
 
 #include "agent/base/result.h"
+#include "agent/base/unique_fd.h"
 
 namespace smc_steer {
 
-// Loads the module, if it is there. The error says why it cannot be used.
-Result<void> join_available();
+// The module as such, by a socket of no connection, which holds it.
+class JoinModule {
+public:
+    // Loads it, if it is there. The error says why it cannot be used.
+    static Result<JoinModule> open();
+    int fd() const { return socket_.get(); }
+
+private:
+    explicit JoinModule(UniqueFd socket) : socket_(std::move(socket)) {}
+
+    UniqueFd socket_;
+};
 
 // SMC_JOIN_TIMERS: this wire, or what this SMC listener accepts, is closed as any socket from now
-// on. Nothing is done without the module.
-void join_keep_timers(int fd);
+// on. Null: it is not.
+void keep_timers(const JoinModule* module, int fd);
 
 enum class JoinStep { done, later, never };
 

@@ -12,16 +12,11 @@
 #include <cstring>
 #include <utility>
 
-#include "agent/kernel/join_socket.h"
-
 namespace smc_steer {
 namespace {
 
 constexpr int kBacklog = 1024;
 constexpr int kSmcIpv6 = 1;  // SMCPROTO_SMC6, net/smc/smc.h
-
-// Of the kernel. Each time it does not know a protocol it runs modprobe, twice.
-std::atomic<bool> has_no_ipproto_smc{false};
 
 sockaddr_in6 sockaddr_of(const Address& address, std::uint16_t port) {
     sockaddr_in6 sa{};
@@ -40,12 +35,14 @@ Endpoint endpoint_of(const sockaddr_in6& sa) {
 // IPv6 for both families: IPv4 addresses are mapped ones.
 Result<UniqueFd> open_socket(int buffer) {
     constexpr int kType = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
+    // Each time the kernel does not know a protocol it runs modprobe, twice.
+    static std::atomic<bool> unknown{false};
     UniqueFd fd;
-    if (!has_no_ipproto_smc) {
+    if (!unknown) {
         fd = UniqueFd(socket(AF_INET6, kType, STEER_IPPROTO_SMC));
-        has_no_ipproto_smc = !fd && errno == EPROTONOSUPPORT;
+        unknown = !fd && errno == EPROTONOSUPPORT;
     }
-    if (has_no_ipproto_smc) {
+    if (unknown) {
         fd = UniqueFd(socket(AF_SMC, kType, kSmcIpv6));
     }
     if (!fd) {
@@ -93,10 +90,6 @@ Result<UniqueFd> smc_listen(std::uint16_t port, int buffer) {
     if (bind(fd->get(), reinterpret_cast<sockaddr*>(&sa), sizeof(sa)) != 0 ||
         listen(fd->get(), kBacklog) != 0) {
         return fail_errno(errno, "cannot listen for agents on port {}", port);
-    }
-    // Or each connection that is closed here leaves a socket, if its other end wants it so.
-    if (has_no_ipproto_smc) {
-        join_keep_timers(fd->get());
     }
     return fd;
 }

@@ -13,6 +13,7 @@
 #include <cstring>
 #include <utility>
 
+#include "agent/base/clock.h"
 #include "agent/kernel/join_socket.h"
 
 namespace smc_steer {
@@ -149,7 +150,11 @@ Join::Step Join::flush_up() {
     return Step::more;
 }
 
+// Of one that the kernel carries on only the end of both is known.
+void Join::has_ended() { ended_ns_ = ended_ns_ != 0 ? ended_ns_ : monotonic_ns(); }
+
 Join::Step Join::end_up() {
+    has_ended();
     if (up_raw_) {
         // SMC's shutdown() would wait here for the peer to take what is there, for two seconds, and
         // then end it all the same.
@@ -239,6 +244,7 @@ Join::Step Join::send_late() {
 }
 
 Join::Step Join::deliver_end() {
+    has_ended();
     shutdown(local_.fd.get(), SHUT_WR);
     down_.done = true;
     return Step::wait;
@@ -454,6 +460,7 @@ void Join::close(bool reset_local) {
     if (std::exchange(ended_, true)) {
         return;
     }
+    has_ended();
     count();
     reset_on_close(local_.fd.get(), reset_local);
     poller_.unwatch(local_.fd.get());

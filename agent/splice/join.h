@@ -54,6 +54,8 @@ public:
     std::uint64_t bytes() const { return bytes_; }
     // Every now and then, for what no event tells of.
     void tick();
+    // In on_end: when the first of both ends came.
+    std::uint64_t ended_ns() const { return ended_ns_; }
     // In on_end: the wire, if it is good for another connection, and what came on it after the end
     // of this one.
     UniqueFd take_wire() { return std::move(wire_.fd); }
@@ -99,6 +101,7 @@ private:
     // -1: would block; -2: failed
     static std::ptrdiff_t receive(Side& side, std::uint8_t* to, std::size_t size, int flags = 0);
     static std::ptrdiff_t send(Side& side, const std::uint8_t* from, std::size_t size);
+    void has_ended();
     void count_sent(std::uint64_t bytes);
     void count_received(std::uint64_t bytes);
     bool is_short() const;
@@ -127,6 +130,7 @@ private:
     bool carried_ = false;
     int buffers_ = 0;  // that had something in them, as long as it is short
     std::uint64_t bytes_ = 0;
+    std::uint64_t ended_ns_ = 0;
     std::uint64_t counted_sent_ = 0;  // of them, by the kernel
     std::uint64_t counted_received_ = 0;
     bool ended_ = false;

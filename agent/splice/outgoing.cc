@@ -11,7 +11,6 @@
 #include <utility>
 
 #include "agent/kernel/diag.h"
-#include "agent/kernel/join_socket.h"
 #include "agent/kernel/smc_socket.h"
 
 namespace smc_steer {
@@ -32,10 +31,10 @@ Address bound_by_program(const splice_event& event) {
     return is_unspecified(address) || !address.is_global() ? Address{} : address;
 }
 
-// Own name of a wire whose connect() has ended well; else why it has not.
-Result<Endpoint> connected_as(int fd) {
-    return smc_connected(fd).and_then([fd] {
-        join_keep_timers(fd);
+// Own name of a socket whose connect() has ended well; else why it has not.
+Result<Endpoint> connected_as(int fd, const JoinModule* timers) {
+    return smc_connected(fd).and_then([=] {
+        keep_timers(timers, fd);
         return own_name(fd);
     });
 }
@@ -128,7 +127,7 @@ void Outgoing::call_agent() {
 }
 
 void Outgoing::greet() {
-    auto own = connected_as(wire_.get());
+    auto own = connected_as(wire_.get(), context_.options.timers);
     if (!own) {
         connect_directly("its agent: " + own.error().message);
         return;
@@ -211,7 +210,7 @@ void Outgoing::connect_directly(const std::string& why) {
 }
 
 void Outgoing::on_connected() {
-    auto own = connected_as(wire_.get());
+    auto own = connected_as(wire_.get(), context_.options.timers);
     if (!own) {
         // Nothing but a refusal can be passed on: where nobody answers, the program's own time is
         // let run out.

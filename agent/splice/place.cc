@@ -105,6 +105,7 @@ Result<void> Place::set_up(const SpliceOptions& options) {
         return tl::unexpected(agents.error());
     }
     agents_ = std::move(*agents);
+    keep_timers(options.timers, agents_.get());
     socklen_t length = sizeof(cookie_);
     if (getsockopt(agents_.get(), SOL_SOCKET, SO_NETNS_COOKIE, &cookie_, &length) != 0) {
         return fail_errno(errno, "cannot ask for the network namespace's cookie");

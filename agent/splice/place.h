@@ -8,17 +8,19 @@
 #include <memory>
 
 #include "agent/base/unique_fd.h"
+#include "agent/kernel/join_socket.h"
 #include "agent/kernel/splice_hooks.h"
 
 namespace smc_steer {
 
 struct SpliceOptions {
-    std::uint16_t port = 7255;  // TCP, where agents of other guests bring connections to
-    bool outgoing = false;      // relay what programs connect to
-    bool in_kernel = false;     // the module smc_join is there
-    int after = 4;              // buffers that a connection moves before it is used
-    int buffer = 1 << 20;       // bytes: of a connection's shared memory, each way, and what is
-                                // kept of it here at most
+    std::uint16_t port = 7255;           // TCP, where agents of other guests bring connections to
+    bool outgoing = false;               // relay what programs connect to
+    bool in_kernel = false;              // the module smc_join is there
+    const JoinModule* timers = nullptr;  // where the kernel does not keep those of SMC sockets
+    int after = 4;                       // buffers that a connection moves before it is used
+    int buffer = 1 << 20;  // bytes: of a connection's shared memory, each way, and what is
+                           // kept of it here at most
 };
 
 class Place {

@@ -291,10 +291,10 @@ void Relay::on_program(Covered& covered, int listener, std::uint16_t family) {
         auto& one = *outgoing->second;
         WirePool::Key key{covered.place->hold(), one.wanted().address};
         auto over = [this, key, server = one.wanted(), smcd = one.over_smcd(),
-                     since_ns = context_.now_ns](Join& ended) {
-            // What was TCP is measured as such.
-            if (smcd) {
-                hooks_->learn(server, ended.bytes(), context_.now_ns - since_ns);
+                     since_ns = monotonic_ns()](Join& ended) {
+            // What was TCP is measured as such; what broke says nothing.
+            if (smcd && !ended.broken_off()) {
+                hooks_->learn(server, ended.bytes(), ended.ended_ns() - since_ns);
             }
             auto wire = ended.take_wire();
             if (wire && ended.take_rest().empty()) {
@@ -363,6 +363,10 @@ void Relay::join(UniqueFd local, UniqueFd wire, Join::Kind kind,
         stats_.broken_off += one.broken_off() ? 1 : 0;
         bury(joins_, one);
     };
+    if (kind.form == Join::Form::raw) {
+        // While it was falling back it may have had no socket to be told.
+        keep_timers(options_.timers, wire.get());
+    }
     kind.in_kernel = kind.in_kernel && options_.in_kernel;
     kind.after = options_.after;
     auto made = std::make_unique<Join>(poller_, scratch_, moved_, std::move(local), std::move(wire),

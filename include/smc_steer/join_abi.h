@@ -19,7 +19,7 @@
  *   SMC_JOIN_TIMERS   int, a file descriptor: of a connected SMC socket (of IPv6; SMC or fallen back to
  *                     TCP), or of a listener for those that it accepts. The kernel closes it as it
  *                     does a program's TCP socket from now on: a FIN that gets lost is sent again.
- *                     No matter of this socket, which may be any.
+ *                     ENOTCONN: it is closed. No matter of this socket, which may be any.
  *
  * EAGAIN: it cannot be done just now. Another error: never; then nothing has changed.
  */

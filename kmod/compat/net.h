@@ -42,30 +42,49 @@ static inline struct ubuf_info *compat_msg_zerocopy_realloc(struct sock *sk, siz
 #define COMPAT_HASHINFO(net)
 #endif
 
-/* Ports as the kernel's: `sport` in network order, `hnum` in the host's. */
+/*
+ * With a reference. Ports as the kernel's: `sport` in network order, `hnum` in the host's. The kernel's own
+ * functions want rcu_read_lock(), which their callers have had since the packet came in.
+ */
 static inline struct sock *compat_inet_lookup_established(struct net *net, __be32 saddr,
 							  __be16 sport, __be32 daddr, u16 hnum,
 							  int dif)
 {
-	return __inet_lookup_established(net, COMPAT_HASHINFO(net) saddr, sport, daddr, hnum, dif,
-					 0);
+	struct sock *sk;
+
+	rcu_read_lock();
+	sk = __inet_lookup_established(net, COMPAT_HASHINFO(net) saddr, sport, daddr, hnum, dif, 0);
+	rcu_read_unlock();
+	return sk;
 }
 
 #if IS_ENABLED(CONFIG_IPV6)
-/* Under rcu_read_lock(), without a reference. */
+/* Likewise. */
 static inline struct sock *compat_inet6_lookup_listener(struct net *net,
 							const struct in6_addr *daddr, u16 hnum)
 {
-	return inet6_lookup_listener(net, COMPAT_HASHINFO(net) NULL, 0, &in6addr_any, 0, daddr,
-				     hnum, 0, 0);
+	struct sock *sk;
+
+	rcu_read_lock();
+	sk = inet6_lookup_listener(net, COMPAT_HASHINFO(net) NULL, 0, &in6addr_any, 0, daddr, hnum,
+				   0, 0);
+	if (sk && !refcount_inc_not_zero(&sk->sk_refcnt))
+		sk = NULL;
+	rcu_read_unlock();
+	return sk;
 }
 
 static inline struct sock *
 compat_inet6_lookup_established(struct net *net, const struct in6_addr *saddr, __be16 sport,
 				const struct in6_addr *daddr, u16 hnum, int dif)
 {
-	return __inet6_lookup_established(net, COMPAT_HASHINFO(net) saddr, sport, daddr, hnum, dif,
-					  0);
+	struct sock *sk;
+
+	rcu_read_lock();
+	sk = __inet6_lookup_established(net, COMPAT_HASHINFO(net) saddr, sport, daddr, hnum, dif,
+					0);
+	rcu_read_unlock();
+	return sk;
 }
 #endif
 

@@ -23,6 +23,7 @@ LOSE_ENDS = """table inet lost {
     }
 }"""
 CLOSING = "state fin-wait-1 state closing state last-ack"
+OF_AGENTS = "sport = 7255 or dport = 7255"
 PORTS = f"{servers.PORTS}, {PORT}, {many.PORT}, {stress.PORT}, 9002"
 
 
@@ -133,11 +134,16 @@ def agents_die(lab, log: str) -> None:
             comes_back(lab, victim, log)
 
 
+def closing(guest, which: str = "") -> list[str]:
+    """Sockets whose FIN is not acknowledged."""
+    return guest.check(f"ss -Htan {CLOSING} '{which}'").splitlines()
+
+
 def all_closed(lab) -> None:
-    """No closed socket waits for its FIN to be acknowledged, for ever."""
+    """None of these for ever."""
     for guest in lab.guests:
-        wait_until(lambda: guest.check(f"ss -Htan {CLOSING}").splitlines(),
-                   lambda left: not left, 60, f"{guest.name}: closed sockets")
+        wait_until(lambda: closing(guest), lambda left: not left, 60,
+                   f"{guest.name}: closed sockets")
 
 
 def modules_go(lab, log: str) -> None:
@@ -150,8 +156,8 @@ def modules_go(lab, log: str) -> None:
     running = client.spawn(traffic.transfer_argv(server.ip4, 1 << 32, PORT))
     wait_until(lambda: splice.counters(agent)["carried"], lambda now: now > before, 30,
                "a connection that the kernel carries on")
+    agent.kill()  # which has the module, too
     expect("in use" in client.run("rmmod smc_join 2>&1").out, "smc_join could be unloaded")
-    agent.kill()
     client.check("rmmod ivpci")
     expect_equal(running.wait(30), 3, f"exit code without a driver ({running.out + running.err})")
     smcd.expect_tcp(client, server, port=PORT)
@@ -368,8 +374,10 @@ def takeover(lab):
     taken_over(lab, listener, 60 if lab.long else 6, lab.agents)
 
 
-def lose_ends(lab, guest, end) -> None:
-    """end() has connections of many.PORT closed while this guest's FINs get lost."""
+def lose_ends(lab, guest, end, which: str) -> None:
+    """end() has connections closed, and so are a hundred others, while this guest's FINs get lost. `which`:
+    of ss, the socket whose FIN is one of these, if there is one.
+    """
     server, client = lab.guests
     count = 100
     held = many.start(client, server, count)
@@ -377,8 +385,13 @@ def lose_ends(lab, guest, end) -> None:
     guest.check(f"nft '{LOSE_ENDS}'")
     held.kill()
     end()
-    lost = wait_until(lambda: int(re.search(r"packets (\d+)", guest.check("nft list ruleset"))[1]),
-                      lambda packets: packets >= count, 20, "FINs that got lost")
+    wait_until(lambda: closing(guest, OF_AGENTS), lambda sockets: len(sockets) >= count,
+               30, f"{guest.name}: closed wires")
+    if which:
+        wait_until(lambda: closing(guest, which), lambda sockets: len(sockets) == 1, 30,
+                   f"{guest.name}: closed socket {which}")
+    lost = re.search(r"packets (\d+)", guest.check("nft list ruleset"))[1]
+    expect(int(lost) >= count, f"{lost} FINs got lost")
     lab.progress(f"{guest.name}: {lost} FINs lost")
     guest.check("nft delete table inet lost")
     all_closed(lab)
@@ -386,13 +399,13 @@ def lose_ends(lab, guest, end) -> None:
 
 @case("splice", "splice-lost-ends", agent=False, timeout=200, kernels=["stock", "stock"])
 def lost_ends(lab):
-    """FINs get lost, of the connections that agents and kernel relay and of one that has no SMC-D: each is
-    sent again, though its socket is closed. The peer hears of it, and no socket stays.
+    """FINs get lost, of the connections that the kernel carries on and of one that has no SMC-D: each is
+    sent again, though its socket is closed. Of the latter the server hears, and no socket stays.
     """
     server, client = lab.guests
     agent = lab.agents[1]
     many.serve(server)
-    splice.start(lab, f"{many.PORT}, {LAST_PORT}")
+    splice.start(lab, f"{many.PORT}, {LAST_PORT}", "{after: 1}")
     server.put("/etc/smc-steer/policy.yaml", splice.policy(str(many.PORT)))
     server.check("smc-policy apply /etc/smc-steer/policy.yaml")
     listener = server.spawn(["python3", "-Suc", f"""
@@ -416,10 +429,11 @@ s.recv(1)
 """], stdin=True)
     running.wait_output("connected", 20)
     expect_equal(splice.counters(agent)["plain"] - plain_before, 1, "connections over TCP")
-    lose_ends(lab, client, lambda: running.write(b"\n"))
+    lose_ends(lab, client, lambda: running.write(b"\n"), f"dport = {LAST_PORT}")
     listener.wait_output("ended b''", 30)
-    lose_ends(lab, server, lambda: None)
-    expect_equal(splice.counters(agent)["relayed"], 200, "connections relayed")
+    lose_ends(lab, server, lambda: None, "")
+    for each in lab.agents:
+        expect_equal(splice.counters(each)["carried"], 200, "connections that the kernel carried")
     for each in lab.agents:
         splice.wait_idle(each)
 
@@ -446,7 +460,7 @@ def short(lab):
 
     count = make(40, 64)
     expect(30 <= count < 40, f"{count} of 40 short connections were relayed")
-    seen = endpoint()
+    seen = wait_until(endpoint, lambda it: it["connections"] == 40, 20, "connections learned of")
     expect_equal((seen["connections"], seen["short"], seen["stepped_back"], seen["mean_bytes"]),
                  (40, 40, True, 128), "what was learned")
     told = agent.ask("explain", client.ip4, f"{server.ip4}:{many.PORT}")
@@ -507,6 +521,7 @@ def adopt(lab):
     running[0].ask(server, server.ip4)
     expect_equal(splice.counters(lab.agents[0])["adopted"], before, "adopted of its own guest's")
     strangers(lab)
+    timers(lab)
     taken_over(lab, listener, 2, lab.agents[:1])
 
 
@@ -546,3 +561,34 @@ port = s.getsockname()[1]
         before = splice.counters(agent)[counter]
         expect_equal(knock(guest, script), answer, f"what a stranger was told ({script})")
         expect_equal(splice.counters(agent)[counter] - before, 1, f"{counter} ({script})")
+
+
+def timers(lab) -> None:
+    """SMC_JOIN_TIMERS of all kinds of descriptors: what is no SMC socket is refused."""
+    server, client = lab.guests
+    told = client.check(["python3", "-Sc", f"""
+import errno, socket
+module = socket.socket()
+module.setsockopt(socket.IPPROTO_TCP, 31, b'smc_join')
+def ask(fd):
+    try:
+        module.setsockopt(0x534a, 5, fd)
+        return 'ok'
+    except OSError as error:
+        return errno.errorcode[error.errno]
+def smc():
+    return socket.socket(socket.AF_INET6, socket.SOCK_STREAM, 256)
+def pair(listener, one):
+    listener.bind(('::', 0))
+    listener.listen()
+    one.connect(('::1', listener.getsockname()[1]))
+    return [listener, one, listener.accept()[0]]
+over_smcd = smc()
+over_smcd.connect(('::ffff:{server.ip4}', 7255))
+fallen_back = pair(smc(), smc())
+plain = pair(socket.socket(socket.AF_INET6), socket.socket(socket.AF_INET6))
+others = [smc(), socket.socket(type=socket.SOCK_DGRAM), *socket.socketpair()]
+print(*[ask(s.fileno()) for s in [over_smcd, *fallen_back, *plain, *others]], ask(0), ask(-1))
+"""])
+    expect_equal(told.split(), 4 * ["ok"] + 3 * ["ENOTCONN"] + ["EAGAIN"] + 3 * ["EINVAL"] +
+                 ["ENOTSOCK", "EBADF"], "answers")
