@@ -4,9 +4,11 @@
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include <cerrno>
+#include <iterator>
 #include <mutex>
 #include <set>
 #include <utility>
@@ -49,10 +51,18 @@ UniqueFd bind_loopback(int family, std::uint16_t port) {
     return fd;
 }
 
-// SYNs get no answer: its filter passes no packet.
+// SYNs get no answer: its filter takes them. What is of a connection gets a reset, as on any port:
+// the agent's end of it is gone.
 bool listen_deaf(const UniqueFd& fd) {
-    sock_filter nothing[] = {{BPF_RET | BPF_K, 0, 0, 0}};
-    sock_fprog program{1, nothing};
+    constexpr std::uint32_t kFlags = 13;  // in TCP's header
+    sock_filter no_syn[] = {
+        {BPF_LD | BPF_B | BPF_ABS, 0, 0, kFlags},
+        {BPF_ALU | BPF_AND | BPF_K, 0, 0, TH_SYN | TH_ACK},
+        {BPF_JMP | BPF_JEQ | BPF_K, 0, 1, TH_SYN},
+        {BPF_RET | BPF_K, 0, 0, 0},
+        {BPF_RET | BPF_K, 0, 0, UINT32_MAX},
+    };
+    sock_fprog program{std::size(no_syn), no_syn};
     return setsockopt(fd.get(), SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) == 0 &&
            ::listen(fd.get(), 1) == 0;
 }

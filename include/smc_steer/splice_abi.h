@@ -4,7 +4,7 @@
  *
  * A connect() of a kernel without IPPROTO_SMC is sent to a port of the loopback interface, the
  * "hold" of its network namespace, with a listener that hears nothing: a filter on it takes all
- * packets. So its SYN is held back (the kernel sends it again after a jiffy, two, four ...) until
+ * SYNs. So its SYN is held back (the kernel sends it again after a jiffy, two, four ...) until
  * the agent has reached the server; then it is let through to the agent's listener, or answered
  * with a reset. connect() takes as long and ends as it would have without us.
  *

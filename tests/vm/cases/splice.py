@@ -16,12 +16,14 @@ PLAIN_PORT = 9001  # that no rule with adopt is about
 DAWDLE = paths.PROGRAMS / "dawdle"
 LAST_PORT = 9003
 LAST_SIZE = 3 << 19  # more than one buffer of 1 MiB, less than both
-LOSE_ENDS = """table inet lost {
-    chain out {
+LOSE = """table inet lost {{
+    chain out {{
         type filter hook output priority 0;
-        oifname eth0 tcp flags & fin == fin counter drop
-    }
-}"""
+        oifname {device} tcp flags & {flag} == {flag} counter drop
+    }}
+}}"""
+LOSE_ENDS = LOSE.format(device="eth0", flag="fin")
+LOSE_RESETS = LOSE.format(device="lo", flag="rst")
 CLOSING = "state fin-wait-1 state closing state last-ack"
 OF_AGENTS = "sport = 7255 or dport = 7255"
 PORTS = f"{servers.PORTS}, {PORT}, {many.PORT}, {stress.PORT}, 9002"
@@ -374,6 +376,10 @@ def takeover(lab):
     taken_over(lab, listener, 60 if lab.long else 6, lab.agents)
 
 
+def lost_packets(guest) -> int:
+    return int(re.search(r"packets (\d+)", guest.check("nft list ruleset"))[1])
+
+
 def lose_ends(lab, guest, end, which: str) -> None:
     """end() has connections closed, and so are a hundred others, while this guest's FINs get lost. `which`:
     of ss, the socket whose FIN is one of these, if there is one.
@@ -391,11 +397,42 @@ def lose_ends(lab, guest, end, which: str) -> None:
     if which:
         wait_until(lambda: closing(guest, which), lambda sockets: len(sockets) == 1, 30,
                    f"{guest.name}: closed socket {which}")
-    lost = re.search(r"packets (\d+)", guest.check("nft list ruleset"))[1]
-    expect(int(lost) >= most, f"{lost} FINs got lost")
+    lost = lost_packets(guest)
+    expect(lost >= most, f"{lost} FINs got lost")
     lab.progress(f"{guest.name}: {lost} FINs lost")
     guest.check("nft delete table inet lost")
     all_closed(lab)
+
+
+def agents_end_lost(lab) -> None:
+    """The agent's end of a program's connection goes, and the reset that says so gets lost: the program is
+    told when it sends.
+    """
+    server, client = lab.guests
+    running = client.spawn(["python3", "-Suc", f"""
+import errno, socket, sys
+s = socket.create_connection(({server.ip4!r}, {many.PORT}))
+print('connected')
+sys.stdin.readline()
+s.settimeout(20)
+try:
+    s.send(b'?')
+    print('came', s.recv(1))
+except TimeoutError:
+    print('came nothing')
+except OSError as error:
+    print('came', errno.errorcode[error.errno])
+"""], stdin=True)
+    running.wait_output("connected", 20)
+    client.check(f"nft '{LOSE_RESETS}'")
+    ends = client.check("ss -Htnp state established dst 127.0.0.1").splitlines()
+    ours = [line.split()[2].rsplit(":")[-1] for line in ends if "smc-agent" in line]
+    expect_equal((len(ends), len(ours)), (2, 1), f"ends of one connection ({ends})")
+    client.check(f"ss -K state established src 127.0.0.1 sport = {ours[0]}")
+    expect_equal(lost_packets(client), 1, "resets that got lost")
+    client.check("nft delete table inet lost")
+    running.write(b"\n")
+    running.wait_output("came ECONNRESET", 40)
 
 
 @case("splice", "splice-lost-ends", agent=False, timeout=200, kernels=["stock", "stock"])
@@ -419,6 +456,7 @@ c.shutdown(socket.SHUT_WR)
 print('ended', c.recv(1))
 """])
     listener.wait_output("listening", 20)
+    agents_end_lost(lab)
     plain_before = splice.counters(agent)["plain"]
     running = client.spawn(["python3", "-Suc", f"""
 import socket, sys
