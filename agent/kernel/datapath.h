@@ -65,8 +65,7 @@ public:
     Result<void> attach_steer();
 
     // Measures how long connections are, and leaves endpoints to TCP whose connections move fewer
-    // bytes and end sooner. Before attach_flows(). On failure nothing is
-    // measured.
+    // bytes and end sooner. Before attach_flows(). On failure nothing is measured.
     Result<void> measure_lengths(std::uint64_t short_bytes, std::uint64_t short_ns);
 
     // Has the handshake offer SMC to these addresses, which are rewritten on the way, and the

@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <optional>
 
 #include "agent/base/clock.h"
 #include "join.skel.h"
@@ -21,6 +22,18 @@ splice_name name_of(const Endpoint& endpoint) {
     std::memcpy(name.address.in6, endpoint.address.in6.data(), sizeof(name.address.in6));
     name.port = endpoint.port;
     return name;
+}
+
+// What a program of type "syscall" returns; empty: it did not run.
+template <typename T>
+std::optional<std::uint32_t> run(int program, T context) {
+    LIBBPF_OPTS(bpf_test_run_opts, options);
+    options.ctx_in = &context;
+    options.ctx_size_in = sizeof(context);
+    if (bpf_prog_test_run_opts(program, &options) != 0) {
+        return std::nullopt;
+    }
+    return options.retval;
 }
 
 }  // namespace
@@ -143,11 +156,7 @@ Result<void> SpliceHooks::set_listener(splice_place place, int socket) const {
 
 bool SpliceHooks::settle(const splice_way& way, std::uint64_t cookie, splice_state state,
                          const Endpoint& local) const {
-    splice_word word{way, cookie, name_of(local), state};
-    LIBBPF_OPTS(bpf_test_run_opts, run);
-    run.ctx_in = &word;
-    run.ctx_size_in = sizeof(word);
-    return bpf_prog_test_run_opts(settle_, &run) == 0 && run.retval != 0;
+    return run(settle_, splice_word{way, cookie, name_of(local), state}).value_or(0) != 0;
 }
 
 bool SpliceHooks::release(const splice_way& way, std::uint64_t cookie,
@@ -167,11 +176,7 @@ void SpliceHooks::decline(const Endpoint& server, std::uint64_t nanoseconds) con
 
 void SpliceHooks::learn(const Endpoint& server, std::uint64_t bytes,
                         std::uint64_t nanoseconds) const {
-    splice_length length{bytes, nanoseconds, name_of(server), 0};
-    LIBBPF_OPTS(bpf_test_run_opts, run);
-    run.ctx_in = &length;
-    run.ctx_size_in = sizeof(length);
-    bpf_prog_test_run_opts(learn_, &run);
+    run(learn_, splice_length{bytes, nanoseconds, name_of(server), 0});
 }
 
 Result<void> SpliceHooks::announce(const splice_caller& from, const Endpoint& caller) const {

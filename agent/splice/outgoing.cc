@@ -32,11 +32,8 @@ Address bound_by_program(const splice_event& event) {
 }
 
 // Own name of a socket whose connect() has ended well; else why it has not.
-Result<Endpoint> connected_as(int fd, const JoinModule* timers) {
-    return smc_connected(fd).and_then([=] {
-        keep_timers(timers, fd);
-        return own_name(fd);
-    });
+Result<Endpoint> connected_as(int fd) {
+    return smc_connected(fd).and_then([fd] { return own_name(fd); });
 }
 
 // Slow, in proportion to the SMC sockets there are: for what is remembered.
@@ -127,7 +124,7 @@ void Outgoing::call_agent() {
 }
 
 void Outgoing::greet() {
-    auto own = connected_as(wire_.get(), context_.options.timers);
+    auto own = connected_as(wire_.get());
     if (!own) {
         connect_directly("its agent: " + own.error().message);
         return;
@@ -210,7 +207,7 @@ void Outgoing::connect_directly(const std::string& why) {
 }
 
 void Outgoing::on_connected() {
-    auto own = connected_as(wire_.get(), context_.options.timers);
+    auto own = connected_as(wire_.get());
     if (!own) {
         // Nothing but a refusal can be passed on: where nobody answers, the program's own time is
         // let run out.
@@ -246,6 +243,7 @@ void Outgoing::on_events(std::uint32_t events) {
         if ((events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) == 0) {
             return;
         }
+        keep_timers(context_.options.timers, wire_.get());
         if (state_ == State::connecting) {
             on_connected();
             return;

@@ -22,12 +22,6 @@ def make(client, server, count: int, size: int, port: int = PORT) -> int:
     return (traffic.counters(client) - before).client
 
 
-def endpoint(agent, port: int) -> dict:
-    found = [each for each in agent.ask("endpoints")["endpoints"] if each["port"] == port]
-    expect_equal(len(found), 1, f"endpoints with port {port}")
-    return found[0]
-
-
 @case("policy", "short-connections", agent=False, timeout=150)
 def short_connections(lab):
     """An endpoint whose connections are short is left to TCP, and it alone; it comes back when they
@@ -42,7 +36,7 @@ def short_connections(lab):
 
     over_smcd = make(client, server, ENOUGH, 64)
     expect(30 <= over_smcd < ENOUGH, f"{over_smcd} of {ENOUGH} short connections over SMC-D")
-    seen = endpoint(agent, PORT)
+    seen = smcd.endpoint(agent, PORT)
     expect_equal((seen["connections"], seen["short"], seen["stepped_back"]), (ENOUGH, ENOUGH, True),
                  "what was learned")
     # 64 bytes there and back, a checksum and the two words of a connection's beginning
@@ -56,7 +50,7 @@ def short_connections(lab):
 
     expect_equal(make(client, server, 5, 1 << 20), 0, "SMC-D connections while it steps back")
     make(client, server, 3, 1 << 20)
-    expect_equal(endpoint(agent, PORT)["stepped_back"], False, "stepped back after longer ones")
+    expect_equal(smcd.endpoint(agent, PORT)["stepped_back"], False, "stepped back after longer ones")
     smcd.expect_smcd(client, server, size=1 << 20)
 
     # The kernel's own limit on handshakes, as long as the agent is there and wants it.

@@ -474,7 +474,6 @@ s.recv(1)
     for each in lab.agents:
         carried_on = splice.counters(each)["carried"]
         expect(carried_on >= 160, f"{carried_on} of 200 connections were carried on by the kernel")
-    for each in lab.agents:
         splice.wait_idle(each)
 
 
@@ -495,8 +494,7 @@ def short(lab):
         return splice.counters(agent)["relayed"] - before
 
     def endpoint() -> dict:
-        return next(each for each in agent.ask("endpoints")["endpoints"]
-                    if each["port"] == many.PORT)
+        return smcd.endpoint(agent, many.PORT)
 
     count = make(40, 64)
     expect(30 <= count < 40, f"{count} of 40 short connections were relayed")

@@ -57,3 +57,10 @@ def expect_tcp(client: Guest, server: Guest, address: str = "", size: int = 1 <<
         client, server, 0,
         lambda: traffic.transfer(client, address or server.ip4, size, **where))
     return report
+
+
+def endpoint(agent, port: int) -> dict:
+    """What the agent has learned of the one server with that port: how long connections to it are."""
+    found = [each for each in agent.ask("endpoints")["endpoints"] if each["port"] == port]
+    expect_equal(len(found), 1, f"endpoints with port {port}")
+    return found[0]
