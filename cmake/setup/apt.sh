@@ -1,55 +1,66 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Installs the Debian packages that building and testing need: what is missing, no more.
+# apt.sh [--list] PART...: installs the Debian packages that these parts need: what is missing, no
+# more. --list prints their names instead. A part is what some commands of ./dev do.
 set -euo pipefail
 # shellcheck source=cmake/setup/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-packages=(
-    # compilers and what checks the sources
-    build-essential cmake ninja-build pkgconf clang clang-14 libclang-rt-14-dev llvm-14
-    clang-format-14 clang-tidy-14
-    clang-format clang-tidy shellcheck git spin
-    # libraries
-    libcli11-dev libcpp-httplib-dev libexpected-dev libfmt-dev libgmock-dev libgtest-dev libkainjow-mustache-dev
-    libmicrohttpd-dev libmnl-dev libspdlog-dev
-    libsystemd-dev libyaml-cpp-dev nlohmann-json3-dev libelf-dev zlib1g-dev
-    libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc
-    # kernel and libbpf
-    bc bison bpftool cpio dpkg-dev flex kmod libssl-dev pahole perl python3 xz-utils
-    debian-archive-keyring
-    # tests of policy files and completions
-    man-db python3-jsonschema python3-yaml zsh
-    # guests
-    iperf3 iproute2 mount nftables procps qemu-system-x86 socat sockperf systemd tcpdump
-    util-linux
-    # containers in guests; what would start daemons here is left to containers.sh
-    busybox-static iptables redis-tools
-    # packages, and the clean root file systems they are tried in
-    debhelper dh-dkms lintian mmdebstrap
-    # what the examples in deploy/ are checked with
-    libvirt-clients
-    # the status page in a browser; the image, and a container of it
-    chromium fonts-dejavu-core golang-github-containers-common openssl runc umoci
+declare -A packages=(
+    # the programs of this repository; and what caches are taken from Debian with
+    [compile]="build-essential cmake ninja-build pkgconf clang clang-14 git bpftool
+        libcli11-dev libcpp-httplib-dev libexpected-dev libfmt-dev libgmock-dev libgtest-dev
+        libkainjow-mustache-dev libmicrohttpd-dev libmnl-dev libspdlog-dev libsystemd-dev
+        libyaml-cpp-dev nlohmann-json3-dev libelf-dev zlib1g-dev
+        libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc
+        cpio debian-archive-keyring dpkg-dev kmod python3 xz-utils"
+    # the guests' kernel
+    [kernel]="bc bison flex libssl-dev pahole perl"
+    # a lab, and what ./dev demo measures with
+    [guests]="iperf3 iproute2 mount procps qemu-system-x86 sockperf util-linux"
+    # the rest of what tests use. What would start daemons here is left to containers.sh.
+    [tests]="busybox-static chromium fonts-dejavu-core golang-github-containers-common iptables
+        libvirt-clients man-db mmdebstrap nftables openssl python3-jsonschema python3-yaml
+        redis-tools runc socat systemd tcpdump zsh"
+    [package]="debhelper dh-dkms lintian"
+    [image]="umoci"
+    # what looks at the sources
+    [check]="clang-format clang-format-14 clang-tidy clang-tidy-14 libclang-rt-14-dev llvm-14
+        shellcheck spin"
 )
 
-# Other sources of Node.js have npm in the package nodejs, which Debian's npm does not go with.
-command -v npm >/dev/null || packages+=(npm)
-
-missing=()
-for package in "${packages[@]}"; do
-    status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
-    if [ "$status" != installed ]; then
-        missing+=("$package")
+list=0
+if [ "${1-}" = --list ]; then
+    list=1
+    shift
+fi
+wanted=()
+for part; do
+    [ -n "${packages[$part]-}" ] || die "apt.sh: no part '$part': there are ${!packages[*]}"
+    # shellcheck disable=SC2206 # words on purpose
+    wanted+=(${packages[$part]})
+    # Other sources of Node.js have npm in the package nodejs, which Debian's npm does not go with.
+    if [ "$part" = tests ] && ! command -v npm >/dev/null; then
+        wanted+=(npm)
     fi
 done
+if [ $list = 1 ]; then
+    printf '%s\n' "${wanted[@]}" | sort -u
+    exit 0
+fi
+
+# dpkg-query fails for names it does not know, after it has told of the others.
+installed=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' "${wanted[@]}" 2>/dev/null |
+    sed -n 's/^installed //p' | sort -u || true)
+mapfile -t missing < <(printf '%s\n' "${wanted[@]}" | sort -u | comm -23 - <(printf '%s\n' "$installed"))
 if [ ${#missing[@]} -eq 0 ]; then
     exit 0
 fi
 if [ "$(id -u)" != 0 ]; then
     die "./dev setup: packages are missing, and only root can install them: apt-get install ${missing[*]}"
 fi
-step "installing ${#missing[@]} packages: ${missing[*]}"
+step "installing ${#missing[@]} Debian packages: a minute or two"
+log=$STEER_CACHE/apt-get.log
 export DEBIAN_FRONTEND=noninteractive
-apt-get -q update
-apt-get -q -y install --no-install-recommends "${missing[@]}"
+{ apt-get -q update && apt-get -q -y install --no-install-recommends "${missing[@]}"; } >"$log" 2>&1 ||
+    { tail -n 20 "$log" >&2 && die "./dev setup: apt-get failed (above; all of it: $log)"; }

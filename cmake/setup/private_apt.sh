@@ -1,6 +1,8 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: Apache-2.0
-# apt with sources, lists and cache of its own: this machine's configuration stays untouched.
+# apt with sources, lists, cache and state of its own: this machine's configuration stays untouched, and
+# what is installed, pinned or preferred on this machine decides nothing. (With the machine's own status,
+# a package that came from a security update would be the candidate, and nothing could download it.)
 
 # The mirror this machine takes Debian from.
 debian_mirror() {
@@ -17,11 +19,13 @@ private_apt() {
     local suite=$1 tool=$2 base=$STEER_CACHE/apt/$1
     shift 2
     mkdir -p "$base/state/lists/partial" "$base/cache/archives/partial"
+    touch "$base/state/status"
     "$tool" -q \
         -o "Dir::Etc::sourcelist=$base/sources.list" -o Dir::Etc::sourceparts=- \
-        -o "Dir::State=$base/state" -o "Dir::Cache=$base/cache" \
-        -o Dir::State::status=/var/lib/dpkg/status -o APT::Sandbox::User=root \
-        -o Acquire::Languages=none "$@"
+        -o Dir::Etc::preferences=/dev/null -o Dir::Etc::preferencesparts=/dev/null \
+        -o APT::Default-Release= \
+        -o "Dir::State=$base/state" -o "Dir::State::status=$base/state/status" \
+        -o "Dir::Cache=$base/cache" -o APT::Sandbox::User=root -o Acquire::Languages=none "$@"
 }
 
 # private_apt_update SUITE deb|deb-src

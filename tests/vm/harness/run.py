@@ -5,20 +5,25 @@ What cannot run (a program that is not built, a kernel that is not there) is a f
 says why, never a silence.
 """
 
+import os
 import sys
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Callable
 
-from . import arguments, gtest, junit, namespaces, paths, self_tests, vm_cases
+from . import arguments, changed, gtest, junit, namespaces, paths, self_tests, vm_cases
 from . import case as cases
 from .outcome import Outcome
+from .progress import Progress
 
 EPILOG = """examples:
   ./dev test                         everything, short forms; what .ci/run does
   ./dev test --list
   ./dev test --label unit --label abi
   ./dev test --only deny-port
+  ./dev test --changed               what the uncommitted changes can have broken
+  ./dev test --changed main~3        what the changes since that commit can have broken
   ./dev test --label spine --long    with the forms that take minutes
   ./dev test --label spine --debug-kernel
 
@@ -42,6 +47,7 @@ class Batch:
     names: list[str]
     run: Callable[[list[str], Callable[[Outcome], None]], None]
     vm: bool = False
+    alone: frozenset[str] = frozenset()  # names that share the machine with no other case
 
 
 def broken(label: str, name: str, reason: str) -> Batch:
@@ -82,8 +88,9 @@ def vm_batches(long: bool) -> list[Batch]:
         for name in names:
             report(vm_cases.run(known[name], long, slow))
     labels = dict.fromkeys(each.label for each in known.values())
-    return [Batch(label, [each.name for each in known.values() if each.label == label], run, True)
-            for label in labels]
+    alone = frozenset(name for name, one in known.items() if one.alone)
+    return [Batch(label, [each.name for each in known.values() if each.label == label], run, True,
+                  alone) for label in labels]
 
 
 def collect(long: bool) -> list[Batch]:
@@ -107,18 +114,28 @@ def select(batches: list[Batch], labels: list[str], only: list[str]) -> list[Bat
         names = [name for name in batch.names
                  if (not labels or batch.label in labels) and (not only or name in only)]
         if names:
-            chosen.append(Batch(batch.label, names, batch.run, batch.vm))
+            chosen.append(replace(batch, names=names))
     if not chosen:
         raise ValueError("no case has such a label and such a name")
     return chosen
 
 
-def show(outcome: Outcome) -> None:
-    word = "ok  " if outcome.passed else "FAIL"
-    print(f"{word}  {outcome.label:<7} {outcome.name}  {outcome.seconds:.1f} s", flush=True)
-    if not outcome.passed:
-        for text in filter(None, (outcome.reason, outcome.logs)):
-            print("      " + text.replace("\n", "\n      "), flush=True)
+def run_all(batches: list[Batch], jobs: int, report: Callable[[Outcome], None]) -> None:
+    """Programs of this machine first, one after the other; then cases in guests, `jobs` at a time; last
+    those that want the machine for themselves.
+    """
+    for batch in batches:
+        if not batch.vm:
+            batch.run(batch.names, report)
+    guests = [(batch, name) for batch in batches if batch.vm for name in batch.names]
+    with ThreadPoolExecutor(jobs) as pool:
+        together = [pool.submit(batch.run, [name], report) for batch, name in guests
+                    if name not in batch.alone]
+        for each in together:
+            each.result()
+    for batch, name in guests:
+        if name in batch.alone:
+            batch.run([name], report)
 
 
 def main() -> int:
@@ -128,11 +145,19 @@ def main() -> int:
                         help="cases with this label (may be repeated)")
     parser.add_argument("--only", action="append", default=[], metavar="CASE",
                         help="this case (may be repeated)")
+    parser.add_argument("--changed", nargs="?", const="HEAD", metavar="COMMIT",
+                        help="cases that can be broken by what differs from COMMIT (HEAD: what is not "
+                        "committed)")
     parser.add_argument("--long", action="store_true", help="full forms of long cases")
+    parser.add_argument("--jobs", type=arguments.number(1, 64), metavar="N",
+                        help="cases in guests at a time (default: one for each CPU, four at most; with "
+                        "--long or --debug-kernel one)")
     parser.add_argument("--junit", metavar="FILE", type=Path, help="write JUnit XML too")
     options = parser.parse_args()
     try:
         batches = select(collect(options.long), options.label, options.only)
+        if options.changed:
+            batches = changed.narrow(batches, options.changed)
     except ValueError as error:
         parser.error(str(error))
     if options.list:
@@ -142,23 +167,14 @@ def main() -> int:
         return 0
     if any(batch.vm for batch in batches):
         namespaces.require_root()
-    outcomes: list[Outcome] = []
-
-    def report(outcome: Outcome) -> None:
-        outcomes.append(outcome)
-        show(outcome)
-
+    together = not options.long and not paths.CHECKED
+    jobs = options.jobs or (min(os.cpu_count(), 4) if together else 1)
+    progress = Progress({name: batch.vm for batch in batches for name in batch.names}, jobs)
     try:
-        for batch in batches:
-            batch.run(batch.names, report)
+        run_all(batches, jobs, progress.report)
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+        print("interrupted", file=sys.stderr, flush=True)
+        os._exit(130)  # the kernel ends the cases with the threads that started them
     if options.junit:
-        junit.write(options.junit, outcomes)
-    passed = sum(outcome.passed for outcome in outcomes)
-    for outcome in outcomes:
-        if not outcome.passed:
-            print(f"failed: {outcome.label} {outcome.name}")
-    print(f"{passed} passed, {len(outcomes) - passed} failed")
-    return 0 if passed == len(outcomes) else 1
+        junit.write(options.junit, progress.outcomes)
+    return progress.close()

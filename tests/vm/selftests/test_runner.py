@@ -1,13 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """The runner's pure parts: what a report says, what a selection is, what does not pass."""
 
+import contextlib
+import io
+import json
+import subprocess
+import tempfile
+import threading
 import unittest
 from pathlib import Path
 
-from harness import gtest, qemu, self_tests
+from harness import case, changed, gtest, progress, qemu, self_tests
 from harness.lab import Plan
 from harness.outcome import Outcome
-from harness.run import Batch, select
+from harness.run import Batch, run_all, select
 
 LISTING = """\
 Running main() from gtest_main.cc
@@ -64,6 +70,102 @@ class SelectTest(unittest.TestCase):
         for labels, only in ((["fabric"], []), ([], ["deny"]), (["abi"], ["a"])):
             with self.assertRaises(ValueError):
                 select(batches(), labels, only)
+
+
+class RunAllTest(unittest.TestCase):
+    """How many cases run at a time, and which never beside another."""
+
+    def test_together_and_alone(self):
+        both = threading.Barrier(2, timeout=20)  # breaks unless two cases meet there
+        running, most, reported = set(), {}, []
+        lock = threading.Lock()
+
+        def run(names, report):
+            for name in names:
+                with lock:
+                    running.add(name)
+                if name in ("a", "b"):
+                    both.wait()
+                with lock:
+                    most[name] = len(running)
+                    running.discard(name)
+                report(Outcome("x", name, True, 0.0))
+
+        guests = Batch("spine", ["a", "alone", "b", "c"], run, True, frozenset({"alone"}))
+        run_all([Batch("unit", ["first"], run), guests], 2, lambda each: reported.append(each.name))
+        self.assertEqual(sorted(reported), ["a", "alone", "b", "c", "first"])
+        self.assertEqual((reported[0], reported[-1]), ("first", "alone"))
+        self.assertEqual((most["first"], most["alone"]), (1, 1))
+
+    def test_a_case_that_raises_ends_the_run(self):
+        def run(_names, _report):
+            raise OSError("no namespaces")
+        with self.assertRaises(OSError):
+            run_all([Batch("spine", ["a"], run, True)], 2, lambda each: None)
+
+
+class ProgressTest(unittest.TestCase):
+    def closed(self, outcomes, vm):
+        said = io.StringIO()
+        with tempfile.TemporaryDirectory() as directory, contextlib.redirect_stdout(said):
+            memory = Path(directory) / "seconds.json"
+            shown = progress.Progress(vm, 2, memory)
+            for each in outcomes:
+                shown.report(each)
+            code = shown.close()
+            kept = json.loads(memory.read_text())
+        return code, said.getvalue().splitlines(), kept
+
+    def test_the_last_line_and_what_is_remembered(self):
+        good, bad = Outcome("unit", "a", True, 1.5), Outcome("spine", "b", False, 2.0, "because")
+        code, lines, kept = self.closed([good, bad], {"a": False, "b": True})
+        self.assertEqual((code, lines[-1], kept), (1, "1 passed, 1 failed", {"a": 1.5}))
+        self.assertIn("failed: spine b", lines)
+        self.assertEqual(self.closed([good], {"a": False})[0], 0)
+
+    def test_a_case_that_says_nothing_failed(self):
+        code, lines, _ = self.closed([], {"a": True})
+        self.assertEqual((code, lines[-1]), (1, "0 passed, 1 failed"))
+
+    def test_no_case_is_no_success(self):
+        self.assertEqual(self.closed([], {})[0], 1)
+
+    def test_the_ten_slowest(self):
+        outcomes = [Outcome("spine", f"case{n}", True, float(n)) for n in range(12)]
+        table = progress.slowest(outcomes)
+        self.assertEqual([line.split()[-1] for line in table if "case" in line],
+                         [f"case{n}" for n in range(11, 1, -1)])
+        self.assertEqual(progress.slowest(outcomes[:10]), [])
+
+    def test_estimate(self):
+        vm = {"a": False, "b": True, "c": True}
+        self.assertEqual(progress.estimate(vm, {"a": 3.0, "b": 10.0}, 2), 3 + (10 + progress.UNKNOWN) / 2)
+
+
+class ChangedTest(unittest.TestCase):
+    def test_rules(self):
+        case.load()
+        self.assertEqual(changed.cases_of("broker/lease.cc"), {"unit", "broker", "fabric"})
+        self.assertEqual(changed.cases_of("kmod/smc_join_wire.c"), {"splice"})
+        self.assertIn("deny-port", changed.cases_of("tests/vm/cases/plain_tcp.py"))
+        for everything in ("include/ivpci/shm_abi.h", "dev", "tests/vm/harness/lab.py", "no/such/file"):
+            self.assertIsNone(changed.cases_of(everything), everything)
+
+    def test_rules_name_what_there_is(self):
+        known = case.load()
+        words = set().union(*(words for _, words in changed.RULES))
+        names = set(known) | {one.label for one in known.values()} | changed.PROGRAMS
+        self.assertEqual(words - names, set())
+
+    def test_every_rule_fits_a_file(self):
+        listed = subprocess.run(["git", "ls-files"], cwd=case.paths.REPO, capture_output=True, text=True,
+                                check=True).stdout.split()
+        for pattern, _ in changed.RULES:
+            self.assertTrue(any(changed.fnmatch.fnmatchcase(file, pattern) for file in listed), pattern)
+
+    def test_a_commit_that_is_none(self):
+        with self.assertRaisesRegex(ValueError, "--changed nowhere: git says"):
+            changed.narrow(batches(), "nowhere")
 
 
 class SelfTestsTest(unittest.TestCase):
