@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <spdlog/sinks/ostream_sink.h>
+
+#include <algorithm>
 #include <set>
+#include <sstream>
 
 #include "broker/membership.h"
 #include "tests/unit/broker_fixture.h"
@@ -75,6 +79,97 @@ TEST_F(MembershipTest, EveryChangeOfTheLiveRingsEverybody) {
     membership->disconnect(b);
     EXPECT_EQ(rings[a], 1);
     EXPECT_EQ(rings.count(b), 0U);
+}
+
+// The other's doorbells while a member leaves and joins `times` times.
+class Restless : public RegionTest {
+protected:
+    static constexpr int kAtOnce = 8;
+
+    int rings_for(uint32_t other, uint32_t restless, int times) {
+        rings.clear();
+        for (int i = 0; i < times; ++i) {
+            EXPECT_EQ(request(restless, IVPCI_OP_LEAVE), IVPCI_ACK_OK);
+            EXPECT_EQ(request(restless, IVPCI_OP_JOIN), IVPCI_ACK_OK);
+        }
+        return rings[other];
+    }
+};
+
+TEST_F(Restless, OthersAreNotRungEachTime) {
+    uint32_t a = connect_and_join();
+    uint32_t b = connect_and_join();
+    int rung = rings_for(a, b, 1000);
+    EXPECT_EQ(rung, kAtOnce - 1) << "its joining was the first";
+    EXPECT_EQ(rings[b], 2000 + rung) << "who asks is answered every time";
+}
+
+TEST_F(Restless, TheLastChangeIsRungForLater) {
+    uint32_t a = connect_and_join();
+    uint32_t b = connect_and_join();
+    rings_for(a, b, 100);
+    rings.clear();
+    ASSERT_EQ(request(b, IVPCI_OP_LEAVE), IVPCI_ACK_OK);
+    EXPECT_EQ(rings.count(a), 0U);
+    ASSERT_TRUE(membership->must_ring_later());
+    membership->ring_late();
+    EXPECT_EQ(rings[a], 1);
+    EXPECT_FALSE(membership->must_ring_later());
+    membership->ring_late();
+    EXPECT_EQ(rings[a], 1) << "once for all of them";
+}
+
+TEST_F(Restless, AnothersChangeIsRungForAtOnceAndForAll) {
+    uint32_t a = connect_and_join();
+    uint32_t b = connect_and_join();
+    rings_for(a, b, 100);
+    rings.clear();
+    connect_and_join();
+    EXPECT_EQ(rings[a], 1);
+    EXPECT_FALSE(membership->must_ring_later()) << "who was rung has seen the other's last one, too";
+}
+
+TEST_F(Restless, ComingAgainByAConnectionGivesNothingBack) {
+    uint32_t a = connect_and_join();
+    connect_and_join();
+    rings.clear();
+    for (int i = 0; i < 100; ++i) {
+        membership->disconnect(2);
+        ASSERT_EQ(connect_and_join(), 2U);
+    }
+    EXPECT_EQ(rings[a], kAtOnce - 1);
+    EXPECT_TRUE(membership->must_ring_later());
+}
+
+TEST_F(Restless, AQuietWhileMakesItAsOthersAre) {
+    uint32_t a = connect_and_join();
+    uint32_t b = connect_and_join();
+    rings_for(a, b, 100);
+    now += std::chrono::minutes(1);
+    EXPECT_EQ(rings_for(a, b, 2), 4);
+}
+
+TEST_F(Restless, TheLogSaysHowManyLinesAreMissing) {
+    std::ostringstream log;
+    auto before = spdlog::default_logger();
+    auto logger = std::make_shared<spdlog::logger>(
+        "test", std::make_shared<spdlog::sinks::ostream_sink_mt>(log));
+    logger->set_level(spdlog::level::info);
+    spdlog::set_default_logger(logger);
+    uint32_t a = connect_and_join();
+    uint32_t b = connect_and_join();
+    rings_for(a, b, 500);
+    auto lines = [&] {
+        std::string text = log.str();
+        return std::count(text.begin(), text.end(), '\n');
+    };
+    EXPECT_EQ(lines(), 1 + kAtOnce) << log.str();
+    log.str("");
+    now += std::chrono::minutes(1);
+    ASSERT_EQ(request(b, IVPCI_OP_LEAVE), IVPCI_ACK_OK);
+    spdlog::set_default_logger(before);
+    EXPECT_EQ(lines(), 1);
+    EXPECT_NE(log.str().find(" unlogged=993\n"), std::string::npos) << log.str();
 }
 
 TEST_F(MembershipTest, ALeaseRingsOnlyWhoAsked) {
