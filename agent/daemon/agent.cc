@@ -14,6 +14,10 @@ namespace {
 
 constexpr auto kTick = std::chrono::milliseconds(500);
 constexpr int kRetryTicks = 6;
+// They stay: the relay will go (docs/OPERATIONS.md, "Relayed connections").
+constexpr const char* kSpliceFaults =
+    "splice: on: relayed connections have known faults that will not be mended: they can be mixed "
+    "up, have bytes in them that are not the program's, or end cleanly where they were reset";
 
 }  // namespace
 
@@ -46,6 +50,9 @@ std::optional<int> Agent::start() {
         return kExitUsage;
     }
     access_ = *access;
+    if (config_.splice.on) {
+        spdlog::warn(kSpliceFaults);
+    }
     if (auto done = listen(); !done) {
         spdlog::error("{}", done.error().message);
         return kExitFailed;
@@ -218,10 +225,13 @@ void Agent::reload_policy() {
         policy_error_ = done.error().message;
         return;
     }
+    took_effect(std::move(*policy));
+}
+
+void Agent::took_effect(Policy policy) {
     policy_error_.clear();
-    bool changed =
-        policy->rules != policy_.rules || policy->default_action != policy_.default_action;
-    policy_ = std::move(*policy);
+    bool changed = policy.rules != policy_.rules || policy.default_action != policy_.default_action;
+    policy_ = std::move(policy);
     if (changed) {
         spdlog::info("policy: {} rules in force", policy_.rules.size());
     }

@@ -60,6 +60,7 @@ private:
     nlohmann::json upgrade(const std::string& binary);
     void hand_over_now(const std::vector<std::string>& argv);
     void on_device_lost();
+    void took_effect(Policy policy);
     void tick();
     void say_status() const;
 
