@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <spdlog/sinks/ostream_sink.h>
-
-#include <algorithm>
 #include <set>
-#include <sstream>
 
 #include "broker/membership.h"
 #include "tests/unit/broker_fixture.h"
+#include "tests/unit/log_capture.h"
 
 namespace smc_steer::broker {
 namespace {
@@ -150,26 +147,16 @@ TEST_F(Restless, AQuietWhileMakesItAsOthersAre) {
 }
 
 TEST_F(Restless, TheLogSaysHowManyLinesAreMissing) {
-    std::ostringstream log;
-    auto before = spdlog::default_logger();
-    auto logger = std::make_shared<spdlog::logger>(
-        "test", std::make_shared<spdlog::sinks::ostream_sink_mt>(log));
-    logger->set_level(spdlog::level::info);
-    spdlog::set_default_logger(logger);
+    LogCapture log;
     uint32_t a = connect_and_join();
     uint32_t b = connect_and_join();
     rings_for(a, b, 500);
-    auto lines = [&] {
-        std::string text = log.str();
-        return std::count(text.begin(), text.end(), '\n');
-    };
-    EXPECT_EQ(lines(), 1 + kAtOnce) << log.str();
-    log.str("");
+    EXPECT_EQ(log.lines(), 1 + kAtOnce) << log.text();
+    log.clear();
     now += std::chrono::minutes(1);
     ASSERT_EQ(request(b, IVPCI_OP_LEAVE), IVPCI_ACK_OK);
-    spdlog::set_default_logger(before);
-    EXPECT_EQ(lines(), 1);
-    EXPECT_NE(log.str().find(" unlogged=993\n"), std::string::npos) << log.str();
+    EXPECT_EQ(log.lines(), 1);
+    EXPECT_NE(log.text().find(" unlogged=993\n"), std::string::npos) << log.text();
 }
 
 TEST_F(MembershipTest, ALeaseRingsOnlyWhoAsked) {
