@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Keeps somebody who does a thing in a loop from filling the log, or from waking everybody each time.
+// Keeps somebody who does a thing in a loop from filling the log, or from waking everybody each
+// time.
 #ifndef SMC_STEER_BROKER_RATE_LIMIT_H
 #define SMC_STEER_BROKER_RATE_LIMIT_H
 

@@ -21,7 +21,7 @@
 namespace smc_steer {
 namespace {
 
-constexpr std::size_t kOthersMost = 32;  // who are not root
+constexpr std::size_t kOthersMost = 32;        // who are not root
 constexpr std::size_t kBacklogMost = 1 << 20;  // bytes a stream may be behind
 constexpr auto kPatience = std::chrono::seconds(10);
 

@@ -123,7 +123,7 @@ private:
     const JoinModule* timers_;
     std::function<void()> on_change_;
     UniqueFd listener_;
-    Acceptor acceptor_;  // goes before it
+    Acceptor acceptor_;                // goes before it
     std::vector<HeldLink> inherited_;  // until the first set_peers()
     std::map<std::uint32_t, Link> links_;
     std::uint64_t strangers_ = 0;

@@ -61,8 +61,7 @@ void remove_qdisc(int device) {
         has_filters(*netlink, device, TC_H_MIN_EGRESS)) {
         return;
     }
-    auto hook =
-        hook_of(device, static_cast<bpf_tc_attach_point>(BPF_TC_INGRESS | BPF_TC_EGRESS));
+    auto hook = hook_of(device, static_cast<bpf_tc_attach_point>(BPF_TC_INGRESS | BPF_TC_EGRESS));
     bpf_tc_hook_destroy(&hook);
 }
 

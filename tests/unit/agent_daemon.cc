@@ -285,8 +285,7 @@ TEST_F(Control, RootGetsInHoweverManyOthersListen) {
                 ASSERT_EQ(say(listening.back()), "{\"ok\":true}\n") << i;
             }
             auto one_more = dial();
-            EXPECT_NE(read_all(one_more.get()).find("32 clients are connected"),
-                      std::string::npos);
+            EXPECT_NE(read_all(one_more.get()).find("32 clients are connected"), std::string::npos);
         }
         EXPECT_TRUE(ask(path_, {{"cmd", "status"}}));
         listening.pop_back();

@@ -27,9 +27,7 @@ UniqueFd lets_all_pass() {
     return UniqueFd(bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "all", "GPL", program, 2, nullptr));
 }
 
-bool has_clsact() {
-    return std::system("tc qdisc show dev veth0 | grep -q clsact") == 0;
-}
+bool has_clsact() { return std::system("tc qdisc show dev veth0 | grep -q clsact") == 0; }
 
 // In a process that has a device of its own; its exit code is 0 if all was as it should be.
 int apart(const std::function<bool(int device, int program)>& act) {
@@ -54,13 +52,13 @@ int apart(const std::function<bool(int device, int program)>& act) {
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-#define EXPECT_APART(...)                            \
-    do {                                             \
-        const int code = apart(__VA_ARGS__);         \
-        if (code == kCannot) {                       \
+#define EXPECT_APART(...)                              \
+    do {                                               \
+        const int code = apart(__VA_ARGS__);           \
+        if (code == kCannot) {                         \
             GTEST_SKIP() << "no tc filters to be had"; \
-        }                                            \
-        EXPECT_EQ(code, 0);                          \
+        }                                              \
+        EXPECT_EQ(code, 0);                            \
     } while (false)
 
 TEST(TcFilter, TheQdiscGoesWithIt) {

@@ -36,8 +36,7 @@ protected:
     // A new broker goes on with the same memory.
     void restart() {
         membership = std::make_unique<Membership>(
-            view, *ledger_, [this](uint32_t slot) { ++rings[slot]; },
-            [this] { return now; });
+            view, *ledger_, [this](uint32_t slot) { ++rings[slot]; }, [this] { return now; });
     }
     Ledger& ledger() { return *ledger_; }
 

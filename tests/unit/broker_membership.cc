@@ -123,7 +123,8 @@ TEST_F(Restless, AnothersChangeIsRungForAtOnceAndForAll) {
     rings.clear();
     connect_and_join();
     EXPECT_EQ(rings[a], 1);
-    EXPECT_FALSE(membership->must_ring_later()) << "who was rung has seen the other's last one, too";
+    EXPECT_FALSE(membership->must_ring_later())
+        << "who was rung has seen the other's last one, too";
 }
 
 TEST_F(Restless, ComingAgainByAConnectionGivesNothingBack) {
