@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "agent/base/clock.h"
+#include "agent/kernel/smc_bounds.h"
 #include "agent/peers/device.h"
 
 namespace smc_steer {
@@ -63,7 +64,7 @@ std::optional<int> Agent::start() {
             spdlog::error("{}", obstacle->reason);
             return kExitFailed;
         }
-        if (config_.when_unsupported == WhenUnsupported::exit) {
+        if (config_.when_unsupported == WhenUnsupported::exit && !obstacle->undecided) {
             spdlog::error("{}; TCP is untouched", obstacle->reason);
             return kExitUnsupported;
         }
@@ -150,6 +151,10 @@ std::optional<Agent::Obstacle> Agent::try_session() {
     }
     if (auto device = find_device(config_.device); !device) {
         return Obstacle{device.error().message, true};
+    }
+    smc_bounded_ = smc_bounds_peer_memory();
+    if (!may_steer_to_smc(smc_bounded_, config_.trust)) {
+        return Obstacle{not_trusted(features_.kernel), true, true};
     }
     auto session =
         Session::start(loop_, config_, policy_, saved_state_path(socket_path_), inheritance(),

@@ -190,6 +190,7 @@ json Agent::status() {
           {"hs_ctrl", features_.hs_ctrl},
           {"fmod_ret", features_.fmod_ret},
           {"cgroup2", features_.cgroup2}}},
+        {"trust", {{"smc_bounded", smc_bounded_}, {"region", config_.trust == Trust::region}}},
         {"device", nullptr},
         {"eid", ""},
         {"handshake", ""},

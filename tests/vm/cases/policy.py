@@ -66,7 +66,7 @@ def nearest_control_group(lab):
     made, and the time that took is counted. No rule and no peer is needed to see a steered socket.
     """
     guest = lab.guests[0]
-    guest.put("/etc/smc-steer/agent.yaml", "workloads: all\npods: {default: off}\n")
+    guest.configure_agent("workloads: all\npods: {default: off}\n")
     lab.start_agents()
     agent = lab.agents[0]
 
