@@ -16,11 +16,12 @@ constexpr uint32_t kGenerationMask = 0xffffff;  // ivpci_lease() has room for 24
 
 }  // namespace
 
-Membership::Membership(const RegionView& view, Ledger& ledger, Ring ring)
+Membership::Membership(const RegionView& view, Ledger& ledger, Ring ring, Now now)
     : view_(view),
       ledger_(ledger),
       hash_(region_hash(ledger.uuid)),
       ring_(std::move(ring)),
+      now_(std::move(now)),
       leases_(view.leases(), ledger.chunk_words()),
       slots_(view.layout.slots + 1) {
     recover();
@@ -118,7 +119,7 @@ void Membership::disconnect(uint32_t slot) {
     end_generation(slot, IVPCI_SLOT_EMPTY);
     ledger_.slot[slot].relearned = 0;
     if (was_live) {
-        ring_all();
+        tell_all(slot);
     }
 }
 
@@ -227,8 +228,11 @@ ivpci_ack Membership::answer(uint32_t slot, uint32_t op, uint32_t arg) {
         case IVPCI_OP_LEAVE:
             end_generation(slot, IVPCI_SLOT_CONNECTED);
             ++counts_.leaves;
-            spdlog::info("slot={} event=left generation={}", slot, ledger_.slot[slot].generation);
-            ring_all();
+            if (slots_[slot].log.allow(now_())) {
+                spdlog::info("slot={} event=left generation={} unlogged={}", slot,
+                             ledger_.slot[slot].generation, slots_[slot].log.suppressed());
+            }
+            tell_all(slot);
             return IVPCI_ACK_OK;
         case IVPCI_OP_LEASE: {
             if (arg == 0) {
@@ -269,7 +273,7 @@ ivpci_ack Membership::join(uint32_t slot) {
     uint32_t next = (s.generation + 1) & kGenerationMask;
     store_relaxed(s.generation, next != 0 ? next : 1);
     store_release(s.state, uint32_t{IVPCI_SLOT_LIVE});
-    slots_[slot].beat_seen = Clock::now();
+    slots_[slot].beat_seen = now_();
     ++counts_.joins;
     ivpci_slot& shown = view_.header().slot[slot];
     uint64_t gid = make_gid(hash_, slot, s.generation);
@@ -277,18 +281,24 @@ ivpci_ack Membership::join(uint32_t slot) {
     store_relaxed(shown.generation, __u32{s.generation});
     store_relaxed(shown.chunks, 0U);
     store_release(shown.state, __u32{IVPCI_SLOT_LIVE});
-    spdlog::info("slot={} event=joined generation={} gid={:016x} epoch={:x} vectors={}", slot,
-                 s.generation, gid, load_relaxed(ctl.epoch), vectors);
-    ring_all();
+    if (slots_[slot].log.allow(now_())) {
+        spdlog::info(
+            "slot={} event=joined generation={} gid={:016x} epoch={:x} vectors={} unlogged={}",
+            slot, s.generation, gid, load_relaxed(ctl.epoch), vectors,
+            slots_[slot].log.suppressed());
+    }
+    tell_all(slot);
     return IVPCI_ACK_OK;
 }
 
 // A guest can ask nonsense as fast as it likes; the log must not fill up for that.
 ivpci_ack Membership::refuse(uint32_t slot, uint32_t op, uint32_t arg, const char* why) {
-    spdlog::log(slots_[slot].complained ? spdlog::level::trace : spdlog::level::warn,
+    Slot& s = slots_[slot];
+    const bool say = !s.complained && s.log.allow(now_());
+    spdlog::log(say ? spdlog::level::warn : spdlog::level::trace,
                 "slot={} event=refused op={} arg={} reason=\"{}\"", slot, op, arg, why);
     ++counts_.refused_requests;
-    slots_[slot].complained = true;
+    s.complained = true;
     return IVPCI_ACK_INVALID;
 }
 
@@ -296,7 +306,23 @@ void Membership::show_chunks(uint32_t slot) {
     store_relaxed(view_.header().slot[slot].chunks, __u32{leases_.held(slot)});
 }
 
+void Membership::tell_all(uint32_t slot) {
+    if (slots_[slot].rings.allow(now_())) {
+        ring_all();
+    } else {
+        ring_later_ = true;
+    }
+}
+
+void Membership::ring_late() {
+    if (ring_later_) {
+        ring_all();
+    }
+}
+
+// Whoever is rung sees all that was written until now: nothing is left for later.
 void Membership::ring_all() {
+    ring_later_ = false;
     for (uint32_t s = 1; s < slots_.size(); ++s) {
         if (ledger_.slot[s].state != IVPCI_SLOT_EMPTY) {
             ring_(s);

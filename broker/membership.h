@@ -14,6 +14,7 @@
 #include "broker/claims.h"
 #include "broker/leases.h"
 #include "broker/ledger.h"
+#include "broker/rate_limit.h"
 #include "broker/shared.h"
 
 namespace smc_steer::broker {
@@ -22,6 +23,9 @@ using Clock = std::chrono::steady_clock;
 
 // How long a re-learned member may be silent before it is taken for dead.
 constexpr std::chrono::seconds kRelearnedSilence{10};
+
+// How late at most others are rung for the changes of a member that changes on and on.
+constexpr std::chrono::milliseconds kRingLater{100};
 
 // What happened since the broker started, for people and graphs.
 struct MemberCounts {
@@ -33,11 +37,13 @@ class Membership {
 public:
     // Rings vector 0 of a connected slot. Called after the words it tells of were written.
     using Ring = std::function<void(uint32_t slot)>;
+    using Now = std::function<Clock::time_point()>;
 
     // `view`: a region as init_header() made it; `ledger`: its ledger, fresh or a former broker's.
     // Both must outlive this. What a former broker began is finished, and the header shows what
     // the ledger says, whatever was scribbled there.
-    Membership(const RegionView& view, Ledger& ledger, Ring ring);
+    Membership(
+        const RegionView& view, Ledger& ledger, Ring ring, Now now = [] { return Clock::now(); });
 
     // A QEMU came: EMPTY -> CONNECTED. Of the free slots, one without condemned leases if there is
     // one, then the lowest. None: the region is full. A request that the slot's former guest left
@@ -81,6 +87,12 @@ public:
                                                          Clock::time_point now) const;
     // A successor is there: everybody is rung, and looks.
     void announce_broker() { ring_all(); }
+
+    // A member that joins and leaves on and on has everybody rung a few times at once, and then
+    // later, once for all that happened meanwhile: ring_late(), kRingLater from the moment that
+    // this became true.
+    [[nodiscard]] bool must_ring_later() const { return ring_later_; }
+    void ring_late();
     // The broker leaves; memory and leases stay as they are.
     void goodbye();
 
@@ -93,6 +105,9 @@ private:
     // What a successor does not need to know.
     struct Slot {
         bool complained = false;  // one log line per connection about nonsense requests
+        // Of a slot and not of a connection: coming again gives nothing back.
+        RateLimit log{8, std::chrono::seconds(1)};
+        RateLimit rings{8, std::chrono::seconds(1)};
         bool reclaiming = false;  // `watch` holds condemned leases back
         ClaimWatch watch;
         uint32_t beat = 0;
@@ -106,6 +121,8 @@ private:
     void acknowledge(uint32_t slot, uint32_t seq, ivpci_ack status);
     void end_generation(uint32_t slot, ivpci_slot_state state);
     void show_chunks(uint32_t slot);
+    // The membership of `slot` is another one: everybody is rung, now or later.
+    void tell_all(uint32_t slot);
     void ring_all();
     void recover();
     uint32_t show(uint32_t slot);
@@ -119,10 +136,12 @@ private:
     Ledger& ledger_;
     uint64_t hash_;
     Ring ring_;
+    Now now_;
     Leases leases_;
     std::vector<Slot> slots_;  // by slot number, [0] unused
     MemberCounts counts_;
     uint32_t condemned_slots_ = 0;
+    bool ring_later_ = false;
 };
 
 }  // namespace smc_steer::broker

@@ -350,7 +350,10 @@ void Server::on_process_gone(uint32_t slot) {
 
 void Server::on_doorbell() {
     if (!clear_doorbell(doorbell_.get())) {
-        spdlog::warn("region={} event=doorbell-blocked", config_.name);
+        if (blocked_log_.allow(Clock::now())) {
+            spdlog::warn("region={} event=doorbell-blocked unlogged={}", config_.name,
+                         blocked_log_.suppressed());
+        }
     }
     membership_.serve_requests();
     settle();
@@ -408,6 +411,7 @@ void Server::settle() {
         }
         drop_lost();
     }
+    ring_later();
     if (membership_.reclaim_pending() && !reclaim_source_.active()) {
         auto source = loop_.every(100ms, [this] {
             if (!membership_.reclaim()) {
@@ -420,6 +424,21 @@ void Server::settle() {
             spdlog::error("region={} event=not-reclaiming error=\"{}\"", config_.name,
                           source.error().message);
         }
+    }
+}
+
+// Without a timer the tick comes here again.
+void Server::ring_later() {
+    if (!membership_.must_ring_later() || late_source_.active()) {
+        return;
+    }
+    auto source = loop_.after(kRingLater, [this] {
+        late_source_.reset();
+        membership_.ring_late();
+        settle();
+    });
+    if (source) {
+        late_source_ = std::move(*source);
     }
 }
 

@@ -11,9 +11,9 @@
 #include "agent/base/event_loop.h"
 #include "broker/fd_store.h"
 #include "broker/listener.h"
-#include "broker/log_limit.h"
 #include "broker/membership.h"
 #include "broker/peer_process.h"
+#include "broker/rate_limit.h"
 #include "broker/region.h"
 #include "broker/status.h"
 
@@ -82,6 +82,7 @@ private:
     void ring(uint32_t slot);
     // After anything: drops the lost, tells all what is new to them.
     void settle();
+    void ring_later();
 
     void keep(const Client& client);
     void forget(const Client& client);
@@ -103,14 +104,16 @@ private:
     std::map<uint32_t, Watched> watched_;                  // by slot
     Membership membership_;
     Counts counts_;
-    LogLimit log_limit_{64, std::chrono::milliseconds(200)};
-    LogLimit repair_log_{4, std::chrono::seconds(10)};
+    RateLimit log_limit_{64, std::chrono::milliseconds(200)};
+    RateLimit repair_log_{4, std::chrono::seconds(10)};
+    RateLimit blocked_log_{4, std::chrono::seconds(10)};
     std::set<uint32_t> quiet_;  // LIVE slots whose silence was logged
     bool changed_ = false;      // clients have something to be told
     EventSource listen_source_;
     EventSource doorbell_source_;
     EventSource tick_source_;
     EventSource reclaim_source_;  // active while condemned leases exist
+    EventSource late_source_;     // active while somebody has to be rung later
     EventSource look_source_;     // active while there are members that cannot ring us
     EventSource accept_pause_;
 };

@@ -60,6 +60,26 @@ void look_at_kernel(const Features& f, Report& report) {
     }
 }
 
+// What the agent goes by is asked of it: agent.yaml may be anywhere.
+void look_at_trust(const Facts& facts, Report& report) {
+    constexpr const char* kWhat = "shared memory";
+    const bool trusted = facts.status.is_object() && facts.status.contains("trust") &&
+                         facts.status["trust"].value("region", false);
+    if (!facts.features.smc) {
+        return;
+    }
+    if (facts.smc_bounded) {
+        report.good(kWhat, "net/smc bounds what it reads from the region");
+    } else if (trusted) {
+        report.good(kWhat, "net/smc does not bound what it reads; trust: region says it need not");
+    } else {
+        report.bad(kWhat,
+                   "net/smc does not bound what it reads from the region: nothing is steered",
+                   "write 'trust: region' into agent.yaml if all members of the region trust each "
+                   "other, or use a kernel whose net/smc does");
+    }
+}
+
 void look_at_machine(const Facts& facts, Report& report) {
     if (facts.bpffs) {
         report.good("bpffs", "/sys/fs/bpf");
@@ -174,6 +194,7 @@ const char* word(Verdict verdict) {
 std::vector<Finding> diagnose(const Facts& facts) {
     Report report;
     look_at_kernel(facts.features, report);
+    look_at_trust(facts, report);
     look_at_machine(facts, report);
     look_at_device(facts, report);
     look_at_agent(facts, report);

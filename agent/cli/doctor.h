@@ -30,6 +30,7 @@ struct Facts {
         std::uint32_t generation = 0;  // 0: not joined
     };
     Features features;
+    bool smc_bounded = false;  // net/smc bounds what it reads from the region's memory
     bool bpffs = false;
     bool bpf_jit = true;
     bool ivpci_module = false;

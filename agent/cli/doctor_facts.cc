@@ -15,6 +15,7 @@
 #include "agent/base/unique_fd.h"
 #include "agent/cli/client.h"
 #include "agent/cli/doctor.h"
+#include "agent/kernel/smc_bounds.h"
 #include "agent/kernel/sysctl.h"
 #include "agent/peers/device.h"
 
@@ -58,6 +59,7 @@ Facts::Device look(const std::string& path) {
 Facts collect_facts(const std::string& socket_path) {
     Facts facts;
     facts.features = probe_features();
+    facts.smc_bounded = smc_bounds_peer_memory();
     struct statfs fs {};
     facts.bpffs = statfs("/sys/fs/bpf", &fs) == 0 && fs.f_type == BPF_FS_MAGIC;
     facts.bpf_jit = sysctl_number("net.core.bpf_jit_enable").value_or(1) != 0;

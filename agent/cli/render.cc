@@ -86,6 +86,12 @@ std::string render_status(const json& answer) {
         }
     }
     add("kernel", member(answer, "kernel") + missing);
+    if (const auto& trust = section(answer, "trust"); !trust.empty()) {
+        add("shared memory", trust.value("smc_bounded", false) ? "bounded by the kernel"
+                             : trust.value("region", false)
+                                 ? "not bounded by the kernel, the region is trusted"
+                                 : "not bounded by the kernel, 'trust: region' is not set");
+    }
     const auto& ivpci = section(answer, "ivpci");
     if (const auto& device = section(answer, "device"); !device.empty()) {
         const auto& region = section(device, "region");

@@ -58,7 +58,7 @@ bool Access::may_read(const Caller& caller) const {
 }
 
 bool Access::may_write(const Caller& caller) const {
-    return caller.uid == 0 || caller.uid == owner || in_group(caller, writers);
+    return is_owner(caller) || in_group(caller, writers);
 }
 
 Result<Access> resolve_access(const std::string& read, const std::string& write) {

@@ -29,6 +29,7 @@ struct Access {
     std::optional<gid_t> readers;  // besides root and the writers
     std::optional<gid_t> writers;  // besides root
 
+    bool is_owner(const Caller& caller) const { return caller.uid == 0 || caller.uid == owner; }
     bool may_read(const Caller& caller) const;
     bool may_write(const Caller& caller) const;
     // Somebody but root has to be able to connect.

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "agent/base/clock.h"
+#include "agent/kernel/smc_bounds.h"
 #include "agent/peers/device.h"
 
 namespace smc_steer {
@@ -14,6 +15,10 @@ namespace {
 
 constexpr auto kTick = std::chrono::milliseconds(500);
 constexpr int kRetryTicks = 6;
+// They stay: the relay will go (docs/OPERATIONS.md, "Relayed connections").
+constexpr const char* kSpliceFaults =
+    "splice: on: relayed connections have known faults that will not be mended: they can be mixed "
+    "up, have bytes in them that are not the program's, or end cleanly where they were reset";
 
 }  // namespace
 
@@ -46,6 +51,9 @@ std::optional<int> Agent::start() {
         return kExitUsage;
     }
     access_ = *access;
+    if (config_.splice.on) {
+        spdlog::warn(kSpliceFaults);
+    }
     if (auto done = listen(); !done) {
         spdlog::error("{}", done.error().message);
         return kExitFailed;
@@ -56,7 +64,7 @@ std::optional<int> Agent::start() {
             spdlog::error("{}", obstacle->reason);
             return kExitFailed;
         }
-        if (config_.when_unsupported == WhenUnsupported::exit) {
+        if (config_.when_unsupported == WhenUnsupported::exit && !obstacle->undecided) {
             spdlog::error("{}; TCP is untouched", obstacle->reason);
             return kExitUnsupported;
         }
@@ -144,6 +152,10 @@ std::optional<Agent::Obstacle> Agent::try_session() {
     if (auto device = find_device(config_.device); !device) {
         return Obstacle{device.error().message, true};
     }
+    smc_bounded_ = smc_bounds_peer_memory();
+    if (!may_steer_to_smc(smc_bounded_, config_.trust)) {
+        return Obstacle{not_trusted(features_.kernel), true, true};
+    }
     auto session =
         Session::start(loop_, config_, policy_, saved_state_path(socket_path_), inheritance(),
                        is_native(features_), [this] { on_device_lost(); });
@@ -218,10 +230,13 @@ void Agent::reload_policy() {
         policy_error_ = done.error().message;
         return;
     }
+    took_effect(std::move(*policy));
+}
+
+void Agent::took_effect(Policy policy) {
     policy_error_.clear();
-    bool changed =
-        policy->rules != policy_.rules || policy->default_action != policy_.default_action;
-    policy_ = std::move(*policy);
+    bool changed = policy.rules != policy_.rules || policy.default_action != policy_.default_action;
+    policy_ = std::move(policy);
     if (changed) {
         spdlog::info("policy: {} rules in force", policy_.rules.size());
     }

@@ -49,9 +49,12 @@ public:
 private:
     // Why nothing is steered; none: a session runs. `unsupported`: the machine lacks
     // something, as opposed to something that went wrong.
+    // `undecided`: nothing is lacking but the operator's word, which an agent waits for, whatever
+    // when_unsupported says.
     struct Obstacle {
         std::string reason;
         bool unsupported = false;
+        bool undecided = false;
     };
     std::optional<Obstacle> try_session();
     Result<void> listen();
@@ -60,6 +63,7 @@ private:
     nlohmann::json upgrade(const std::string& binary);
     void hand_over_now(const std::vector<std::string>& argv);
     void on_device_lost();
+    void took_effect(Policy policy);
     void tick();
     void say_status() const;
 
@@ -88,6 +92,7 @@ private:
     std::vector<std::string> argv_;
     std::optional<Handover> handover_;
     Features features_;
+    bool smc_bounded_ = false;
     Policy policy_;
     std::string policy_error_;
     std::string reason_;  // of being idle

@@ -32,7 +32,7 @@ ControlServer::Answer Agent::handle(std::string_view line, const Caller& caller)
                 false};
     }
     // A group may change rules; which program runs with root's rights is root's.
-    if (request->command == Command::upgrade && caller.uid != access_.owner && caller.uid != 0) {
+    if (request->command == Command::upgrade && !access_.is_owner(caller)) {
         return {to_line(error_answer("only root may upgrade smc-agent")), false};
     }
     if (request->command == Command::monitor) {
@@ -190,6 +190,7 @@ json Agent::status() {
           {"hs_ctrl", features_.hs_ctrl},
           {"fmod_ret", features_.fmod_ret},
           {"cgroup2", features_.cgroup2}}},
+        {"trust", {{"smc_bounded", smc_bounded_}, {"region", config_.trust == Trust::region}}},
         {"device", nullptr},
         {"eid", ""},
         {"handshake", ""},
@@ -286,17 +287,21 @@ json Agent::remove(int number) {
 }
 
 json Agent::put_in_force(const std::vector<Rule>& own, std::vector<std::string> did) {
-    // Files that do not load would keep the old rules in force, edit or not: say so first.
-    if (auto loads = load_policy(policy_paths_); !loads) {
-        return error_answer(loads.error().message + "; nothing was changed");
+    // What will be written is judged first: a file that is refused would keep the next agent from
+    // starting.
+    auto policy = load_policy_with(policy_paths_, own);
+    auto done = policy && session_ ? session_->set_policy(*policy) : Result<void>{};
+    if (!policy) {
+        done = tl::unexpected(policy.error());
+    }
+    if (!done) {
+        return error_answer(done.error().message + "; nothing was changed");
     }
     if (auto saved = save_own_rules(policy_paths_, own); !saved) {
+        reload_policy();  // what the files say
         return error_answer(saved.error().message + "; nothing was changed");
     }
-    reload_policy();
-    if (!policy_error_.empty()) {
-        return error_answer(policy_error_);
-    }
+    took_effect(std::move(*policy));
     return {{"ok", true}, {"did", did}};
 }
 

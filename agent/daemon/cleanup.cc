@@ -9,11 +9,13 @@
 #include <cerrno>
 
 #include "agent/daemon/saved_state.h"
+#include "agent/kernel/bpf_object.h"
 #include "agent/kernel/netns.h"
 #include "agent/kernel/pins.h"
 #include "agent/kernel/smc_netlink.h"
 #include "agent/kernel/struct_ops.h"
 #include "agent/kernel/sysctl.h"
+#include "agent/kernel/tc_filter.h"
 
 namespace smc_steer {
 namespace {
@@ -35,6 +37,9 @@ Result<UniqueFd> lock_out_agents(const std::string& socket_path) {
 
 // One namespace, from inside it.
 Result<void> restore_namespace(const SavedState& state, NetnsId id, Did& did) {
+    if (auto devices = sweep_filters()) {
+        did.push_back(fmt::format("net:[{}]: filters of {} devices removed", id.inode, devices));
+    }
     auto now = read_sysctl("net.smc.hs_ctrl");
     if (!now) {
         return {};  // SMC is not loaded, so it has no settings
@@ -116,6 +121,7 @@ Result<Did> clean_up(const std::string& socket_path) {
     if (!lock) {
         return tl::unexpected(lock.error());
     }
+    bpf_log_init();  // what is not there is no news
     auto state_path = saved_state_path(socket_path);
     auto loaded = load_saved_state(state_path);
     SavedState state = loaded && *loaded ? std::move(**loaded) : SavedState();

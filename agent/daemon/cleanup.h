@@ -10,9 +10,9 @@
 
 namespace smc_steer {
 
-// Registrations of the handshake, SMC's sysctls in every network namespace, the EID, pinned
-// maps, files beside the control socket. Rules and configuration stay. Value: what was done, a
-// line each; none: there was nothing. EADDRINUSE in the error: an agent is running.
+// Registrations of the handshake, SMC's sysctls and filters on devices in every network namespace,
+// the EID, pinned maps, files beside the control socket. Rules and configuration stay. Value: what
+// was done, a line each; none: there was nothing. EADDRINUSE in the error: an agent is running.
 Result<std::vector<std::string>> clean_up(const std::string& socket_path);
 
 }  // namespace smc_steer

@@ -328,6 +328,19 @@ Result<void> read_services(const YAML::Node& root, const std::string& name, Conf
     return {};
 }
 
+Result<void> read_trust(const YAML::Node& root, const std::string& name, Config& config) {
+    std::string word = "none";
+    if (auto done = read_word(root, name, "trust", word); !done) {
+        return done;
+    }
+    if (word != "region" && word != "none") {
+        return yaml_error(root["trust"], name,
+                          fmt::format("trust: must be region or none, not '{}'", word));
+    }
+    config.trust = word == "region" ? Trust::region : Trust::none;
+    return {};
+}
+
 Result<void> read_splice(const YAML::Node& root, const std::string& name, Config& config) {
     auto node = root["splice"];
     if (!node) {
@@ -428,10 +441,10 @@ Result<Config> parse_config(std::string_view text, const std::string& name) {
     if (!root->IsMap()) {
         return yaml_error(*root, name, "the configuration is a map of keys");
     }
-    auto known = yaml_known_keys(
-        *root, name,
-        {"device", "wmem", "rmem", "workloads", "pods", "cri", "publish", "eid", "link_port",
-         "when_unsupported", "metrics", "control", "short_connections", "services", "splice"});
+    auto known = yaml_known_keys(*root, name,
+                                 {"device", "wmem", "rmem", "workloads", "pods", "cri", "publish",
+                                  "eid", "link_port", "when_unsupported", "metrics", "control",
+                                  "short_connections", "services", "splice", "trust"});
     if (!known) {
         return tl::unexpected(known.error());
     }
@@ -444,7 +457,7 @@ Result<Config> parse_config(std::string_view text, const std::string& name) {
           read_metrics(*root, name, config), read_control(*root, name, config),
           read_short(*root, name, config), read_pods(*root, name, config),
           read_publish(*root, name, config), read_services(*root, name, config),
-          read_splice(*root, name, config)}) {
+          read_splice(*root, name, config), read_trust(*root, name, config)}) {
         if (!done) {
             return tl::unexpected(done.error());
         }

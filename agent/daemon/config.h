@@ -12,6 +12,7 @@
 #include "agent/base/result.h"
 #include "agent/policy/cidr.h"
 #include "agent/policy/members.h"
+#include "agent/policy/trust.h"
 
 namespace smc_steer {
 
@@ -46,6 +47,7 @@ struct Config {
     std::vector<Cidr> exclude_networks;
     std::vector<Cidr> services;      // addresses that are rewritten on the way, on this machine
     std::string eid = "auto";        // or an EID
+    Trust trust = Trust::none;       // of the members of the region
     std::uint16_t link_port = 7254;  // TCP, where agents of other guests connect to
     WhenUnsupported when_unsupported = WhenUnsupported::exit;
     std::string metrics_listen = "127.0.0.1:9470";  // empty: no metrics

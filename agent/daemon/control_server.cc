@@ -21,7 +21,7 @@
 namespace smc_steer {
 namespace {
 
-constexpr std::size_t kClientsMost = 32;
+constexpr std::size_t kOthersMost = 32;        // who are not root
 constexpr std::size_t kBacklogMost = 1 << 20;  // bytes a stream may be behind
 constexpr auto kPatience = std::chrono::seconds(10);
 
@@ -87,7 +87,7 @@ Result<std::unique_ptr<ControlServer>> ControlServer::listen(EventLoop& loop,
     mode_t mode = access.open_to_others() ? 0666 : 0600;
     if (fchmod(fd, mode) != 0 ||
         bind(fd, reinterpret_cast<const sockaddr*>(&*address), sizeof(*address)) != 0 ||
-        chmod(path.c_str(), mode) != 0 || ::listen(fd, 16) != 0) {
+        chmod(path.c_str(), mode) != 0 || ::listen(fd, SOMAXCONN) != 0) {
         return fail_errno(errno, "{}: cannot listen", path);
     }
     if (auto done = self->watch_listener(); !done) {
@@ -115,38 +115,46 @@ Result<std::unique_ptr<ControlServer>> ControlServer::take_over(EventLoop& loop,
 }
 
 Result<void> ControlServer::watch_listener() {
-    auto source = loop_.on_io(listener_.get(), EPOLLIN, [this](std::uint32_t) { accept_one(); });
-    if (!source) {
-        return tl::unexpected(source.error());
-    }
-    listening_ = std::move(*source);
-    return {};
+    return acceptor_.start(loop_, listener_.get(), [this] { return accept_one(); });
 }
 
 ControlServer::~ControlServer() {
     // Still under the lock: a successor's socket cannot be the one taken away here.
-    if (listening_.active()) {
+    if (acceptor_.active()) {
         unlink(path_.c_str());
     }
     clients_.clear();
-    listening_.reset();
+    acceptor_.stop();
 }
 
-void ControlServer::accept_one() {
+std::size_t ControlServer::others() const {
+    return static_cast<std::size_t>(
+        std::count_if(clients_.begin(), clients_.end(),
+                      [this](const Client& client) { return !access_.is_owner(client.caller); }));
+}
+
+Result<void> ControlServer::accept_one() {
     UniqueFd fd(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (!fd) {
-        return;
+        return nobody_came(errno) ? Result<void>() : fail_errno("cannot accept a client of ours");
     }
-    if (clients_.size() >= kClientsMost) {
-        return;
+    admit(std::move(fd));
+    return {};
+}
+
+void ControlServer::admit(UniqueFd fd) {
+    auto caller = caller_of(fd.get());
+    const char* refused = nullptr;
+    if (!caller || !access_.may_read(*caller)) {
+        refused = "you may not talk to smc-agent: see 'control' in agent.yaml";
+    } else if (!access_.is_owner(*caller) && others() >= kOthersMost) {
+        refused = "32 clients are connected to smc-agent: try again when one has gone";
     }
     clients_.emplace_back();
     auto client = std::prev(clients_.end());
     client->fd = std::move(fd);
-    auto caller = caller_of(client->fd.get());
-    if (!caller || !access_.may_read(*caller)) {
-        client->out =
-            to_line(error_answer("you may not talk to smc-agent: see 'control' in agent.yaml"));
+    if (refused) {
+        client->out = to_line(error_answer(refused));
         write_some(*client);
         clients_.erase(client);
         return;

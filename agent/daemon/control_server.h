@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 
+#include "agent/base/acceptor.h"
 #include "agent/base/event_loop.h"
 #include "agent/base/unique_fd.h"
 #include "agent/daemon/access.h"
@@ -16,7 +17,7 @@
 namespace smc_steer {
 
 // Clients are served from the loop and never waited for: one that stalls costs a descriptor
-// until its ten seconds are over. 32 at a time.
+// until its ten seconds are over. 32 at a time, and root whenever it comes.
 class ControlServer {
 public:
     // One request line (no newline) to one answer line (with newline), and whether the
@@ -65,7 +66,9 @@ private:
     ControlServer(EventLoop& loop, std::string path, const Access& access, Handler handler)
         : loop_(loop), path_(std::move(path)), access_(access), handler_(std::move(handler)) {}
     Result<void> watch_listener();
-    void accept_one();
+    Result<void> accept_one();
+    void admit(UniqueFd fd);
+    std::size_t others() const;  // clients that are not root
     void serve(ClientRef client, std::uint32_t events);
     bool read_some(Client& client);  // false: nothing more will come
     void answer_lines(Client& client);
@@ -77,7 +80,7 @@ private:
     Handler handler_;
     UniqueFd lock_;
     UniqueFd listener_;
-    EventSource listening_;
+    Acceptor acceptor_;
     std::list<Client> clients_;
 };
 

@@ -80,6 +80,9 @@ Result<std::optional<std::string>> read_file(const std::string& path) {
 }
 
 Result<void> replace_file(const std::string& path, const std::string& content) {
+    if (content.size() > static_cast<std::size_t>(kMost)) {
+        return fail("{}: more than 4 MiB could not be read again", path);
+    }
     std::string directory = std::filesystem::path(path).parent_path();
     std::error_code error;
     std::filesystem::create_directories(directory, error);

@@ -40,15 +40,14 @@ Result<std::unique_ptr<Links>> Links::listen(EventLoop& loop, std::uint16_t port
     }
     keep_timers(timers, listener->get());
     std::unique_ptr<Links> self(new Links(loop, std::move(*diag), timers, std::move(on_change)));
-    auto events = loop.on_io(listener->get(), EPOLLIN,
-                             [links = self.get()](std::uint32_t) { links->on_listener(); });
-    if (!events) {
-        return tl::unexpected(events.error());
+    self->listener_ = std::move(*listener);
+    auto done = self->acceptor_.start(loop, self->listener_.get(),
+                                      [links = self.get()] { return links->accept_one(); });
+    if (!done) {
+        return tl::unexpected(done.error());
     }
     self->inherited_ = std::move(inherited.held);
     self->made_ = inherited.made;
-    self->listener_.fd = std::move(*listener);
-    self->listener_.events = std::move(*events);
     return self;
 }
 
@@ -115,13 +114,15 @@ std::set<std::uint64_t> Links::inodes() const {
     return all;
 }
 
-void Links::on_listener() {
-    auto accepted = smc_accept(listener_.fd.get());
+Result<void> Links::accept_one() {
+    auto accepted = smc_accept(listener_.get());
     if (!accepted) {
-        spdlog::error("{}", accepted.error().message);
-    } else if (accepted->fd) {
+        return tl::unexpected(accepted.error());
+    }
+    if (accepted->fd) {
         admit(std::move(accepted->fd), accepted->peer);
     }
+    return {};
 }
 
 void Links::admit(UniqueFd fd, const Address& from) {

@@ -18,6 +18,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/base/acceptor.h"
 #include "agent/base/event_loop.h"
 #include "agent/base/unique_fd.h"
 #include "agent/kernel/address.h"
@@ -69,7 +70,7 @@ public:
     // Links that ever were: connections over SMC-D that are no program's.
     std::uint64_t made() const { return made_; }
     // For a successor; they stay ours.
-    int listener() const { return listener_.fd.get(); }
+    int listener() const { return listener_.get(); }
     struct Held {
         std::uint32_t slot;
         std::uint32_t generation;
@@ -105,7 +106,7 @@ private:
           std::function<void()> on_change)
         : loop_(loop), diag_(std::move(diag)), timers_(timers), on_change_(std::move(on_change)) {}
 
-    void on_listener();
+    Result<void> accept_one();
     void admit(UniqueFd fd, const Address& from);
     void dial(std::uint32_t slot, Link& link);
     void on_dialed(std::uint32_t slot);
@@ -121,7 +122,8 @@ private:
     DiagSocket diag_;
     const JoinModule* timers_;
     std::function<void()> on_change_;
-    Connection listener_;
+    UniqueFd listener_;
+    Acceptor acceptor_;                // goes before it
     std::vector<HeldLink> inherited_;  // until the first set_peers()
     std::map<std::uint32_t, Link> links_;
     std::uint64_t strangers_ = 0;

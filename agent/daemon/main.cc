@@ -22,6 +22,7 @@
 #include "agent/daemon/handover.h"
 #include "agent/kernel/features.h"
 #include "agent/kernel/pins.h"
+#include "agent/kernel/smc_bounds.h"
 
 namespace smc_steer {
 namespace {
@@ -143,6 +144,9 @@ int check_upgrade(const Config& config, const PolicyPaths& paths) {
     }
     if (auto missing = missing_feature(probe_features(), config.splice.on)) {
         return complain(*missing, kExitUnsupported);
+    }
+    if (!may_steer_to_smc(smc_bounds_peer_memory(), config.trust)) {
+        return complain(not_trusted(probe_features().kernel), kExitUnsupported);
     }
     fmt::print("smc-agent {} can take over, ABI {}\n", kVersion, STEER_ABI_VERSION);
     return 0;

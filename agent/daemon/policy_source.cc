@@ -18,6 +18,8 @@ namespace fs = std::filesystem;
 // Editors write, rename and chmod in several steps; one look at the end of them is enough.
 constexpr auto kSettle = std::chrono::milliseconds(50);
 
+constexpr const char* kOwnFile = "50-smc-policy.yaml";
+
 std::string directory_of(const std::string& path) {
     auto directory = fs::path(path).parent_path();
     return directory.empty() ? "." : directory.string();
@@ -39,6 +41,14 @@ Result<std::vector<std::string>> list_drop_ins(const std::string& directory) {
     return paths;
 }
 
+Result<std::optional<NamedPolicyFile>> parse_one(const std::string& text, const std::string& path) {
+    auto file = parse_policy_file(text, path);
+    if (!file) {
+        return tl::unexpected(file.error());
+    }
+    return NamedPolicyFile{path, std::move(*file)};
+}
+
 // None: there is no such file.
 Result<std::optional<NamedPolicyFile>> load_one(const std::string& path) {
     auto text = read_file(path);
@@ -48,22 +58,11 @@ Result<std::optional<NamedPolicyFile>> load_one(const std::string& path) {
     if (!*text) {
         return std::nullopt;
     }
-    auto file = parse_policy_file(**text, path);
-    if (!file) {
-        return tl::unexpected(file.error());
-    }
-    return NamedPolicyFile{path, std::move(*file)};
+    return parse_one(**text, path);
 }
 
-}  // namespace
-
-std::string PolicyPaths::drop_in_dir() const {
-    return drop_ins.empty() ? directory_of(main_file) + "/policy.d" : drop_ins;
-}
-
-std::string PolicyPaths::own_file() const { return drop_in_dir() + "/50-smc-policy.yaml"; }
-
-Result<Policy> load_policy(const PolicyPaths& paths) {
+// `own`: what the CLI's own file holds, whatever is on disk.
+Result<Policy> load(const PolicyPaths& paths, const std::string* own) {
     auto main_file = load_one(paths.main_file);
     if (!main_file) {
         return tl::unexpected(main_file.error());
@@ -76,9 +75,14 @@ Result<Policy> load_policy(const PolicyPaths& paths) {
     if (!names) {
         return tl::unexpected(names.error());
     }
+    auto is_own = [](const std::string& name) { return fs::path(name).filename() == kOwnFile; };
+    if (own && std::none_of(names->begin(), names->end(), is_own)) {
+        auto name = paths.own_file();
+        names->insert(std::lower_bound(names->begin(), names->end(), name), name);
+    }
     std::vector<NamedPolicyFile> drop_ins;
     for (const auto& name : *names) {
-        auto file = load_one(name);
+        auto file = own && is_own(name) ? parse_one(*own, name) : load_one(name);
         if (!file) {
             return tl::unexpected(file.error());
         }
@@ -97,6 +101,22 @@ Result<Policy> load_policy(const PolicyPaths& paths) {
         return tl::unexpected(tables.error());
     }
     return policy;
+}
+
+}  // namespace
+
+std::string PolicyPaths::drop_in_dir() const {
+    return drop_ins.empty() ? directory_of(main_file) + "/policy.d" : drop_ins;
+}
+
+std::string PolicyPaths::own_file() const { return drop_in_dir() + "/" + kOwnFile; }
+
+Result<Policy> load_policy(const PolicyPaths& paths) { return load(paths, nullptr); }
+
+// By way of its text: what is judged is what will be read.
+Result<Policy> load_policy_with(const PolicyPaths& paths, const std::vector<Rule>& own) {
+    auto text = format_policy_file(own);
+    return load(paths, &text);
 }
 
 Result<std::vector<Rule>> load_own_rules(const PolicyPaths& paths) {

@@ -25,6 +25,8 @@ struct PolicyPaths {
 // Reads all of them; drop-ins in the order of their names. Editors' leftovers (names not
 // ending in .yaml) do not count.
 Result<Policy> load_policy(const PolicyPaths& paths);
+// What that would be if the CLI's own file held these rules, and it is not written.
+Result<Policy> load_policy_with(const PolicyPaths& paths, const std::vector<Rule>& own);
 
 // The rules in the CLI's own file; none if it does not exist.
 Result<std::vector<Rule>> load_own_rules(const PolicyPaths& paths);

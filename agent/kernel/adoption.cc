@@ -3,7 +3,6 @@
 
 #include <bpf/bpf.h>
 #include <fcntl.h>
-#include <net/if.h>
 #include <smc_steer/splice_abi.h>
 
 #include <cerrno>
@@ -11,72 +10,19 @@
 #include <vector>
 
 #include "adopt.skel.h"
+#include "agent/kernel/tc_filter.h"
 
 namespace smc_steer {
 namespace {
 
 // linux/bpf.h of Debian 12 is older: BPF_TCX_INGRESS.
 constexpr auto kTcxIngress = static_cast<bpf_attach_type>(46);
-// Of our filter among others.
-constexpr std::uint32_t kHandle = 0x5354;
-constexpr std::uint32_t kPriority = 0x5354;
-
-bpf_tc_hook hook_of(int device) {
-    bpf_tc_hook hook{};
-    hook.sz = sizeof(hook);
-    hook.ifindex = device;
-    hook.attach_point = BPF_TC_INGRESS;
-    return hook;
-}
-
-bpf_tc_opts filter() {
-    bpf_tc_opts options{};
-    options.sz = sizeof(options);
-    options.handle = kHandle;
-    options.priority = kPriority;
-    return options;
-}
-
-// In the network namespace of the calling thread.
-Result<void> add_filter(int device, int program) {
-    auto hook = hook_of(device);
-    int error = bpf_tc_hook_create(&hook);
-    if (error != 0 && error != -EEXIST) {
-        return fail_errno(-error, "cannot make a clsact qdisc on device {}", device);
-    }
-    auto options = filter();
-    options.prog_fd = program;
-    options.flags = BPF_TC_F_REPLACE;
-    error = bpf_tc_attach(&hook, &options);
-    if (error != 0) {
-        return fail_errno(-error, "cannot add a filter to device {}", device);
-    }
-    return {};
-}
-
-void remove_filter(int device) {
-    auto hook = hook_of(device);
-    auto options = filter();
-    bpf_tc_detach(&hook, &options);  // a device that is gone has none
-}
 
 splice_own own_of(const std::pair<ino_t, Address>& place) {
     splice_own own{};
     own.netns = static_cast<std::uint32_t>(place.first);
     std::memcpy(own.address.in6, place.second.in6.data(), sizeof(own.address.in6));
     return own;
-}
-
-std::vector<int> devices_here() {
-    std::vector<int> all;
-    auto* list = if_nameindex();
-    for (auto* each = list; each && each->if_index != 0; each++) {
-        if (std::strcmp(each->if_name, "lo") != 0) {
-            all.push_back(static_cast<int>(each->if_index));
-        }
-    }
-    if_freenameindex(list);
-    return all;
 }
 
 }  // namespace
@@ -107,7 +53,7 @@ void Adoption::detach(const DeviceKey& key, const Attached& attached) {
     }
     // Nobody is left to be told if it does not work; without us the filter does nothing.
     (void)run_in_netns(attached.netns, [&]() -> Result<void> {
-        remove_filter(key.second);
+        remove_filter(key.second, attached.qdisc);
         return {};
     });
 }
@@ -117,7 +63,10 @@ Result<void> Adoption::attach(const DeviceKey& key, int netns) {
     attached.netns = UniqueFd(fcntl(netns, F_DUPFD_CLOEXEC, 0));
     auto done = run_in_netns(attached.netns, [&]() -> Result<void> {
         attached.link = UniqueFd(bpf_link_create(program_, key.second, kTcxIngress, nullptr));
-        return attached.link ? Result<void>() : add_filter(key.second, program_);
+        if (attached.link) {
+            return {};
+        }
+        return add_filter(key.second, program_).map([&](bool qdisc) { attached.qdisc = qdisc; });
     });
     if (done) {
         attached_[key] = std::move(attached);

@@ -18,12 +18,12 @@
 namespace smc_steer {
 
 // Attached by links, which go with the agent, where the kernel has them for tc (>= 6.6). Older ones
-// get a filter at a clsact qdisc, which a killed agent leaves: it does nothing without the agent's
-// lease and its listener, and the next agent puts its own in its place.
+// get a filter at a clsact qdisc (tc_filter.h), which a killed agent leaves: it does nothing
+// without the agent's lease and its listener, and the next agent puts its own in its place.
 class Adoption {
 public:
     static Result<std::unique_ptr<Adoption>> load(SharedMaps& maps);
-    // Takes filters away.
+    // Takes filters away, and their qdiscs where nobody else uses them.
     ~Adoption();
     Adoption(const Adoption&) = delete;
     Adoption& operator=(const Adoption&) = delete;
@@ -42,7 +42,8 @@ public:
 private:
     using DeviceKey = std::pair<NetnsId, int>;  // and its index
     struct Attached {
-        UniqueFd link;  // not valid: a filter
+        UniqueFd link;       // not valid: a filter
+        bool qdisc = false;  // whose qdisc is ours, too
         UniqueFd netns;
     };
 

@@ -8,7 +8,8 @@
 #include <cctype>
 #include <cerrno>
 #include <filesystem>
-#include <thread>
+
+#include "agent/base/thread.h"
 
 namespace smc_steer {
 namespace {
@@ -76,13 +77,17 @@ Result<UniqueFd> open_netns(const std::string& path, NetnsId id) {
 
 Result<void> run_in_netns(const UniqueFd& netns, const std::function<Result<void>()>& work) {
     Result<void> result;
-    std::thread([&] {
+    auto thread = start_thread([&] {
         if (setns(netns.get(), CLONE_NEWNET) != 0) {
             result = fail_errno(errno, "cannot enter a network namespace");
         } else {
             result = work();
         }
-    }).join();
+    });
+    if (!thread) {
+        return tl::unexpected(thread.error());
+    }
+    thread->join();
     return result;
 }
 

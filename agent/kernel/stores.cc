@@ -2,14 +2,14 @@
 #include "agent/kernel/stores.h"
 
 #include <bpf/bpf.h>
-#include <unistd.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
-#include <fstream>
 #include <utility>
+
+#include "agent/kernel/self.h"
 
 namespace smc_steer {
 namespace {
@@ -32,19 +32,6 @@ Result<int> find(const SharedMaps& maps, const char* name, std::uint32_t key_siz
                     info.key_size, info.value_size, key_size, value_size);
     }
     return entry->second;
-}
-
-// The process id as the initial pid namespace has it, if /proc is that namespace's; the
-// first of "NSpid:" is the one of the namespace /proc belongs to.
-std::uint32_t tgid_for_bpf() {
-    std::ifstream status("/proc/self/status");
-    for (std::string line; std::getline(status, line);) {
-        unsigned pid = 0;
-        if (std::sscanf(line.c_str(), "NSpid: %u", &pid) == 1) {
-            return pid;
-        }
-    }
-    return static_cast<std::uint32_t>(getpid());
 }
 
 Result<UniqueFd> new_map(bpf_map_type type, const char* name, std::size_t key, std::size_t value,
@@ -164,6 +151,18 @@ Result<Stores> Stores::open(const SharedMaps& maps) {
         }
         *w.fd = *fd;
     }
+    auto tgid = tgid_in_kernel();
+    if (!tgid) {
+        return tl::unexpected(tgid.error());
+    }
+    stores.now_.agent_tgid = *tgid;
+    // Made before it is needed: what comes after the rules are in force must not be able to fail.
+    auto nothing = new_map(BPF_MAP_TYPE_ARRAY, "policy_none", sizeof(std::uint32_t),
+                           sizeof(steer_policy), 1, 0);
+    if (!nothing) {
+        return tl::unexpected(nothing.error());
+    }
+    stores.nothing_ = std::move(*nothing);
     return stores;
 }
 
@@ -177,7 +176,6 @@ Result<void> Stores::write_control() {
 Result<void> Stores::set_lease(std::uint64_t until_ns, std::uint16_t link_port) {
     now_.lease_until_ns = until_ns;
     now_.link_port = link_port;
-    now_.agent_tgid = tgid_for_bpf();
     if (auto done = write_control(); !done) {
         return forward_error(std::move(done), "the lease");
     }
@@ -243,12 +241,10 @@ Result<void> Stores::set_policy(const PolicyTables& tables, const Subjects& subj
     }
     // Programs that read the word before it changed still use the former slot. Replacing any
     // entry of a map of maps waits for them; slot 0 is nobody's.
-    auto nothing = new_map(BPF_MAP_TYPE_ARRAY, "policy_none", sizeof(std::uint32_t),
-                           sizeof(steer_policy), 1, 0);
-    if (!nothing) {
-        return tl::unexpected(nothing.error());
+    if (auto waited = put_map(policy_, 0, nothing_.get()); !waited) {
+        spdlog::warn("the former rules may count for a moment more: {}", waited.error().message);
     }
-    return put_map(policy_, 0, nothing->get());
+    return {};
 }
 
 Result<void> Stores::set_subjects(const Subjects& subjects) {

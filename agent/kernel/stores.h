@@ -26,7 +26,8 @@ std::string_view counter_name(steer_counter counter);
 
 class Stores {
 public:
-    // Checks that all maps are there with the contract's key and value sizes.
+    // Checks that all maps are there with the contract's key and value sizes. Of the process that
+    // calls it: its own sockets are left alone.
     static Result<Stores> open(const SharedMaps& maps);
 
     // Lets the handshake offer SMC until `until_ns` of CLOCK_MONOTONIC; 0 ends it now.
@@ -71,6 +72,7 @@ private:
 
     steer_control now_{};
     UniqueFd subjects_;  // of the policy in force
+    UniqueFd nothing_;   // slot 0 of the policies, nobody's
     Subjects members_;   // what is in it
     int control_ = -1;
     int policy_ = -1;

@@ -7,6 +7,8 @@
 #include <array>
 #include <utility>
 
+#include "agent/base/acceptor.h"
+
 namespace smc_steer {
 
 Result<Poller> Poller::create() {
@@ -35,12 +37,25 @@ Result<void> Poller::watch_readable(int fd, Watcher& watcher) { return add(fd, E
 
 void Poller::unwatch(int fd) { epoll_ctl(fd_.get(), EPOLL_CTL_DEL, fd, nullptr); }
 
+void Poller::rest(int fd, Watcher& watcher) {
+    unwatch(fd);
+    resting_.push_back({fd, &watcher, std::chrono::steady_clock::now() + kAcceptPause});
+}
+
+void Poller::wake() {
+    auto now = std::chrono::steady_clock::now();
+    std::erase_if(resting_, [&](const Resting& one) {
+        return one.until <= now && watch_readable(one.fd, *one.watcher).has_value();
+    });
+}
+
 void Poller::bury(std::unique_ptr<Watcher> watcher) {
     watcher->buried_ = true;
     graves_.push_back(std::move(watcher));
 }
 
 void Poller::turn(std::chrono::milliseconds most) {
+    wake();
     std::array<epoll_event, 256> events;
     int wait = again_.empty() ? static_cast<int>(most.count()) : 0;
     int count = epoll_wait(fd_.get(), events.data(), static_cast<int>(events.size()), wait);
@@ -57,6 +72,7 @@ void Poller::turn(std::chrono::milliseconds most) {
         }
     }
     std::erase_if(again_, [](const Watcher* watcher) { return watcher->buried_; });
+    std::erase_if(resting_, [](const Resting& one) { return one.watcher->buried_; });
     graves_.clear();
 }
 

@@ -40,6 +40,8 @@ public:
     // For reading alone, as long as there is something (level-triggered).
     Result<void> watch_readable(int fd, Watcher& watcher);
     void unwatch(int fd);
+    // Leaves one of watch_readable() alone for a while: what is there cannot be taken just now.
+    void rest(int fd, Watcher& watcher);
     // Calls it in the next turn, whatever happens to its descriptor.
     void again(Watcher& watcher) { again_.push_back(&watcher); }
     // It is called no more, and destroyed at the end of the turn.
@@ -49,6 +51,7 @@ public:
     // After the last turn: nobody is called any more.
     void sweep() {
         again_.clear();
+        resting_.clear();
         graves_.clear();
     }
 
@@ -57,7 +60,14 @@ private:
     Result<void> add(int fd, std::uint32_t events, Watcher& watcher);
 
     UniqueFd fd_;
+    struct Resting {
+        int fd;
+        Watcher* watcher;
+        std::chrono::steady_clock::time_point until;
+    };
+    void wake();
     std::vector<Watcher*> again_;
+    std::vector<Resting> resting_;
     std::vector<std::unique_ptr<Watcher>> graves_;
 };
 

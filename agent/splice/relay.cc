@@ -12,7 +12,9 @@
 #include <csignal>
 #include <utility>
 
+#include "agent/base/acceptor.h"
 #include "agent/base/clock.h"
+#include "agent/base/thread.h"
 #include "agent/kernel/smc_socket.h"
 
 namespace smc_steer {
@@ -77,8 +79,12 @@ Result<void> Relay::begin() {
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    thread_ = std::thread([this] { run(); });
+    auto thread = start_thread([this] { run(); });
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    if (!thread) {
+        return tl::unexpected(thread.error());
+    }
+    thread_ = std::move(*thread);
     return {};
 }
 
@@ -213,19 +219,26 @@ void Relay::uncover(std::uint64_t cookie) {
 
 Result<void> Relay::watch(Covered& covered) {
     auto& place = *covered.place;
-    auto add = [&](int fd, std::function<void()> then) -> Result<void> {
+    auto add = [&](int fd, std::function<bool()> accept) -> Result<void> {
         if (fd < 0) {
             return {};
         }
-        covered.watches.push_back(std::make_unique<Readable>(std::move(then)));
-        return poller_.watch_readable(fd, *covered.watches.back());
+        covered.watches.push_back(std::make_unique<Readable>(nullptr));
+        auto* watch = covered.watches.back().get();
+        watch->then = [this, fd, watch, accept = std::move(accept)] {
+            if (!accept()) {
+                poller_.rest(fd, *watch);
+            }
+        };
+        return poller_.watch_readable(fd, *watch);
     };
     auto* raw = &covered;
-    for (auto done : {add(place.agents(), [this, raw] { on_agent(*raw); }),
-                      add(place.listener4(),
-                          [this, raw] { on_program(*raw, raw->place->listener4(), AF_INET); }),
-                      add(place.listener6(),
-                          [this, raw] { on_program(*raw, raw->place->listener6(), AF_INET6); })}) {
+    for (auto done :
+         {add(place.agents(), [this, raw] { return on_agent(*raw); }),
+          add(place.listener4(),
+              [this, raw] { return on_program(*raw, raw->place->listener4(), AF_INET); }),
+          add(place.listener6(),
+              [this, raw] { return on_program(*raw, raw->place->listener6(), AF_INET6); })}) {
         if (!done) {
             return done;
         }
@@ -274,11 +287,11 @@ void Relay::on_ready(Outgoing& outgoing) {
     bury(outgoing_, outgoing);
 }
 
-void Relay::on_program(Covered& covered, int listener, std::uint16_t family) {
+bool Relay::on_program(Covered& covered, int listener, std::uint16_t family) {
     for (int i = 0; i < kAcceptedInARow; i++) {
         UniqueFd local(accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
         if (!local) {
-            return;
+            return nobody_came(errno);
         }
         auto name = peer_name(local.get());
         auto outgoing =
@@ -305,17 +318,18 @@ void Relay::on_program(Covered& covered, int listener, std::uint16_t family) {
         by_way_.erase(outgoing);
         bury(outgoing_, one);
     }
+    return true;
 }
 
-void Relay::on_agent(Covered& covered) {
+bool Relay::on_agent(Covered& covered) {
     for (int i = 0; i < kAcceptedInARow; i++) {
         auto accepted = smc_accept(covered.place->agents());
         if (!accepted) {
             spdlog::debug("{}", accepted.error().message);
-            return;
+            return false;
         }
         if (!accepted->fd) {
-            return;
+            return true;
         }
         if (!context_.view->peers.contains(accepted->peer)) {
             stats_.strangers++;
@@ -323,6 +337,7 @@ void Relay::on_agent(Covered& covered) {
         }
         receive(covered, std::move(accepted->fd), {accepted->peer, accepted->port}, std::nullopt);
     }
+    return true;
 }
 
 void Relay::receive(Covered& covered, UniqueFd wire, const Endpoint& client,

@@ -59,8 +59,9 @@ private:
     Result<void> watch(Covered& covered);
     void on_asked(const splice_event& event);
     void on_ready(Outgoing& outgoing);
-    void on_program(Covered& covered, int listener, std::uint16_t family);
-    void on_agent(Covered& covered);
+    // False: it cannot accept just now.
+    bool on_program(Covered& covered, int listener, std::uint16_t family);
+    bool on_agent(Covered& covered);
     void on_incoming_end(Incoming& incoming);
     void receive(Covered& covered, UniqueFd wire, const Endpoint& client,
                  std::optional<std::vector<std::uint8_t>> heard);

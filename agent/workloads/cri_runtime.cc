@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "agent/base/result.h"
+#include "agent/base/thread.h"
 #include "agent/workloads/cri.grpc.pb.h"
 
 namespace smc_steer {
@@ -99,7 +100,12 @@ std::vector<Pod> pods_of(const cri::ListPodSandboxResponse& sandboxes,
 CriRuntime::CriRuntime(std::string socket, CriTimes times, std::function<void()> on_news)
     : socket_(std::move(socket)), times_(times), on_news_(std::move(on_news)) {
     state_.socket = socket_;
-    thread_ = std::thread([this] { run(); });
+    auto thread = start_thread([this] { run(); });
+    if (thread) {
+        thread_ = std::move(*thread);
+    } else {
+        state_.problem = thread.error().message;
+    }
 }
 
 CriRuntime::~CriRuntime() {
@@ -111,7 +117,9 @@ CriRuntime::~CriRuntime() {
         }
     }
     wake_.notify_one();
-    thread_.join();
+    if (thread_.joinable()) {
+        thread_.join();
+    }
 }
 
 void CriRuntime::ask() {

@@ -162,6 +162,36 @@ TEST_F(Limits, AViolatorDoesNotGetASecondSlot) {
     end(bad);
 }
 
+// What it asks for is valid, each time. Others are not woken for each, nor is the log filled; and
+// whatever it did last, they are told.
+TEST_F(Limits, AMemberThatLeavesAndJoinsInALoop) {
+    start();
+    auto good = member();
+    auto restless = member();
+    auto bell = [&] {
+        eventfd_t count = 0;
+        int fd = good->peers[good->id][IVPCI_VECTOR_CONTROL].get();
+        return eventfd_read(fd, &count) == 0 ? count : 0;
+    };
+    bell();
+    auto began = std::chrono::steady_clock::now();
+    eventfd_t rung = 0;
+    for (int i = 0; i < 500; ++i) {
+        ASSERT_EQ(restless->request(IVPCI_OP_LEAVE), IVPCI_ACK_OK) << i;
+        ASSERT_EQ(restless->request(IVPCI_OP_JOIN), IVPCI_ACK_OK) << i;
+        rung += bell();
+    }
+    auto tenths = (std::chrono::steady_clock::now() - began) / milliseconds(100);
+    // At once, earned since, and late ones.
+    EXPECT_LE(rung, 8U + static_cast<eventfd_t>(2 * tenths + 2));
+    ASSERT_EQ(restless->request(IVPCI_OP_LEAVE), IVPCI_ACK_OK);
+    bell();
+    ASSERT_EQ(restless->request(IVPCI_OP_JOIN), IVPCI_ACK_OK);
+    EXPECT_TRUE(good->rung(IVPCI_VECTOR_CONTROL)) << "the last change";
+    std::string said = broker->err();
+    EXPECT_LE(std::count(said.begin(), said.end(), '\n'), 60 + 2 * tenths / 10) << said;
+}
+
 // Whoever has an eventfd can fill its counter and take O_NONBLOCK away: a plain write would then
 // stop the broker for good.
 TEST_F(Limits, ADoorbellMadeToBlockStopsNobody) {

@@ -56,6 +56,7 @@ metrics: {listen: "[::1]:9999", status_page: on, bpf_stats: off}
 control: {read: all, write: netadmin}
 short_connections: {bytes: 32KiB, milliseconds: 20}
 services: [10.96.0.0/12, "fd96::/108"]
+trust: region
 )",
                                "a.yaml");
     ASSERT_TRUE(config) << config.error().message;
@@ -79,6 +80,7 @@ services: [10.96.0.0/12, "fd96::/108"]
     EXPECT_EQ(config->short_connections.milliseconds, 20);
     EXPECT_EQ(config->services,
               (std::vector<Cidr>{*parse_cidr("10.96.0.0/12"), *parse_cidr("fd96::/108")}));
+    EXPECT_EQ(config->trust, Trust::region);
     EXPECT_EQ(config->control_read, "all");
     EXPECT_EQ(config->control_write, "netadmin");
     EXPECT_EQ(parse_config("metrics: {listen: off}\n", "a.yaml")->metrics_listen, "");
@@ -108,11 +110,22 @@ TEST(AgentConfig, HowConnectionsAreRelayed) {
     }
 }
 
+TEST(AgentConfig, NobodyIsTrustedUnlessItIsSaid) {
+    EXPECT_EQ(parse_config("", "a")->trust, Trust::none);
+    EXPECT_EQ(parse_config("trust: none\n", "a")->trust, Trust::none);
+    EXPECT_EQ(parse_config("trust: region\n", "a")->trust, Trust::region);
+    for (const char* word : {"on", "all", "Region", "regions"}) {
+        EXPECT_EQ(error_of(fmt::format("eid: auto\ntrust: {}\n", word).c_str()),
+                  fmt::format("a.yaml:2: trust: must be region or none, not '{}'", word));
+    }
+    EXPECT_EQ(error_of("trust: [region]\n"), "a.yaml:1: trust: must be a single value");
+}
+
 TEST(AgentConfig, ErrorsNameTheLine) {
     EXPECT_EQ(error_of("\nwmen: 1MiB\n"),
               "a.yaml:2: wmen: unknown key; known here: device, wmem, rmem, workloads, pods, cri, "
               "publish, eid, link_port, when_unsupported, metrics, control, short_connections, "
-              "services, splice");
+              "services, splice, trust");
     EXPECT_EQ(error_of("wmem: lots\n"),
               "a.yaml:1: wmem: 'lots' is not a size: write bytes, KiB or MiB, such as 1MiB");
     EXPECT_EQ(error_of("device: auto\nrmem: 1\n"),

@@ -3,12 +3,13 @@
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <thread>
 
 #include "agent/cli/client.h"
 #include "agent/daemon/control_protocol.h"
@@ -16,6 +17,9 @@
 #include "agent/daemon/files.h"
 #include "agent/daemon/policy_source.h"
 #include "tests/unit/directory_test.h"
+#include "tests/unit/few_descriptors.h"
+#include "tests/unit/log_capture.h"
+#include "tests/unit/with_client.h"
 
 namespace smc_steer {
 namespace {
@@ -123,12 +127,19 @@ protected:
         Daemon::SetUp();
         path_ = dir_ / "run" / "agent.sock";
         loop_ = std::make_unique<EventLoop>(*EventLoop::create());
+        serve({});
+    }
+    void serve(const Access& access) {
+        server_.reset();
         auto server =
-            ControlServer::listen(*loop_, path_, {}, [](std::string_view line, const Caller&) {
+            ControlServer::listen(*loop_, path_, access, [](std::string_view line, const Caller&) {
                 auto request = parse_request(line);
                 if (!request) {
                     return ControlServer::Answer{to_line(error_answer(request.error().message)),
                                                  true};
+                }
+                if (request->command == Command::monitor) {
+                    return ControlServer::Answer{to_line({{"ok", true}}), false, true};
                 }
                 // Larger than a socket's buffer, so that answers are sent in parts.
                 return ControlServer::Answer{
@@ -137,31 +148,20 @@ protected:
         ASSERT_TRUE(server) << server.error().message;
         server_ = std::move(*server);
     }
-    // Runs the loop until `client`, on a thread of its own, is done.
     template <typename F>
     void with_client(F client) {
-        std::atomic<bool> done{false};
-        std::thread thread([&] {
-            client();
-            done = true;
-        });
-        auto poll = loop_->every(std::chrono::milliseconds(1), [&] {
-            if (done) {
-                loop_->exit(0);
-            }
-        });
-        auto limit = loop_->after(std::chrono::seconds(30), [&] { loop_->exit(1); });
-        EXPECT_EQ(*loop_->run(), 0);
-        thread.join();
-        // The loop of sd-event ends with exit(): the next round needs a new one.
+        smc_steer::with_client(*loop_, client);
     }
     UniqueFd dial() {
+        UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+        dial(fd);
+        return fd;
+    }
+    void dial(const UniqueFd& fd) {
         sockaddr_un address{};
         address.sun_family = AF_UNIX;
         path_.copy(address.sun_path, sizeof(address.sun_path) - 1);
-        UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
         EXPECT_EQ(connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
-        return fd;
     }
     static std::string read_all(int fd) {
         std::string text;
@@ -249,6 +249,73 @@ TEST_F(Control, StallingClientsDoNotStallOthers) {
             }
         }
         EXPECT_TRUE(ask(path_, {{"cmd", "status"}}));
+    });
+}
+
+// This thread alone, and only for its connect(): the process stays root.
+class As {
+public:
+    explicit As(uid_t uid) { EXPECT_EQ(syscall(SYS_setresuid, -1, uid, -1), 0); }
+    As(const As&) = delete;
+    As& operator=(const As&) = delete;
+    ~As() { syscall(SYS_setresuid, -1, 0, -1); }
+};
+
+TEST_F(Control, RootGetsInHoweverManyOthersListen) {
+    if (geteuid() != 0) {
+        GTEST_SKIP() << "only root can be others";
+    }
+    Access access;
+    access.all_read = true;
+    serve(access);
+    fs::permissions(dir_, fs::perms::owner_all | fs::perms::others_exec);
+    with_client([&] {
+        constexpr uid_t kSomebody = 65534;
+        auto say = [](const UniqueFd& fd) {
+            send(fd.get(), "{\"cmd\":\"monitor\"}\n", 18, MSG_NOSIGNAL);
+            char room[4096];
+            auto n = recv(fd.get(), room, sizeof(room), 0);
+            return std::string(room, n > 0 ? static_cast<std::size_t>(n) : 0);
+        };
+        std::vector<UniqueFd> listening;
+        {
+            As somebody(kSomebody);
+            for (int i = 0; i < 32; i++) {
+                listening.push_back(dial());
+                ASSERT_EQ(say(listening.back()), "{\"ok\":true}\n") << i;
+            }
+            auto one_more = dial();
+            EXPECT_NE(read_all(one_more.get()).find("32 clients are connected"), std::string::npos);
+        }
+        EXPECT_TRUE(ask(path_, {{"cmd", "status"}}));
+        listening.pop_back();
+        // The place is free when the server has seen the end.
+        std::string answer;
+        for (int i = 0; i < 1000 && answer != "{\"ok\":true}\n"; i++) {
+            As somebody(kSomebody);
+            auto next = dial();
+            answer = say(next);
+        }
+        EXPECT_EQ(answer, "{\"ok\":true}\n");
+    });
+}
+
+TEST_F(Control, WithoutDescriptorsClientsWait) {
+    LogCapture log;
+    with_client([&] {
+        UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+        {
+            NoMoreDescriptors none;
+            dial(fd);
+            for (int i = 0; i < 1000 && log.lines() == 0; i++) {
+                std::this_thread::sleep_for(std::chrono::milliseconds(5));
+            }
+        }
+        EXPECT_NE(log.text().find("cannot accept a client of ours: Too many open files"),
+                  std::string::npos)
+            << log.text();
+        send(fd.get(), "garbage\n", 8, MSG_NOSIGNAL);
+        EXPECT_NE(read_all(fd.get()).find("not a JSON object"), std::string::npos);
     });
 }
 

@@ -9,6 +9,7 @@ namespace {
 Facts healthy() {
     Facts facts;
     facts.features = {"7.3.4", true, true, true, true, true, true};
+    facts.smc_bounded = true;
     facts.bpffs = true;
     facts.ivpci_module = true;
     facts.devices = {{"/dev/ivpci0", "", 3}};
@@ -52,6 +53,17 @@ TEST(AgentDoctor, NamesWhatIsWrong) {
     EXPECT_EQ(with([](Facts& f) { f.features.cgroup2 = false; }), Names{"cgroup2"});
     EXPECT_EQ(with([](Facts& f) { f.features.capable = false; }), Names{"privileges"});
     EXPECT_EQ(with([](Facts& f) { f.features.kernel = "6.19.2"; }), Names{"CVE-2026-23450"});
+    EXPECT_EQ(with([](Facts& f) { f.smc_bounded = false; }), Names{"shared memory"});
+    EXPECT_EQ(with([](Facts& f) {
+                  f.smc_bounded = false;
+                  f.status["trust"] = {{"region", false}};
+              }),
+              Names{"shared memory"});
+    EXPECT_EQ(with([](Facts& f) {
+                  f.smc_bounded = false;
+                  f.status["trust"] = {{"region", true}};
+              }),
+              Names{});
     EXPECT_EQ(with([](Facts& f) { f.bpffs = false; }), Names{"bpffs"});
     EXPECT_EQ(with([](Facts& f) { f.bpf_jit = false; }), Names{"BPF JIT"});
     EXPECT_EQ(with([](Facts& f) { f.lockdown = "confidentiality"; }), Names{"lockdown"});

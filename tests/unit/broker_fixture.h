@@ -35,8 +35,8 @@ protected:
 
     // A new broker goes on with the same memory.
     void restart() {
-        membership =
-            std::make_unique<Membership>(view, *ledger_, [this](uint32_t slot) { ++rings[slot]; });
+        membership = std::make_unique<Membership>(
+            view, *ledger_, [this](uint32_t slot) { ++rings[slot]; }, [this] { return now; });
     }
     Ledger& ledger() { return *ledger_; }
 
@@ -85,6 +85,7 @@ protected:
     const Uuid uuid{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16};
     RegionView view;
     std::map<uint32_t, int> rings;
+    Clock::time_point now = Clock::now();  // stands still unless a test moves it
     std::unique_ptr<Membership> membership;
 
 private:

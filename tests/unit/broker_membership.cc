@@ -3,6 +3,7 @@
 
 #include "broker/membership.h"
 #include "tests/unit/broker_fixture.h"
+#include "tests/unit/log_capture.h"
 
 namespace smc_steer::broker {
 namespace {
@@ -75,6 +76,88 @@ TEST_F(MembershipTest, EveryChangeOfTheLiveRingsEverybody) {
     membership->disconnect(b);
     EXPECT_EQ(rings[a], 1);
     EXPECT_EQ(rings.count(b), 0U);
+}
+
+// The other's doorbells while a member leaves and joins `times` times.
+class Restless : public RegionTest {
+protected:
+    static constexpr int kAtOnce = 8;
+
+    int rings_for(uint32_t other, uint32_t restless, int times) {
+        rings.clear();
+        for (int i = 0; i < times; ++i) {
+            EXPECT_EQ(request(restless, IVPCI_OP_LEAVE), IVPCI_ACK_OK);
+            EXPECT_EQ(request(restless, IVPCI_OP_JOIN), IVPCI_ACK_OK);
+        }
+        return rings[other];
+    }
+};
+
+TEST_F(Restless, OthersAreNotRungEachTime) {
+    uint32_t a = connect_and_join();
+    uint32_t b = connect_and_join();
+    int rung = rings_for(a, b, 1000);
+    EXPECT_EQ(rung, kAtOnce - 1) << "its joining was the first";
+    EXPECT_EQ(rings[b], 2000 + rung) << "who asks is answered every time";
+}
+
+TEST_F(Restless, TheLastChangeIsRungForLater) {
+    uint32_t a = connect_and_join();
+    uint32_t b = connect_and_join();
+    rings_for(a, b, 100);
+    rings.clear();
+    ASSERT_EQ(request(b, IVPCI_OP_LEAVE), IVPCI_ACK_OK);
+    EXPECT_EQ(rings.count(a), 0U);
+    ASSERT_TRUE(membership->must_ring_later());
+    membership->ring_late();
+    EXPECT_EQ(rings[a], 1);
+    EXPECT_FALSE(membership->must_ring_later());
+    membership->ring_late();
+    EXPECT_EQ(rings[a], 1) << "once for all of them";
+}
+
+TEST_F(Restless, AnothersChangeIsRungForAtOnceAndForAll) {
+    uint32_t a = connect_and_join();
+    uint32_t b = connect_and_join();
+    rings_for(a, b, 100);
+    rings.clear();
+    connect_and_join();
+    EXPECT_EQ(rings[a], 1);
+    EXPECT_FALSE(membership->must_ring_later())
+        << "who was rung has seen the other's last one, too";
+}
+
+TEST_F(Restless, ComingAgainByAConnectionGivesNothingBack) {
+    uint32_t a = connect_and_join();
+    connect_and_join();
+    rings.clear();
+    for (int i = 0; i < 100; ++i) {
+        membership->disconnect(2);
+        ASSERT_EQ(connect_and_join(), 2U);
+    }
+    EXPECT_EQ(rings[a], kAtOnce - 1);
+    EXPECT_TRUE(membership->must_ring_later());
+}
+
+TEST_F(Restless, AQuietWhileMakesItAsOthersAre) {
+    uint32_t a = connect_and_join();
+    uint32_t b = connect_and_join();
+    rings_for(a, b, 100);
+    now += std::chrono::minutes(1);
+    EXPECT_EQ(rings_for(a, b, 2), 4);
+}
+
+TEST_F(Restless, TheLogSaysHowManyLinesAreMissing) {
+    LogCapture log;
+    uint32_t a = connect_and_join();
+    uint32_t b = connect_and_join();
+    rings_for(a, b, 500);
+    EXPECT_EQ(log.lines(), 1 + kAtOnce) << log.text();
+    log.clear();
+    now += std::chrono::minutes(1);
+    ASSERT_EQ(request(b, IVPCI_OP_LEAVE), IVPCI_ACK_OK);
+    EXPECT_EQ(log.lines(), 1);
+    EXPECT_NE(log.text().find(" unlogged=993\n"), std::string::npos) << log.text();
 }
 
 TEST_F(MembershipTest, ALeaseRingsOnlyWhoAsked) {

@@ -17,7 +17,7 @@ CONFIG = "cri: unix://{socket}\npods: {{default: {default}}}\nshort_connections:
 def start_agents(lab, default: str = "on") -> None:
     config = CONFIG.format(socket=containers.SOCKET, default=default)
     for guest, agent in zip(lab.guests, lab.agents, strict=True):
-        guest.put("/etc/smc-steer/agent.yaml", config)
+        guest.configure_agent(config)
         agent.launch_ready()
     for agent in lab.agents:
         agent.wait_state("active", 2)
@@ -164,7 +164,7 @@ def default_off(lab, a: Runtime, b: Runtime, client: Pod, server: Pod) -> None:
     config = CONFIG.format(socket=containers.SOCKET, default="off")
     for agent in lab.agents:
         expect_equal(agent.stop(), 0, "exit code after SIGTERM")
-        agent.guest.put("/etc/smc-steer/agent.yaml", config)
+        agent.guest.configure_agent(config)
         agent.start()
     eager = Pod("eager", SERVE, accelerated(True))
     eager_client = Pod("eager-client", containers.SLEEP, accelerated(True))

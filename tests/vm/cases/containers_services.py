@@ -105,7 +105,7 @@ services: [{SERVICES4}, "{SERVICES6}"]
 
 def start_agents(lab, config: str = CONFIG) -> None:
     for guest, agent in zip(lab.guests, lab.agents, strict=True):
-        guest.put("/etc/smc-steer/agent.yaml", config)
+        guest.configure_agent(config)
         agent.launch_ready()
     for agent in lab.agents:
         agent.wait_state("active", 5)

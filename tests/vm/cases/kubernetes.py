@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The agent as the container that deploy/kubernetes describes."""
 
+import re
 import signal
 
 from harness import pod, paths, traffic
@@ -60,6 +61,11 @@ def agent_as_a_pod(lab):
     fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
     expect_equal((int(fields["CapEff"], 16).bit_count(), fields["NoNewPrivs"], fields["Seccomp"]),
                  (5, "1", "2"), "capabilities, no new privileges, seccomp filter")
+
+    # It is process 1 in there; BPF programs know it by another number, and leave its sockets alone.
+    known = client.check(["bpftool", "--json", "map", "dump", "name", "control"])
+    pids = re.findall(r'"agent_tgid": ?(\d+)', known)
+    expect_equal(pids, [client.check("pidof smc-agent").strip()], f"process id of the agent ({known})")
 
     traffic_server = in_web(server, [str(paths.built(traffic.TRANSFER)), "serve", "0.0.0.0",
                                      str(traffic.TRANSFER_PORT)])

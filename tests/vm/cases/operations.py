@@ -131,7 +131,7 @@ def no_common_eid(lab):
     became of the agents' own attempt, reasons what to do about it.
     """
     server, client = lab.guests
-    client.put("/etc/smc-steer/agent.yaml", "workloads: all\neid: ANOTHER.ONE\n")
+    client.configure_agent("workloads: all\neid: ANOTHER.ONE\n")
     for agent in lab.agents:
         agent.start()
     traffic.transfer_server(server)
@@ -190,7 +190,7 @@ def who_may_ask(lab):
     agent = lab.agents[0]
     guest.check("groupadd -r steer-w && groupadd -r steer-r && useradd -M -G steer-w wanda && "
                 "useradd -M -G steer-r rita && useradd -M oscar")
-    guest.put("/etc/smc-steer/agent.yaml",
+    guest.configure_agent(
               "workloads: all\ncontrol: {read: steer-r, write: steer-w}\n"
               "metrics: {listen: off}\n")
     # The build directory may be where only root can go.

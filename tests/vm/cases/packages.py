@@ -208,6 +208,8 @@ def packages(lab):
     put_packages(root)
     install = page.take("Install")
     print(root.run(install, "/root/first"))
+    with open(root.merged / "etc/smc-steer/agent.yaml", "a", encoding="ascii") as config:
+        config.write(first.trust)
     # A node and a clone of it.
     lab.roots[1].make(like=root)
     lab.boot(lab.guests)
@@ -252,6 +254,7 @@ def running(lab, install: str, *guests) -> None:
     for guest in guests:
         began = time.monotonic()
         run_text(guest, install, "to install in a running guest", 600, cwd="/root/new")
+        guest.check(f"printf '{guest.trust}' >>/etc/smc-steer/agent.yaml && systemctl restart smc-agent")
         wait_active(guest)
         print(f"{guest.name}: installed and active in {time.monotonic() - began:.0f} s")
     client, server = guests

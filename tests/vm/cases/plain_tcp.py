@@ -118,7 +118,7 @@ def expect_refusal(agent, other, *words: str) -> None:
         expect(word in text, f"{word!r} is not in {text!r}")
     expect_equal(traffic.transfer(guest, other.ip4, 1 << 20)["protocol"], smcd.TCP, "SO_PROTOCOL")
 
-    guest.put("/etc/smc-steer/agent.yaml", IDLE)
+    guest.configure_agent(IDLE)
     agent.launch()
     agent.wait_state("idle")
     reason = agent.status()["reason"]

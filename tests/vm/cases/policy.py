@@ -66,7 +66,7 @@ def nearest_control_group(lab):
     made, and the time that took is counted. No rule and no peer is needed to see a steered socket.
     """
     guest = lab.guests[0]
-    guest.put("/etc/smc-steer/agent.yaml", "workloads: all\npods: {default: off}\n")
+    guest.configure_agent("workloads: all\npods: {default: off}\n")
     lab.start_agents()
     agent = lab.agents[0]
 
@@ -105,13 +105,15 @@ def probe(guest, *words: str) -> dict:
 @case("policy", "rules-in-the-kernel", agent=False, guests=1, regions=0, long_timeout=600)
 def rules_in_the_kernel(lab):
     """The datapath's tables mean what the rules say, for random rules; a change of all rules is
-    one step; 10,000 rules load.
+    one step, all or nothing where descriptors are scarce; 10,000 rules load.
     """
     guest = lab.guests[0]
     agreed = probe(guest, "agree", "60" if not lab.long else "2000")
     expect(agreed["denied"] > agreed["asked"] // 5, f"hardly anything was denied: {agreed}")
     swapped = probe(guest, "swap", "5" if not lab.long else "60")
     expect(swapped["swaps"] > 4 and swapped["looks"] > 1000, f"too few of both: {swapped}")
+    scarce = probe(guest, "scarce", "12")
+    expect(scarce["failed"] > 4 and scarce["done"] > 4, f"not both of them: {scarce}")
     # Timed, so told, not judged: see docs/POLICY.md for figures.
     few, many = probe(guest, "cost", "10"), probe(guest, "cost", "10000")
     lab.progress(f"policy: {agreed} {swapped}\n{few}\n{many}")

@@ -34,7 +34,7 @@ def semantics_native(lab):
     plain = measured(lab, "plain", lambda: semantics.run_plain(client, server))
 
     for guest in lab.guests:
-        guest.put("/etc/smc-steer/agent.yaml", CONFIG)
+        guest.configure_agent(CONFIG)
         guest.put("/etc/smc-steer/policy.yaml", semantics.POLICY)
     lab.start_agents()
     before = traffic.counters(client)

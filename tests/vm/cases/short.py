@@ -28,7 +28,7 @@ def short_connections(lab):
     grow; explain and endpoints say so. With `off` nobody steps back.
     """
     server, client = lab.guests
-    client.put("/etc/smc-steer/agent.yaml", CONFIG)
+    client.configure_agent(CONFIG)
     lab.start_agents()
     agent = lab.agents[1]
     for port in (PORT, OTHER):
@@ -57,7 +57,7 @@ def short_connections(lab):
     expect_equal(traffic.raw_counters(client)["smc"]["limited"], 1, "limit on handshakes")
     expect_equal(agent.stop(), 0, "exit code after SIGTERM")
     expect_equal(traffic.raw_counters(client)["smc"]["limited"], 0, "limit on handshakes after it")
-    client.put("/etc/smc-steer/agent.yaml", OFF)
+    client.configure_agent(OFF)
     agent.start(addresses=2)
     lab.agents[0].wait_state("active", 2)
     expect_equal(traffic.raw_counters(client)["smc"]["limited"], 0, "limit on handshakes, off")

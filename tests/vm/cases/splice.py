@@ -629,3 +629,49 @@ print(*[ask(s.fileno()) for s in [over_smcd, *fallen_back(), *others]], ask(0), 
 """])
     expect_equal(told.split(), 4 * ["ok"] + ["EAGAIN"] + 3 * ["EINVAL"] + ["ENOTSOCK", "EBADF"],
                  "answers")
+
+
+def expect_filters(guest, expected: list[str], what: str) -> None:
+    """Kinds of qdiscs and filters at tc ingress of eth0, but for the one that every device has."""
+    shown = guest.check("tc qdisc show dev eth0; tc filter show dev eth0 ingress")
+    seen = re.findall(r"clsact|bpf(?= chain \d+ handle)", shown)
+    expect_equal(seen, expected, f"{what} ({shown})")
+
+
+@case("splice", "splice-leaves-nothing", agent=False, guests=1, timeout=120, kernels=["stock"])
+def leaves_nothing(lab):
+    """On 6.1 a filter brings SYNs to the agent. It goes with the agent, and so does its qdisc, also by
+    the agent after one that was killed, and by cleanup; not one that others use.
+    """
+    (guest,) = lab.guests
+    (agent,) = lab.agents
+    splice.configure(guest, str(PORT))
+
+    def start() -> None:
+        agent.launch_ready()
+        agent.wait_state("active")
+        wait_until(lambda: guest.run("tc filter show dev eth0 ingress").out,
+                   lambda out: "bpf" in out, 20, "the filter")
+
+    start()
+    expect_filters(guest, ["clsact", "bpf"], "while it runs")
+    expect_equal(agent.stop(), 0, "exit code")
+    expect_filters(guest, [], "after a clean end")
+
+    start()
+    agent.kill()
+    expect_filters(guest, ["clsact", "bpf"], "of one that was killed")
+    start()
+    expect_equal(agent.stop(), 0, "exit code")
+    expect_filters(guest, [], "after a clean end of the next one")
+
+    start()
+    agent.kill()
+    expect("filters of 1 devices removed" in guest.check("smc-policy cleanup"), "cleanup said nothing")
+    expect_filters(guest, [], "after cleanup")
+
+    guest.check("tc qdisc add dev eth0 clsact")
+    start()
+    expect_equal(agent.stop(), 0, "exit code")
+    expect_filters(guest, ["clsact"], "what was there before")
+    guest.check("tc qdisc del dev eth0 clsact")

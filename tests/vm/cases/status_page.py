@@ -75,7 +75,7 @@ def status_page(lab):
     server.check(["python3", "-c", "import socket, sys; socket.sethostname(sys.argv[1])",
                   HOSTILE_HOST])
     for guest in lab.guests:
-        guest.put("/etc/smc-steer/agent.yaml", "workloads: all\nmetrics: {listen: "
+        guest.configure_agent("workloads: all\nmetrics: {listen: "
                   f"'{guest.ip4}:{PORT}', status_page: on}}\n")
     lab.start_agents()
     traffic.transfer_server(server)
@@ -131,7 +131,7 @@ def status_page(lab):
 
     # Off, as it is by default: no trace of it.
     expect_equal(lab.agents[0].stop(), 0, "exit code after SIGTERM")
-    server.put("/etc/smc-steer/agent.yaml", f"metrics: {{listen: '{server.ip4}:{PORT}'}}\n")
+    server.configure_agent(f"metrics: {{listen: '{server.ip4}:{PORT}'}}\n")
     lab.agents[0].launch()
     lab.agents[0].wait_state("active")
     for path in ("/", "/status.json", "/status.css", "/status.js"):

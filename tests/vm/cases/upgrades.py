@@ -39,7 +39,7 @@ def upgrade(lab):
     agents = lab.agents
     # The prober's connections are as short as can be.
     for guest in lab.guests:
-        guest.put("/etc/smc-steer/agent.yaml", "workloads: all\nshort_connections: off\n")
+        guest.configure_agent("workloads: all\nshort_connections: off\n")
     lab.start_agents()
     traffic.transfer_server(server)
     server.spawn([str(PROBER), "serve", str(PROBED)]).wait_output("listening", 20)

@@ -71,7 +71,7 @@ def run(lab: Lab, word: str, kind: str, pairs: int, seconds: int, say) -> dict:
         return {**frame(lab), "results": rows, "failed": failed}
     if word == "bench":  # or short connections would be TCP after the first ones
         for guest in lab.guests:
-            guest.put("/etc/smc-steer/agent.yaml", "workloads: all\nshort_connections: off\n")
+            guest.configure_agent("workloads: all\nshort_connections: off\n")
     if lab.stock():
         for guest in lab.guests:
             splice.configure(guest, splice_bench.PORTS)

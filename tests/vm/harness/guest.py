@@ -46,6 +46,7 @@ class Guest:
         self.ip6 = net.guest6(machine.number)
         self.console_path = directory / f"{self.name}.console"
         self.environment = environment
+        self.trust = ""  # what agent.yaml has to end with: trust.py
         self.channel: Channel | None = None
         self.process: subprocess.Popen | None = None
         self.expect_death = False
@@ -157,6 +158,10 @@ class Guest:
         data = content.encode() if isinstance(content, str) else content
         quoted = shlex.quote(path)
         self.check(f"mkdir -p $(dirname {quoted}) && cat >{quoted}", data=data or b"\n")
+
+    def configure_agent(self, text: str) -> None:
+        """agent.yaml, as this guest's kernel wants it."""
+        self.put("/etc/smc-steer/agent.yaml", text + self.trust)
 
     def get(self, path: str) -> bytes:
         process = self.spawn(["cat", path])

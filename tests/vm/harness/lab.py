@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Callable
 
-from . import accel, clean, net, paths, qemu
+from . import accel, clean, net, paths, qemu, trust
 from .agent import Agent
 from .broker import Broker
 from .guest import BootError, Guest
@@ -91,6 +91,7 @@ class Lab:
             "STEER_IPV6": f"{net.guest6(number)}/64",
             "STEER_SYSTEMD": str(int(self.plan.systemd)),
             "STEER_KO": str(paths.driver(kernel).parent),
+            **({"STEER_TRUST": "region"} if trust.line(kernel) else {}),
         }
         return environment
 
@@ -108,7 +109,9 @@ class Lab:
             initrd=initrd if initrd.exists() else None, environment=self._environment(number))
         # Programs of a clean guest are those that were installed there.
         tools = GUEST_PATH if self.roots else f"{paths.AGENT.parent}:{GUEST_PATH}"
-        return Guest(machine, self.logs, {"PATH": tools})
+        guest = Guest(machine, self.logs, {"PATH": tools})
+        guest.trust = trust.line(self.plan.kernel(number))
+        return guest
 
     def start(self) -> "Lab":
         net.make_bridge()

@@ -104,6 +104,8 @@ def volume_mounts(guest: Guest, manifest: list[dict], pod: dict, container: dict
             files = {}
             for each in volume["projected"]["sources"]:
                 files |= find(manifest, "ConfigMap", each["configMap"]["name"])["data"]
+            if "agent.yaml" in files:
+                files["agent.yaml"] += guest.trust
             source = write_volume(guest, mount["name"], files)
         options = ["rbind", PROPAGATION[mount.get("mountPropagation")],
                    "ro" if mount.get("readOnly") else "rw"]

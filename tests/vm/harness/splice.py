@@ -21,7 +21,7 @@ def configure(guest: Guest, ports: str, splice: str = "on", short: str = "off") 
     """Before its agent starts. `splice`, `short`: the values of splice and short_connections in
     agent.yaml.
     """
-    guest.put("/etc/smc-steer/agent.yaml",
+    guest.configure_agent(
               f"workloads: all\nsplice: {splice}\nshort_connections: {short}\n")
     guest.put("/etc/smc-steer/policy.yaml", policy(ports))
 

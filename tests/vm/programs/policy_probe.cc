@@ -5,18 +5,22 @@
 //   policy_probe agree POLICIES     random policies, each asked 40 times
 //   policy_probe cost RULES         nanoseconds per look and milliseconds to load
 //   policy_probe swap SECONDS       two policies take turns while it is asked
+//   policy_probe scarce MOST        a change with none to MOST descriptors to be had
 //
 // One JSON object on stdout; exit code 1 and a line on stderr when something is wrong.
 #include "tests/bpf/policy_probe.h"
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/resource.h>
 
 #include <atomic>
 #include <chrono>
 #include <thread>
 
+#include "agent/base/unique_fd.h"
 #include "agent/kernel/bpf_object.h"
 #include "agent/kernel/stores.h"
 #include "agent/policy/policy_file.h"
@@ -224,9 +228,49 @@ int swap(unsigned seconds) {
     return 0;
 }
 
+// A change that fails leaves the old rules, one that says nothing has put the new ones in force.
+int scarce(unsigned most) {
+    auto kernel = load();
+    Flow flow;
+    flow.port = 80;
+    flow.uid = 7;
+    flow.peer = need(parse_in6("10.0.0.1"));
+    Policy denies, allows;
+    denies.rules.push_back({Action::deny, {{80, 80}}, "", {}});
+    denies.rules[0].peers = {need(parse_cidr("10.0.0.0/8"))};
+    allows.rules = denies.rules;
+    allows.rules[0].action = Action::allow;
+
+    rlimit all{};
+    getrlimit(RLIMIT_NOFILE, &all);
+    unsigned failed = 0, done = 0;
+    for (unsigned more = 0; more <= most; more++) {
+        for (const auto* policy : {&allows, &denies}) {
+            put(kernel.stores, policy == &allows ? denies : allows);
+            auto tables = need(compile(*policy));
+            auto subjects = members(tables.workloads, {});
+            UniqueFd next(open("/dev/null", O_RDONLY | O_CLOEXEC));
+            rlimit few{static_cast<rlim_t>(next.get()) + more, all.rlim_max};
+            next.reset();
+            setrlimit(RLIMIT_NOFILE, &few);
+            auto changed = kernel.stores.set_policy(tables, subjects);
+            setrlimit(RLIMIT_NOFILE, &all);
+            (changed ? done : failed)++;
+            const bool allow = look(kernel.program, flow).verdict != 0;
+            if (allow != ((policy == &allows) == changed.has_value())) {
+                die(fmt::format("{} descriptors: a change {}, and the kernel has the {} rules",
+                                more, changed ? "was made" : "failed: " + changed.error().message,
+                                changed ? "old" : "new"));
+            }
+        }
+    }
+    fmt::print("{{\"failed\": {}, \"done\": {}}}\n", failed, done);
+    return 0;
+}
+
 int run(int argc, char** argv) {
     if (argc != 3) {
-        die("agree POLICIES, cost RULES or swap SECONDS");
+        die("agree POLICIES, cost RULES, swap SECONDS or scarce MOST");
     }
     bpf_log_init();
     std::string what = argv[1];
@@ -239,6 +283,9 @@ int run(int argc, char** argv) {
     }
     if (what == "swap") {
         return swap(count);
+    }
+    if (what == "scarce") {
+        return scarce(count);
     }
     die("no such word: " + what);
 }

@@ -82,6 +82,7 @@ class Chart(unittest.TestCase):
                 ("metrics.address=localhost", "/metrics/address"),
                 ("nodelabel.enabled=true", "nodelabel"), ("agent.workload=all", "workload"),
                 ("agent.wmem=1GB", "/agent/wmem"), ("agent.eid=lower", "/agent/eid"),
+                ("agent.trust=everybody", "/agent/trust"),
                 ("agent.metrics.listen=off", "metrics"), ("policy.default=drop", "/policy/default"),
                 ("policy.version=2", "/policy/version"),
                 ("device.access=hostPath", "/device/access"),
@@ -108,7 +109,8 @@ class Chart(unittest.TestCase):
 
     def test_the_agent_takes_its_files(self):
         for values in ((), EVERYTHING, ("agent.wmem=2MiB", "agent.short_connections=off",
-                                        "agent.link_port=7000", "policy.default=deny",
+                                        "agent.link_port=7000", "agent.trust=region",
+                                        "policy.default=deny",
                                         "metrics.address=[::1]")):
             objects = render(*values)
             with self.subTest(values), tempfile.TemporaryDirectory() as text:

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Keeps somebody who connects in a loop from filling the log.
-#ifndef SMC_STEER_BROKER_LOG_LIMIT_H
-#define SMC_STEER_BROKER_LOG_LIMIT_H
+// Keeps somebody who does a thing in a loop from filling the log, or from waking everybody each
+// time.
+#ifndef SMC_STEER_BROKER_RATE_LIMIT_H
+#define SMC_STEER_BROKER_RATE_LIMIT_H
 
 #include <algorithm>
 #include <chrono>
@@ -9,13 +10,13 @@
 
 namespace smc_steer::broker {
 
-// `burst` lines at once, then one per `interval`.
-class LogLimit {
+// `burst` times at once, then once per `interval`.
+class RateLimit {
 public:
-    LogLimit(uint32_t burst, std::chrono::milliseconds interval)
+    RateLimit(uint32_t burst, std::chrono::milliseconds interval)
         : burst_(burst), interval_(interval), left_(burst) {}
 
-    // May a line be written now? `suppressed()` is how many were not since the last that was.
+    // Once more now? `suppressed()` is how many times it was not since the last time that it was.
     bool allow(std::chrono::steady_clock::time_point now) {
         auto earned = (now - since_) / interval_;
         if (earned > 0) {
@@ -46,4 +47,4 @@ private:
 
 }  // namespace smc_steer::broker
 
-#endif  // SMC_STEER_BROKER_LOG_LIMIT_H
+#endif  // SMC_STEER_BROKER_RATE_LIMIT_H

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// A loop that runs beside a client on a thread of its own.
+#ifndef SMC_STEER_TESTS_UNIT_WITH_CLIENT_H
+#define SMC_STEER_TESTS_UNIT_WITH_CLIENT_H
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+#include <thread>
+
+#include "agent/base/event_loop.h"
+
+namespace smc_steer {
+
+// Runs the loop until `client` is done. sd-event's loop ends with that: once for each loop.
+template <typename F>
+void with_client(EventLoop& loop, F client) {
+    std::atomic<bool> done{false};
+    std::thread thread([&] {
+        client();
+        done = true;
+    });
+    auto poll = loop.every(std::chrono::milliseconds(1), [&] {
+        if (done) {
+            loop.exit(0);
+        }
+    });
+    auto limit = loop.after(std::chrono::seconds(30), [&] { loop.exit(1); });
+    EXPECT_EQ(*loop.run(), 0);
+    thread.join();
+}
+
+}  // namespace smc_steer
+
+#endif  // SMC_STEER_TESTS_UNIT_WITH_CLIENT_H

@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What agent.yaml of a guest has to say for its agent to steer: nothing, where the kernel's net/smc
+bounds what it reads from the region.
+"""
+
+import functools
+import subprocess
+
+from . import paths
+
+LINE = "trust: region\n"
+
+
+@functools.cache
+def line(kernel: str) -> str:
+    """LINE or nothing. For a kernel of paths.KERNELS. Told by the module's file, as no guest runs yet."""
+    modules = (paths.kernel_dir(kernel) / "lib" / "modules").glob("*/**/smc.ko*")
+    for module in modules:
+        told = subprocess.run(["modinfo", "-F", "parmtype", module], capture_output=True, text=True,
+                              check=True).stdout
+        if any(parameter.startswith("bounded:") for parameter in told.split("\n")):
+            return ""
+    return LINE
