@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The host's end of a guest's exec channel: programs run in the guest, results come back.
 
-One JSON object per line, both ways, on a virtio-serial port; guest/execd is the other end.
+One JSON object per line, both ways, on a virtio-serial port; programs/guest is the other end.
   to the guest     {"id", "op": "spawn", "argv", "cwd"?, "env"?, "pty"?: [rows, cols], "stdin"?}
                    {"id", "op": "stdin", "data"} (empty data: end of file)
                    {"id", "op": "signal", "number"}   {"id", "op": "resize", "pty"}

@@ -17,7 +17,6 @@ from pathlib import Path
 from . import net, paths
 
 SETUP = paths.REPO / "cmake" / "setup" / "clean_root.sh"
-GUEST = paths.REPO / "tests" / "vm" / "guest"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 SHARED = "ro,trans=virtio,version=9p2000.L,msize=262144,cache=loose"
 
@@ -31,7 +30,7 @@ Conflicts=shutdown.target
 Before=shutdown.target
 [Service]
 ExecStartPre=/usr/local/lib/steer/up
-ExecStart=/usr/bin/python3 -E -S -B /usr/local/lib/steer/execd
+ExecStart=/usr/local/lib/steer/guest_init exec
 Environment=HOME=/root LANG=C.UTF-8 TERM=linux
 StandardOutput=tty
 StandardError=tty
@@ -130,7 +129,7 @@ class Root:
         write(top / "usr" / "local" / "lib" / "steer" / "up", UP.format(
             ip4=net.guest4(self.number), ip6=net.guest6(self.number), shared=SHARED, repo=repo,
             kernel=kernel), 0o755)
-        shutil.copy(GUEST / "execd", top / "usr" / "local" / "lib" / "steer" / "execd")
+        shutil.copy(paths.built(paths.GUEST_INIT), top / "usr" / "local" / "lib" / "steer")
         for place in (repo, kernel):
             Path(f"{top}{place}").mkdir(parents=True)
         # As a kernel's package and that with its headers leave it.

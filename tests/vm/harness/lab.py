@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Callable
 
-from . import accel, clean, net, paths, qemu, trust
+from . import accel, clean, modules, net, paths, qemu, trust
 from .agent import Agent
 from .broker import Broker
 from .guest import BootError, Guest
@@ -80,19 +80,19 @@ class Lab:
         os.chdir(paths.RUN)
 
     def _environment(self, number: int) -> dict[str, str]:
-        """What guest/init wants to know."""
+        """What guest_init wants to know."""
         kernel = self.plan.kernel(number)
         environment = {
             "STEER_NUMBER": str(number),
             "STEER_REPO": str(paths.REPO),
             "STEER_REPO_CACHE": self.plan.repo_cache,
-            "STEER_KERNEL": str(paths.kernel_dir(kernel)),
             "STEER_IPV4": f"{net.guest4(number)}/24",
             "STEER_IPV6": f"{net.guest6(number)}/64",
             "STEER_SYSTEMD": str(int(self.plan.systemd)),
-            "STEER_KO": str(paths.driver(kernel).parent),
             **({"STEER_TRUST": "region"} if trust.line(kernel) else {}),
         }
+        if not self.roots:
+            environment["STEER_MODULES"] = str(modules.prepare(kernel))
         return environment
 
     def _guest(self, number: int) -> Guest:

@@ -22,7 +22,7 @@ STOCK_IVPCI_KO = BUILD / "kmod-6.1" / "ivpci.ko"
 DIBS_CLIENT_KO = IVPCI_KO.parents[1] / "tests" / "kmod" / "dibs_client" / "dibs_client.ko"
 PROGRAMS = BUILD / "tests" / "vm" / "programs"
 
-GUEST_INIT = REPO / "tests" / "vm" / "guest" / "init"
+GUEST_INIT = PROGRAMS / "guest_init"
 
 
 class MissingError(Exception):

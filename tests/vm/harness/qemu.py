@@ -74,7 +74,7 @@ def append(machine: Machine) -> str:
             "rootflags=trans=virtio,version=9p2000.L,msize=262144,cache=loose",
             f"init={machine.init}",
         ]
-    else:
+    if machine.root is None:
         words += [f"STEER_INIT={machine.init}"]
     words += machine.extra_append
     words += [f"{key}={value}" for key, value in machine.environment.items()]
