@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
+#include <pthread.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "agent/kernel/netns.h"
 
@@ -25,6 +28,24 @@ TEST(Netns, OneThatIsGoneFromThereIsNoError) {
         ASSERT_TRUE(fd) << fd.error().message;
         EXPECT_FALSE(*fd) << path;
     }
+}
+
+// No memory for the stack of one more thread.
+[[noreturn]] void enter_without_room() {
+    auto own = own_netns();
+    auto fd = open_netns("/proc/thread-self/ns/net", own);
+    pthread_attr_t large;
+    pthread_attr_init(&large);
+    pthread_attr_setstacksize(&large, std::size_t{1} << 30);
+    pthread_setattr_default_np(&large);
+    rlimit little{std::size_t{512} << 20, std::size_t{512} << 20};
+    setrlimit(RLIMIT_AS, &little);
+    auto done = run_in_netns(*fd, [] { return Result<void>(); });
+    _exit(!done && done.error().code == EAGAIN ? 7 : 8);
+}
+
+TEST(Netns, WithoutRoomForAThreadNobodyEndsForIt) {
+    EXPECT_EXIT(enter_without_room(), ::testing::ExitedWithCode(7), "");
 }
 
 }  // namespace
