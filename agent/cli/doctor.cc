@@ -63,6 +63,10 @@ void look_at_kernel(const Features& f, Report& report) {
 // What the agent goes by is asked of it: agent.yaml may be anywhere.
 void look_at_trust(const Facts& facts, Report& report) {
     constexpr const char* kWhat = "shared memory";
+    constexpr const char* kUnbounded = "net/smc does not bound what it reads from the region";
+    constexpr const char* kRemedy =
+        "write 'trust: region' into agent.yaml if all members of the region trust each other, or "
+        "use a kernel whose net/smc does";
     const bool trusted = facts.status.is_object() && facts.status.contains("trust") &&
                          facts.status["trust"].value("region", false);
     if (!facts.features.smc) {
@@ -71,12 +75,11 @@ void look_at_trust(const Facts& facts, Report& report) {
     if (facts.smc_bounded) {
         report.good(kWhat, "net/smc bounds what it reads from the region");
     } else if (trusted) {
-        report.good(kWhat, "net/smc does not bound what it reads; trust: region says it need not");
+        report.good(kWhat, std::string(kUnbounded) + "; trust: region says it need not");
+    } else if (facts.status.is_object()) {
+        report.bad(kWhat, std::string(kUnbounded) + ": nothing is steered", kRemedy);
     } else {
-        report.bad(kWhat,
-                   "net/smc does not bound what it reads from the region: nothing is steered",
-                   "write 'trust: region' into agent.yaml if all members of the region trust each "
-                   "other, or use a kernel whose net/smc does");
+        report.warning(kWhat, kUnbounded, kRemedy);
     }
 }
 

@@ -56,6 +56,11 @@ TEST(AgentDoctor, NamesWhatIsWrong) {
     EXPECT_EQ(with([](Facts& f) { f.smc_bounded = false; }), Names{"shared memory"});
     EXPECT_EQ(with([](Facts& f) {
                   f.smc_bounded = false;
+                  f.status = nullptr;
+              }),
+              (Names{"shared memory", "smc-agent"}));
+    EXPECT_EQ(with([](Facts& f) {
+                  f.smc_bounded = false;
                   f.status["trust"] = {{"region", false}};
               }),
               Names{"shared memory"});
@@ -88,6 +93,9 @@ TEST(AgentDoctor, WarningsDoNotFail) {
     Facts facts = healthy();
     facts.bpffs = false;
     EXPECT_EQ(findings_exit_code(diagnose(facts)), 0);
+    Facts unbounded = healthy();
+    unbounded.smc_bounded = false;
+    EXPECT_EQ(findings_exit_code(diagnose(unbounded)), 1);
     facts.syncookies = 2;
     EXPECT_EQ(findings_exit_code(diagnose(facts)), 1);
     auto text = render_findings(diagnose(facts));

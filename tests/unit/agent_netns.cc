@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
+#include <pthread.h>
+#include <unistd.h>
 
 #include "agent/kernel/netns.h"
 
@@ -25,6 +27,22 @@ TEST(Netns, OneThatIsGoneFromThereIsNoError) {
         ASSERT_TRUE(fd) << fd.error().message;
         EXPECT_FALSE(*fd) << path;
     }
+}
+
+// No process has room for such a stack.
+[[noreturn]] void enter_without_room() {
+    auto own = own_netns();
+    auto fd = open_netns("/proc/thread-self/ns/net", own);
+    pthread_attr_t large;
+    pthread_attr_init(&large);
+    pthread_attr_setstacksize(&large, std::size_t{1} << 47);
+    pthread_setattr_default_np(&large);
+    auto done = run_in_netns(*fd, [] { return Result<void>(); });
+    _exit(!done && done.error().code == EAGAIN ? 7 : 8);
+}
+
+TEST(Netns, WithoutRoomForAThreadNobodyEndsForIt) {
+    EXPECT_EXIT(enter_without_room(), ::testing::ExitedWithCode(7), "");
 }
 
 }  // namespace

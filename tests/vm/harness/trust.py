@@ -16,8 +16,10 @@ def line(kernel: str) -> str:
     """LINE or nothing. For a kernel of paths.KERNELS. Told by the module's file, as no guest runs yet."""
     modules = (paths.kernel_dir(kernel) / "lib" / "modules").glob("*/**/smc.ko*")
     for module in modules:
-        told = subprocess.run(["modinfo", "-F", "parmtype", module], capture_output=True, text=True,
-                              check=True).stdout
-        if any(parameter.startswith("bounded:") for parameter in told.split("\n")):
-            return ""
+        # A parameter that has functions of its own has no type, only what its author says of it.
+        for field in ("parm", "parmtype"):
+            told = subprocess.run(["modinfo", "-F", field, module], capture_output=True, text=True,
+                                  check=True).stdout
+            if any(parameter.startswith("bounded:") for parameter in told.split("\n")):
+                return ""
     return LINE
