@@ -22,8 +22,10 @@
 #include <linux/memremap.h>
 #include <linux/miscdevice.h>
 #include <linux/mutex.h>
+#include <linux/notifier.h>
 #include <linux/pci.h>
 #include <linux/percpu.h>
+#include <linux/ratelimit.h>
 #include <linux/refcount.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
@@ -68,7 +70,12 @@ struct ivpci_attachment {
 	u64 token;
 	void *addr;
 	u32 len;
-	unsigned int users; /* attach_lock */
+	/* by whether SMC calls it by the token or by the token with its bytes reversed, see
+	 * ivpci_token_from_peer(); written under attach_lock
+	 */
+	unsigned int users[2];
+	bool ending; /* nobody uses it, the claim waits for a grace period; attach_lock, as the next */
+	bool again; /* used once more meanwhile: another grace period */
 	/* producer cursor SMC wrote last, to count payload by; only one connection uses a
 	 * DMB at a time
 	 */
@@ -81,11 +88,13 @@ struct ivpci_peer {
 	u32 generation; /* 0: not live */
 	u32 vectors;
 	u64 gid;
-	bool unreachable;	  /* of another era: no doorbell reaches it, nor its us */
-	bool silent;		  /* its heart stands still, see ivpci_silence.c */
-	u32 heartbeat;		  /* as last seen; peer_lock, as the next */
-	unsigned long quiet;	  /* jiffies that it did not change in */
-	u32 bulletin_seq;	  /* member_lock only */
+	bool unreachable;    /* of another era: no doorbell reaches it, nor its us */
+	bool silent;	     /* its heart stands still, see ivpci_silence.c */
+	u32 heartbeat;	     /* as last seen; peer_lock, as the next */
+	unsigned long quiet; /* jiffies that it did not change in */
+	u32 bulletin_seq;    /* member_lock only */
+	u32 events;	     /* served since `events_since`, see ivpci_irq.c; vector.lock */
+	unsigned long events_since;
 	spinlock_t producer_lock; /* our half of the pair: ring and event ring */
 };
 
@@ -131,6 +140,7 @@ struct ivpci_vector {
 	u64 window_ns;	/* how long it gets after work came */
 	u64 stopped_ns; /* when it looked last */
 	unsigned int credit, resting;
+	u32 looked_at; /* slot */
 };
 
 struct ivpci {
@@ -142,7 +152,8 @@ struct ivpci {
 	void __iomem *regs; /* BAR 0 */
 
 	/* BAR 2; the layout is our own computation, checked against the header */
-	struct dev_pagemap pgmap;
+	/* outlives us while pages of it are lent, see ivpci_shm_lent() */
+	struct dev_pagemap *pgmap;
 	void *shm;
 	struct ivpci_layout layout;
 	struct ivpci_counters __percpu *counters;
@@ -155,13 +166,18 @@ struct ivpci {
 	u64 gid;
 	u64 broker_heartbeat; /* last seen */
 	bool broker_away;
-	bool going_away;
+	bool going_away; /* or not there yet: nothing is started */
+	bool open;	 /* a member that may begin something new; READ_ONCE() without the lock */
+	unsigned long not_live; /* jiffies that the header has said so of our slot */
+	unsigned long worked;	/* jiffies, when member_work began last */
+	struct ratelimit_state member_log;
 	unsigned long ask_after;  /* jiffies, see ivpci_may_ask() */
 	unsigned long watched;	  /* jiffies, when the peers' heartbeats were looked at */
 	struct mutex peer_lock;	  /* writers of peers */
 	struct ivpci_peer *peers; /* [slots + 1] */
 	u32 nr_unreachable;	  /* of the live ones */
 	struct hrtimer look_timer;
+	bool events_left; /* in some ring: too many at once */
 
 	/* a member wrote into the header; peer_lock, but `distrusted` is read without */
 	bool distrusted;
@@ -175,7 +191,6 @@ struct ivpci {
 	struct mutex dmb_lock;
 	struct ivpci_dmb *dmbs;	 /* [IVPCI_DMBS] */
 	unsigned long *dmb_used; /* bitmap over dmbs */
-	bool withdrawn;		 /* leaving the region: claims do not count */
 	struct xarray chunks;	 /* leased to us, by number */
 	/* those with room, by the order of their largest free run */
 	struct list_head room[IVPCI_CHUNK_ORDER + 1];
@@ -189,11 +204,13 @@ struct ivpci {
 	spinlock_t attach_lock;
 	atomic_t nr_attachments;
 
+	struct notifier_block pm_notifier;
 	struct ivpci_chardev *chardev;
 	/* the kernel's side, NULL until joined; which of them says compat/Kbuild */
 	struct dibs_dev *dibs;
 	struct smcd_dev *smcd;
-	bool smcd_events; /* may still be told of them */
+	bool smcd_events;      /* may still be told of them */
+	unsigned long offered; /* jiffies, when SMC looked at the smcd device last */
 
 	struct ivpci_header identity; /* as found when bound; up to broker_pid, no slots */
 };
@@ -255,6 +272,8 @@ static inline u32 ivpci_leaseholder(struct ivpci *ivpci, u32 chunk)
 
 int ivpci_shm_map(struct ivpci *ivpci);
 void ivpci_shm_unmap(struct ivpci *ivpci);
+/* A pipe holds pages of the region. */
+bool ivpci_shm_lent(struct ivpci *ivpci);
 void ivpci_area_reset(struct ivpci *ivpci);
 bool ivpci_may_ask(struct ivpci *ivpci);
 /* 0, -ENOSPC (FULL), -EINVAL (refused) or -ETIMEDOUT (the broker is away). Sleeps. */
@@ -276,22 +295,36 @@ int ivpci_dmb_unregister(struct ivpci *ivpci, u64 token);
 void ivpci_dmb_housekeeping(struct ivpci *ivpci);
 void ivpci_dmb_forget(struct ivpci *ivpci);
 bool ivpci_dmb_all_returned(struct ivpci *ivpci);
+void ivpci_dmb_abandon(struct ivpci *ivpci);
 
-/* ivpci_attach.c: peers' DMBs; the tokens are from ivpci_token_from_peer() */
+/* ivpci_attach.c: peers' DMBs; tokens as their owner told SMC */
 int ivpci_attach_init(struct ivpci *ivpci);
 void ivpci_attach_exit(struct ivpci *ivpci);
-u64 ivpci_token_from_peer(struct ivpci *ivpci, u64 token);
-int ivpci_attach(struct ivpci *ivpci, u64 token, void **addr, u32 *len);
-int ivpci_detach(struct ivpci *ivpci, u64 token);
-int ivpci_move(struct ivpci *ivpci, u64 token, bool signal, u32 offset, const void *data, u32 size);
+bool ivpci_attach_settled(struct ivpci *ivpci);
+int ivpci_attach(struct ivpci *ivpci, u64 given, struct ivpci_dmb *dmb, void **addr);
+int ivpci_detach(struct ivpci *ivpci, u64 given);
+int ivpci_move(struct ivpci *ivpci, u64 given, bool signal, u32 offset, const void *data, u32 size);
 
 /* ivpci_peer.c: who else is there */
 int ivpci_member_init(struct ivpci *ivpci);
 void ivpci_member_start(struct ivpci *ivpci);
+/* Has it look around soon. Any context. */
+void ivpci_member_kick(struct ivpci *ivpci);
 void ivpci_member_shutdown(struct ivpci *ivpci);
 void ivpci_member_stop(struct ivpci *ivpci);
 void ivpci_member_exit(struct ivpci *ivpci);
 u32 ivpci_peer_by_gid(struct ivpci *ivpci, u64 gid);
+/* For what members can cause as often as they like. @dev_level: dev_info or dev_warn. */
+#define ivpci_member_log(dev_level, ivpci, ...)                      \
+	do {                                                         \
+		if (__ratelimit(&(ivpci)->member_log))               \
+			dev_level(&(ivpci)->pdev->dev, __VA_ARGS__); \
+	} while (0)
+static inline bool ivpci_may_begin(struct ivpci *ivpci)
+{
+	return READ_ONCE(ivpci->open);
+}
+
 static inline u32 ivpci_peer_generation(struct ivpci *ivpci, u32 slot)
 {
 	return READ_ONCE(ivpci->peers[slot].generation);
@@ -329,6 +362,7 @@ void ivpci_chardev_del(struct ivpci *ivpci);
 void ivpci_chardev_wake(struct ivpci *ivpci);
 
 /* ivpci_dibs.c or ivpci_smcd.c: the kernel's side. Handlers may be called from softirq. */
+/* Makes the device, or tells the one that is there its new GID. */
 int ivpci_client_add(struct ivpci *ivpci);
 void ivpci_client_del(struct ivpci *ivpci);
 void ivpci_client_signal(struct ivpci *ivpci, u32 index);
