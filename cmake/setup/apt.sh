@@ -16,7 +16,8 @@ packages=(
     libsystemd-dev libyaml-cpp-dev nlohmann-json3-dev libelf-dev zlib1g-dev
     libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc
     # kernel and libbpf
-    bc bison bpftool cpio dpkg-dev flex kmod libssl-dev pahole perl python3 xz-utils
+    # (gcc-12: what modules for Debian 12's own kernel are compiled with, its headers say)
+    bc bison bpftool cpio dpkg-dev flex gcc-12 kmod libssl-dev pahole perl python3 xz-utils
     debian-archive-keyring
     # tests of policy files and completions
     man-db python3-jsonschema python3-yaml zsh
@@ -33,11 +34,25 @@ packages=(
     chromium fonts-dejavu-core golang-github-containers-common openssl runc umoci
 )
 
+# The names above are Debian 12's. Debian 13 has others for these, or none where only that version
+# would do: cmake/setup/check.sh leaves out what it is for.
+declare -A renamed=()
+# shellcheck source=/dev/null
+case $(. /etc/os-release && echo "${VERSION_CODENAME-}") in
+bookworm) ;;
+*)
+    renamed=([libclang-rt-14-dev]=libclang-rt-19-dev [llvm-14]=llvm-19
+        [clang-14]='' [clang-format-14]='' [clang-tidy-14]='')
+    ;;
+esac
+
 # Other sources of Node.js have npm in the package nodejs, which Debian's npm does not go with.
 command -v npm >/dev/null || packages+=(npm)
 
 missing=()
 for package in "${packages[@]}"; do
+    package=${renamed[$package]-$package}
+    [ -n "$package" ] || continue
     status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
     if [ "$status" != installed ]; then
         missing+=("$package")
