@@ -7,9 +7,10 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 declare -A packages=(
-    # the programs of this repository; and what caches are taken from Debian with
+    # the programs of this repository; what caches are taken from Debian with. gcc-12: what modules for
+    # Debian 12's own kernel are compiled with, its headers say.
     [compile]="build-essential cmake ninja-build pkgconf clang clang-14 git bpftool
-        libcli11-dev libcpp-httplib-dev libexpected-dev libfmt-dev libgmock-dev libgtest-dev
+        gcc-12 libcli11-dev libcpp-httplib-dev libexpected-dev libfmt-dev libgmock-dev libgtest-dev
         libkainjow-mustache-dev libmicrohttpd-dev libmnl-dev libspdlog-dev libsystemd-dev
         libyaml-cpp-dev nlohmann-json3-dev libelf-dev zlib1g-dev
         libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc
@@ -29,6 +30,18 @@ declare -A packages=(
         shellcheck spin"
 )
 
+# The names above are Debian 12's. Debian 13 has others for these, or none where only that version
+# would do: cmake/setup/check.sh leaves out what it is for.
+declare -A renamed=()
+# shellcheck source=/dev/null
+case $(. /etc/os-release && echo "${VERSION_CODENAME-}") in
+bookworm) ;;
+*)
+    renamed=([libclang-rt-14-dev]=libclang-rt-19-dev [llvm-14]=llvm-19
+        [clang-14]='' [clang-format-14]='' [clang-tidy-14]='')
+    ;;
+esac
+
 list=0
 if [ "${1-}" = --list ]; then
     list=1
@@ -37,8 +50,10 @@ fi
 wanted=()
 for part; do
     [ -n "${packages[$part]-}" ] || die "apt.sh: no part '$part': there are ${!packages[*]}"
-    # shellcheck disable=SC2206 # words on purpose
-    wanted+=(${packages[$part]})
+    for package in ${packages[$part]}; do
+        package=${renamed[$package]-$package}
+        [ -z "$package" ] || wanted+=("$package")
+    done
     # Other sources of Node.js have npm in the package nodejs, which Debian's npm does not go with.
     if [ "$part" = tests ] && ! command -v npm >/dev/null; then
         wanted+=(npm)
