@@ -268,7 +268,7 @@ TEST_F(Control, RootGetsInHoweverManyOthersListen) {
     Access access;
     access.all_read = true;
     serve(access);
-    fs::permissions(dir_, fs::perms::owner_all | fs::perms::others_exec);
+    fs::permissions(dir_, fs::perms::owner_all | fs::perms::group_exec | fs::perms::others_exec);
     with_client([&] {
         constexpr uid_t kSomebody = 65534;
         auto say = [](const UniqueFd& fd) {

@@ -77,8 +77,8 @@ def self_test_batch() -> Batch:
     return Batch(self_tests.LABEL, list(tests), run)
 
 
-def vm_batches(long: bool, only: list[str]) -> list[Batch]:
-    slow = DEBUG_SLOWDOWN if paths.CHECKED else 1.0
+def vm_batches(long: bool, only: list[str], jobs: int) -> list[Batch]:
+    slow = (DEBUG_SLOWDOWN if paths.CHECKED else 1.0) * jobs
     try:
         known = {name: one for name, one in cases.load().items()
                  if (paths.CHECKED or not one.checked_only)
@@ -107,10 +107,10 @@ def mutant_batch(long: bool, only: list[str]) -> Batch:
     return Batch(mutants.LABEL, list(known), run, True)
 
 
-def collect(long: bool, only: list[str]) -> list[Batch]:
+def collect(long: bool, only: list[str], jobs: int) -> list[Batch]:
     batches = [gtest_batch("unit", GTEST["unit"]), self_test_batch(),
                gtest_batch("abi", GTEST["abi"]), gtest_batch("broker", GTEST["broker"])]
-    return [*batches, *vm_batches(long, only), mutant_batch(long, only)]
+    return [*batches, *vm_batches(long, only, jobs), mutant_batch(long, only)]
 
 
 def select(batches: list[Batch], labels: list[str], only: list[str]) -> list[Batch]:
@@ -168,8 +168,10 @@ def main() -> int:
                         "--long or --debug-kernel one)")
     parser.add_argument("--junit", metavar="FILE", type=Path, help="write JUnit XML too")
     options = parser.parse_args()
+    together = not options.long and not paths.CHECKED
+    jobs = options.jobs or (min(os.cpu_count(), 4) if together else 1)
     try:
-        batches = select(collect(options.long, options.only), options.label, options.only)
+        batches = select(collect(options.long, options.only, jobs), options.label, options.only)
         if options.changed:
             batches = changed.narrow(batches, options.changed)
     except ValueError as error:
@@ -181,8 +183,6 @@ def main() -> int:
         return 0
     if any(batch.vm for batch in batches):
         namespaces.require_root()
-    together = not options.long and not paths.CHECKED
-    jobs = options.jobs or (min(os.cpu_count(), 4) if together else 1)
     progress = Progress({name: batch.vm for batch in batches for name in batch.names}, jobs)
     try:
         run_all(batches, jobs, progress.report)
