@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Threads that take their time on the way into TCP, as one does that is preempted there: what
- * happens to the socket meanwhile has to do without it.
+ * Threads that take their time on the way into TCP, or to a lock, as one does that is preempted there:
+ * what happens meanwhile has to do without it.
  */
 #include "dawdle.h"
 
@@ -31,7 +31,7 @@ static void dawdle(void) {
         if (comm[i] != whose->name[i]) return;
     if (bpf_get_prandom_u32() % DAWDLE_ONE_IN) return;
     __sync_fetch_and_add(&whose->count, 1);
-    deadline = bpf_ktime_get_ns() + DAWDLE_NS;
+    deadline = bpf_ktime_get_ns() + whose->ns;
     bpf_loop(1 << 23, until, &deadline, 0);
 }
 
@@ -49,6 +49,12 @@ int dawdle_recvmsg(void* ctx) {
 
 SEC("fentry/tcp_close")
 int dawdle_close(void* ctx) {
+    dawdle();
+    return 0;
+}
+
+SEC("fentry/_raw_spin_lock_bh")
+int dawdle_lock(void* ctx) {
     dawdle();
     return 0;
 }

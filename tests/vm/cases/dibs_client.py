@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The driver's ops as a DIBS client calls them, good and bad, without SMC between."""
 
-from harness import dibs
+import signal
+
+from harness import dibs, paths, shm
 from harness.case import case, expect, expect_equal, wait_until
 
 KIB = 1024
+SIZE, SLOTS = 64 << 20, 4
 
 
 def expect_error(client: dibs.Client, error: str, *commands: str) -> None:
@@ -78,7 +81,44 @@ def foreign_tokens(owner: dibs.Client, writer: dibs.Client, third: dibs.Client) 
     owner.ask(f"unregister {token}")
 
 
-@case("fabric", "dibs-client", agent=False, guests=3, slots=4, size="64M", timeout=60)
+def slot_of(token: str) -> int:
+    return int(token, 16) >> 16 & 0xffff
+
+
+def index_of(token: str) -> int:
+    return int(token, 16) & 0xffff
+
+
+def lies(owner: dibs.Client, writer: dibs.Client, third: dibs.Client) -> None:
+    """A member that points at a DMB which another one writes into, and one whose descriptor is of memory
+    that is not leased to it, or of none: nobody is called for the former, nobody writes for the latter.
+    """
+    layout = shm.Layout(SIZE, SLOTS)
+    token, other = owner.register(writer, 16 * KIB), owner.register(third, 16 * KIB)
+    theirs = writer.register(third, 16 * KIB)
+    slot = slot_of(third.register(owner, 16 * KIB))
+    shm.run(third.guest, f"""
+import struct
+pair = {layout.pair(slot, slot_of(token))}
+head = struct.unpack_from("I", m, pair)[0]
+struct.pack_into("I", m, pair + 64 + head % {shm.RING} * 4, {index_of(token)})
+struct.pack_into("I", m, pair, head + 1)
+""")
+    third.ask(f"move {other} 0 8 44 1")
+    wait_answer(owner, f"signals {other}", "1", "signals of its own writer")
+    expect_equal(owner.ask(f"signals {token}"), "0", "signals of somebody who is not its writer")
+
+    desc, of_theirs = (layout.desc(slot_of(each), index_of(each)) for each in (token, theirs))
+    for wrong, error in ((f"m[{of_theirs + 8}:{of_theirs + 16}]", "EACCES"),
+                         (f"({SIZE}).to_bytes(8, 'little')", "EINVAL"),
+                         (f"({layout.bulletin(1) // (16 * KIB) * 16 * KIB}).to_bytes(8, 'little')",
+                          "EINVAL")):
+        shm.run(owner.guest, f"m[{desc + 8}:{desc + 16}] = {wrong}")
+        expect_error(writer, error, f"attach {token}", f"move {token} 0 8 55 1")
+    owner.ask_all(f"unregister {token}", f"unregister {other}")
+
+
+@case("fabric", "dibs-client", agent=False, guests=3, slots=SLOTS, size=f"{SIZE >> 20}M", timeout=60)
 def dibs_client(lab):
     """Register, attach, move, notify and their limits, asked of the driver directly; wrong
     tokens are refused; everything comes back when the client goes.
@@ -89,6 +129,7 @@ def dibs_client(lab):
     move_and_notify(owner, writer)
     limits(owner, writer)
     foreign_tokens(owner, writer, third)
+    lies(owner, writer, third)
     writer.ask(f"event {owner.gid} 42 7")
     wait_answer(owner, "events", f"1 2 42 7 {writer.gid[:18]}-ffff-ffffffffffff", "the event")
     # The region is full at some time, and says so; the client's end gives all of it back.
@@ -111,3 +152,35 @@ def dibs_client(lab):
     lab.guests[2].check("rmmod ivpci")
     expect_error(third, "ENODEV", "device")
     lab.guests[1].check("rmmod ivpci")
+
+
+DAWDLE = paths.PROGRAMS / "dawdle"
+ROUNDS = 4000
+
+
+@case("fabric", "last-look", agent=False, timeout=90, long_timeout=300)
+def last_look(lab):
+    """A receiver that has looked for the last time, and takes its time until it says that it does not look
+    any more: what arrives in between is not lost. Nothing else would wake it: there is one message
+    under way at any time.
+    """
+    a, b = (dibs.Client(guest) for guest in lab.guests)
+    for one, other in ((a, b), (b, a)):
+        wait_answer(one, f"query {other.gid}", "", "reachable")
+    # The drivers' threads that look dawdle where they take a lock, as they do between the two.
+    slow = [guest.spawn([str(paths.built(DAWDLE)), "--locks", f"{a.name}/"]) for guest in lab.guests]
+    for each in slow:
+        each.wait_output("dawdling", 20)
+    there, back = a.register(b, 16 * KIB), b.register(a, 16 * KIB)
+    b.ask(f"echo {back} {there}")
+    rounds = ROUNDS * (10 if lab.long else 1)
+    took = a.ask(f"ping {there} {back} {rounds}", timeout=250)
+    for one, each in zip((a, b), slow):
+        each.signal(signal.SIGTERM)
+        each.wait(10)
+        counted = {name: one.stat(name) for name in ("polls", "poll_hits", "interrupts")}
+        lab.progress(f"{one.guest.name}: dawdled {each.out.split()[-1].decode()} times, {counted}")
+        expect(int(each.out.split()[-1]) > rounds // 10, "hardly anybody dawdled")
+        expect(counted["interrupts"] > rounds // 20, "it hardly ever stopped looking")
+    lab.progress(f"{rounds} round trips: min, p50, p99, max {took} ns")
+    b.ask("echo off")

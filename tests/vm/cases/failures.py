@@ -2,6 +2,7 @@
 """Agents, guests and brokers that die, and come back."""
 
 import json
+import signal
 import time
 
 from harness import smcd, traffic
@@ -47,6 +48,27 @@ def agent_killed(lab):
         agent.start(addresses=2)
         lab.agents[1 - victim].wait_state("active", 2)
         smcd.expect_smcd(client, server)
+
+
+@case("spine", "agent-stopped", timeout=90)
+def agent_stopped(lab):
+    """An agent that stands still (SIGSTOP) with all its files open: its lease runs out, new connections are
+    TCP, and no SYN of its guest and no SYN-ACK carries the option. When it goes on they are accelerated.
+    First the client's, then the server's.
+    """
+    server, client = lab.guests
+    traffic.transfer_server(server)
+    for victim, what in ((1, "SYN of a guest whose agent stands still"), (0, "SYN-ACK of one")):
+        smcd.expect_smcd(client, server, size=1 << 20)
+        lab.agents[victim].process.signal(signal.SIGSTOP)
+        time.sleep(3.5)
+        with Capture() as capture:
+            smcd.expect_tcp(client, server)
+        seen = capture.to_port(PORT) if victim else capture.from_port(PORT)
+        expect(seen and not seen[0].smc, f"option 254 on the {what}: {seen}")
+        lab.agents[victim].process.signal(signal.SIGCONT)
+        time.sleep(1.5)  # its next tick
+    smcd.expect_smcd(client, server)
 
 
 def guest_clock(guest) -> float:

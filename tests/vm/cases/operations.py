@@ -203,6 +203,7 @@ def who_may_ask(lab):
                           "/usr/local/bin/smc-policy", *words])
     for user, words, code in (("rita", ["status"], 0), ("rita", ["deny", "7"], 1),
                               ("wanda", ["status"], 0), ("wanda", ["deny", "7"], 0),
+                              ("wanda", ["upgrade"], 1),
                               ("oscar", ["status"], 1), ("oscar", ["deny", "8"], 1)):
         run = as_user(user, words)
         expect_equal(run.code, code, f"{user}: smc-policy {words} ({run.err})")
@@ -210,6 +211,11 @@ def who_may_ask(lab):
             expect_equal(len(run.err.splitlines()), 1, f"lines for {user}: {run.err}")
     rules = [rule["ports"] for rule in agent.ask("rules")["rules"]]
     expect(["7"] in rules and ["8"] not in rules, f"rules: {rules}")
+    # What anybody may change does not become root's agent.
+    guest.check(f"install -m 777 {paths.built(paths.AGENT)} /usr/local/bin/anybodys")
+    loose = guest.run(["smc-policy", "upgrade", "/usr/local/bin/anybodys"])
+    expect_equal(loose.code, 1, f"upgrade to what others may write ({loose.out}{loose.err})")
+    expect("can be changed by others" in loose.err, f"upgrade said {loose.err}")
     second = guest.run(["smc-agent"], 20)
     expect_equal(second.code, 1, "exit code of a second agent")
     expect("another smc-agent" in second.err, f"the second agent said {second.err}")

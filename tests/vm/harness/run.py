@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Callable
 
-from . import arguments, changed, gtest, junit, namespaces, paths, self_tests, vm_cases
+from . import arguments, changed, gtest, junit, mutants, namespaces, paths, self_tests, vm_cases
 from . import case as cases
 from .outcome import Outcome
 from .progress import Progress
@@ -27,7 +27,8 @@ EPILOG = """examples:
   ./dev test --label spine --long    with the forms that take minutes
   ./dev test --label spine --debug-kernel
 
-labels: unit, abi, broker (programs on this machine), then one per capability (in guests)."""
+labels: unit, abi, broker (programs on this machine), then one per capability (in guests), and
+mutants: two of ./dev mutants in turn, all of them with --long."""
 
 GTEST = {
     "unit": paths.BUILD / "tests" / "unit_tests",
@@ -93,10 +94,23 @@ def vm_batches(long: bool) -> list[Batch]:
                   alone) for label in labels]
 
 
-def collect(long: bool) -> list[Batch]:
+def mutant_batch(long: bool, only: list[str]) -> Batch:
+    try:
+        known = mutants.cases(long, only)
+    except ValueError as error:
+        return broken(mutants.LABEL, "tests/mutants", str(error))
+
+    def run(names, report):
+        for name in names:
+            report(mutants.run(known[name]))
+    # Each compiles with all CPUs.
+    return Batch(mutants.LABEL, list(known), run, True, frozenset(known))
+
+
+def collect(long: bool, only: list[str]) -> list[Batch]:
     batches = [gtest_batch("unit", GTEST["unit"]), self_test_batch(),
                gtest_batch("abi", GTEST["abi"]), gtest_batch("broker", GTEST["broker"])]
-    return batches + vm_batches(long)
+    return [*batches, *vm_batches(long), mutant_batch(long, only)]
 
 
 def select(batches: list[Batch], labels: list[str], only: list[str]) -> list[Batch]:
@@ -155,7 +169,7 @@ def main() -> int:
     parser.add_argument("--junit", metavar="FILE", type=Path, help="write JUnit XML too")
     options = parser.parse_args()
     try:
-        batches = select(collect(options.long), options.label, options.only)
+        batches = select(collect(options.long, options.only), options.label, options.only)
         if options.changed:
             batches = changed.narrow(batches, options.changed)
     except ValueError as error:
