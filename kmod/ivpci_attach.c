@@ -10,6 +10,7 @@
 
 #include "compat/compat.h"
 #include "ivpci.h"
+#include "ivpci_order.h"
 #include "ivpci_trace.h"
 
 static struct ivpci_attachment __rcu **ivpci_attachment_slot(struct ivpci *ivpci, u64 token)
@@ -109,8 +110,7 @@ static int ivpci_claim_take(struct ivpci *ivpci, u64 token, void **addr, u32 *le
 
 	if (before && before != ivpci_token_serial(token))
 		return -EBUSY; /* the former DMB of this index is not let go yet */
-	WRITE_ONCE(*claim, ivpci_token_serial(token));
-	virt_mb();
+	ivpci_claim_set(claim, ivpci_token_serial(token));
 	rc = ivpci_desc_check(ivpci, token, addr, len);
 	if (rc)
 		WRITE_ONCE(*claim, before);

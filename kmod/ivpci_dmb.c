@@ -9,6 +9,7 @@
 #include <linux/slab.h>
 
 #include "ivpci.h"
+#include "ivpci_order.h"
 #include "ivpci_trace.h"
 
 /* Empty chunks kept ready, so that a new connection does not wait for the broker, and
@@ -284,9 +285,8 @@ int ivpci_dmb_unregister(struct ivpci *ivpci, u64 token)
 
 	trace_ivpci_unregister(ivpci->number, token, dmb->writer, dmb->len);
 	WRITE_ONCE(dmb->writer, 0);
-	WRITE_ONCE(ivpci_desc(ivpci, ivpci->slot, index)->token, 0);
 	/* Withdrawn before the claim is looked at; pairs with ivpci_claim_take(). */
-	virt_mb();
+	ivpci_desc_withdraw(ivpci_desc(ivpci, ivpci->slot, index));
 	ivpci->nr_dmbs--;
 	if (ivpci_dmb_busy(ivpci, dmb)) {
 		list_add_tail(&dmb->parked, &ivpci->parked);

@@ -6,8 +6,7 @@
  *   producer: store ring, full barrier, load looking
  *   receiver: store looking = 0, full barrier, load ring
  * Either the producer sees that the receiver stopped looking, and rings, or the receiver
- * sees the new entry. Barriers are virt_*: they order against another guest even when
- * this one has a single CPU.
+ * sees the new entry (ivpci_order.h).
  */
 #include <linux/cpumask.h>
 #include <linux/kthread.h>
@@ -19,6 +18,7 @@
 #include <ivshmem/protocol.h>
 
 #include "ivpci.h"
+#include "ivpci_order.h"
 #include "ivpci_ring.h"
 #include "ivpci_trace.h"
 
@@ -34,8 +34,7 @@ static void ivpci_wake_receiver(struct ivpci *ivpci, u32 slot)
 	u32 vector = ivpci_vector(ivpci->slot, READ_ONCE(ivpci->peers[slot].vectors));
 	bool looking;
 
-	virt_mb();
-	looking = READ_ONCE(ctl->looking[vector]);
+	looking = ivpci_receiver_looks(&ctl->looking[vector]);
 	looking |= READ_ONCE(ivpci->peers[slot].unreachable); /* it looks at intervals */
 	trace_ivpci_doorbell(ivpci->number, slot, vector, looking);
 	if (looking) {
@@ -261,8 +260,7 @@ static bool ivpci_vector_look(struct ivpci_vector *vector)
 static void ivpci_vector_stop_looking(struct ivpci_vector *vector)
 {
 	vector->stopped_ns = ktime_get_mono_fast_ns();
-	WRITE_ONCE(*ivpci_looking(vector), 0);
-	virt_mb();
+	ivpci_stop_looking(ivpci_looking(vector));
 	if (ivpci_vector_drain(vector))
 		tasklet_schedule(&vector->tasklet);
 }
