@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Threads that take their time on the way into TCP, or to a lock, as one does that is preempted there:
- * what happens meanwhile has to do without it.
+ * Threads that take their time on the way into TCP, or to a lock, as one does that is preempted
+ * there: what happens meanwhile has to do without it.
  */
 #include "dawdle.h"
 

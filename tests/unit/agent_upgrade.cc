@@ -136,7 +136,8 @@ TEST(AgentHandover, RefusesWhatIsNotOne) {
     // All of it is there, and means something else.
     int lock = open("/dev/null", O_RDONLY);
     int listener = open("/dev/null", O_RDONLY);
-    auto newer = receive_handover(written({{"version", 2}, {"lock", lock}, {"listener", listener}}));
+    auto newer =
+        receive_handover(written({{"version", 2}, {"lock", lock}, {"listener", listener}}));
     ASSERT_FALSE(newer);
     EXPECT_NE(newer.error().message.find("of this kind"), std::string::npos);
     EXPECT_FALSE(receive_handover(written({{"version", 1}, {"lock", 700}, {"listener", 701}})));

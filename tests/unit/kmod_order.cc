@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The driver's barriers: two threads, as two guests, do their halves of one thing at the same moment, again
-// and again. That neither sees the other may not happen once; without a barrier it does in no time.
+// The driver's barriers: two threads, as two guests, do their halves of one thing at the same
+// moment, again and again. That neither sees the other may not happen once; without a barrier it
+// does in no time.
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -19,7 +20,8 @@ constexpr unsigned kRounds = 100000;
 constexpr auto kLongest = std::chrono::seconds(10);
 constexpr unsigned kAtOnce = 16;  // in a round, one after the other
 
-// Where two threads meet. Who comes last goes on first, so each waits a little, a different time each round.
+// Where two threads meet. Who comes last goes on first, so each waits a little, a different time
+// each round.
 class Meeting {
 public:
     void meet(unsigned number) {
@@ -44,9 +46,9 @@ struct Count {
     unsigned rounds = 0, missed = 0;
 };
 
-// Of a Game: prepare(), then one() and other() at once, then missed(), whether neither saw the other. In
-// every second round both threads touch() before what is written then: a store takes its time where
-// another CPU has a copy.
+// Of a Game: prepare(), then one() and other() at once, then missed(), whether neither saw the
+// other. In every second round both threads touch() before what is written then: a store takes its
+// time where another CPU has a copy.
 template <typename Game>
 Count play() {
     std::vector<Game> games(kAtOnce);

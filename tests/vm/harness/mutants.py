@@ -114,7 +114,8 @@ def verdict(mutant: Mutant, code: int, logs: Path) -> str:
     except (OSError, ElementTree.ParseError):
         tests = []
     if [test.get("name") for test in tests] != [mutant.killed_by]:
-        return f"{mutant.killed_by} has no result: {tail(logs / 'run.log', 5)}"
+        said = tail(logs / "run.log", 5) or tail(logs / "mounts.log", 5)
+        return f"{mutant.killed_by} has no result: {said}"
     failure = tests[0].find("failure")
     if failure is None:
         return f"SURVIVED: {mutant.killed_by} passes all the same"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// dawdle [--locks] NAME: threads of that name take their time on the way into TCP (tests/bpf/dawdle.h),
-// until this program is told to end. Then it prints how often they did. With --locks: before they take
-// a spin lock that keeps softirqs away, and all whose name begins so.
+// dawdle [--locks] NAME: threads of that name take their time on the way into TCP
+// (tests/bpf/dawdle.h), until this program is told to end. Then it prints how often they did. With
+// --locks: before they take a spin lock that keeps softirqs away, and all whose name begins so.
 #include "../../bpf/dawdle.h"
 
 #include <bpf/bpf.h>
