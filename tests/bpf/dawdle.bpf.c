@@ -29,7 +29,7 @@ static void dawdle(void) {
     bpf_get_current_comm(comm, sizeof(comm));
     for (int i = 0; i < 16 && whose->name[i]; i++)
         if (comm[i] != whose->name[i]) return;
-    if (bpf_get_prandom_u32() % DAWDLE_ONE_IN) return;
+    if (whose->one_in > 1 && bpf_get_prandom_u32() % whose->one_in) return;
     __sync_fetch_and_add(&whose->count, 1);
     deadline = bpf_ktime_get_ns() + whose->ns;
     bpf_loop(1 << 23, until, &deadline, 0);

@@ -16,9 +16,9 @@
 
 namespace {
 
-constexpr unsigned kRounds = 100000;
-constexpr auto kLongest = std::chrono::seconds(10);
-constexpr unsigned kAtOnce = 16;  // in a round, one after the other
+constexpr unsigned kRounds = 50000;
+constexpr auto kLongest = std::chrono::seconds(20);
+constexpr unsigned kAtOnce = 64;  // in a round, one after the other
 
 // Where two threads meet. Who comes last goes on first, so each waits a little, a different time
 // each round.

@@ -180,7 +180,7 @@ def last_look(lab):
         each.wait(10)
         counted = {name: one.stat(name) for name in ("polls", "poll_hits", "interrupts")}
         lab.progress(f"{one.guest.name}: dawdled {each.out.split()[-1].decode()} times, {counted}")
-        expect(int(each.out.split()[-1]) > rounds // 10, "hardly anybody dawdled")
-        expect(counted["interrupts"] > rounds // 20, "it hardly ever stopped looking")
+        expect(int(each.out.split()[-1]) > rounds // 100, "hardly anybody dawdled")
+        expect(counted["polls"] > rounds // 200, "it hardly ever looked")
     lab.progress(f"{rounds} round trips: min, p50, p99, max {took} ns")
     b.ask("echo off")

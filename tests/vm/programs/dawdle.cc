@@ -51,6 +51,7 @@ int main(int argc, char** argv) {
     std::uint32_t zero = 0;
     dawdle_state state{};
     std::strncpy(state.name, argv[1 + locks], sizeof(state.name) - 1);
+    state.one_in = locks ? 1 : DAWDLE_ONE_IN;
     state.ns = locks ? DAWDLE_LOCKS_NS : DAWDLE_NS;
     int map = bpf_object__find_map_fd_by_name(object, "state");
     if (bpf_map_update_elem(map, &zero, &state, BPF_ANY) != 0) {

@@ -109,7 +109,7 @@ class Patches(unittest.TestCase):
     def test_they_are_told_in_a_sentence(self):
         for one in self.all.values():
             with self.subTest(name=one.name):
-                self.assertRegex(one.about, r"^[A-Z].{30,300}\.$")
+                self.assertRegex(one.about, r"^[A-Z].{30,250}\.$")
                 self.assertRegex(one.name, r"^[a-z0-9-]{4,40}$")
 
 
