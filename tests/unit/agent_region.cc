@@ -136,7 +136,8 @@ TEST_F(Region, NoTornCopies) {
             std::this_thread::yield();
         }
     });
-    // Until the one followed the other often enough: on a busy machine writer and reader take turns.
+    // Until the one followed the other often enough: on a busy machine writer and reader take
+    // turns.
     int whole = 0, changes = 0;
     std::string last;
     const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
