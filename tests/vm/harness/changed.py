@@ -12,7 +12,7 @@ import subprocess
 from . import case as cases
 from . import paths
 
-PROGRAMS = {"unit", "abi", "broker"}
+PROGRAMS = {"unit", "abi", "broker", "mutants"}
 AGENT = {"unit", "spine", "policy", "containers", "deploy"}
 
 # The first pattern that fits decides; "*" reaches over slashes. Words are labels or cases.
