@@ -12,7 +12,7 @@ import subprocess
 from . import case as cases
 from . import paths
 
-PROGRAMS = {"unit", "abi", "broker"}
+PROGRAMS = {"unit", "abi", "broker", "mutants"}
 AGENT = {"unit", "spine", "policy", "containers", "deploy"}
 
 # The first pattern that fits decides; "*" reaches over slashes. Words are labels or cases.
@@ -24,11 +24,12 @@ RULES: list[tuple[str, set[str]]] = [
     ("tests/model/*", set()), ("tests/driver/*", set()), ("tests/*/fuzz*", set()),
     ("tests/bench/*", set()),
     ("tests/unit/*", {"unit"}),
+    ("tests/mutants/*", {"unit", "mutants"}),
     ("tests/vm/selftests/*", {"unit"}),
     ("tests/abi/*", {"abi"}),
     ("tests/broker/*", {"broker"}),
     ("tests/kubernetes/*", {"unit"}),
-    ("tests/kmod/dibs_client/*", {"dibs-client"}),
+    ("tests/kmod/dibs_client/*", {"dibs-client", "last-look"}),
     ("tests/vm/programs/semantics*", {"semantics-native", "semantics-spliced"}),
     ("tests/vm/harness/semantics.py", {"unit", "semantics-native", "semantics-spliced"}),
     ("tests/vm/harness/*bench.py", set()), ("tests/vm/harness/measure.py", set()),
