@@ -81,11 +81,13 @@ struct ivpci_peer {
 	u32 generation; /* 0: not live */
 	u32 vectors;
 	u64 gid;
-	bool unreachable;	  /* of another era: no doorbell reaches it, nor its us */
-	bool silent;		  /* its heart stands still, see ivpci_silence.c */
-	u32 heartbeat;		  /* as last seen; peer_lock, as the next */
-	unsigned long quiet;	  /* jiffies that it did not change in */
-	u32 bulletin_seq;	  /* member_lock only */
+	bool unreachable;    /* of another era: no doorbell reaches it, nor its us */
+	bool silent;	     /* its heart stands still, see ivpci_silence.c */
+	u32 heartbeat;	     /* as last seen; peer_lock, as the next */
+	unsigned long quiet; /* jiffies that it did not change in */
+	u32 bulletin_seq;    /* member_lock only */
+	u32 events;	     /* served since `events_since`, see ivpci_irq.c; vector.lock */
+	unsigned long events_since;
 	spinlock_t producer_lock; /* our half of the pair: ring and event ring */
 };
 
@@ -131,6 +133,7 @@ struct ivpci_vector {
 	u64 window_ns;	/* how long it gets after work came */
 	u64 stopped_ns; /* when it looked last */
 	unsigned int credit, resting;
+	u32 looked_at; /* slot */
 };
 
 struct ivpci {
@@ -162,6 +165,7 @@ struct ivpci {
 	struct ivpci_peer *peers; /* [slots + 1] */
 	u32 nr_unreachable;	  /* of the live ones */
 	struct hrtimer look_timer;
+	bool events_left; /* in some ring: too many at once */
 
 	/* a member wrote into the header; peer_lock, but `distrusted` is read without */
 	bool distrusted;

@@ -11,6 +11,7 @@
  */
 #include <linux/cpumask.h>
 #include <linux/kthread.h>
+#include <linux/nospec.h>
 #include <linux/sched.h>
 #include <linux/sched/stat.h>
 #include <linux/slab.h>
@@ -75,7 +76,7 @@ int ivpci_send_event(struct ivpci *ivpci, u32 slot, u32 code, u64 info)
 		return -ENETUNREACH;
 
 	spin_lock_bh(&peer->producer_lock);
-	head = pair->event_head;
+	head = READ_ONCE(pair->event_head);
 	if (head - READ_ONCE(ctl->event_tail[ivpci->slot]) >= IVPCI_EVENT_RING_SIZE) {
 		rc = -EBUSY;
 	} else {
@@ -96,22 +97,27 @@ int ivpci_send_event(struct ivpci *ivpci, u32 slot, u32 code, u64 info)
 /* A producer may only point at DMBs it is the writer of. */
 static void ivpci_serve(struct ivpci *ivpci, u32 producer, u32 index)
 {
-	if (index >= IVPCI_DMBS || READ_ONCE(ivpci->dmbs[index].writer) != producer)
+	if (index >= IVPCI_DMBS)
+		return;
+	index = array_index_nospec(index, IVPCI_DMBS);
+	if (READ_ONCE(ivpci->dmbs[index].writer) != producer)
 		return;
 	ivpci_inc(ivpci, IVPCI_SIGNALS_RECEIVED);
 	ivpci_client_signal(ivpci, index);
 }
 
-static void ivpci_serve_all(struct ivpci *ivpci, u32 producer)
+static void ivpci_serve_all(struct ivpci *ivpci, u32 producer, int *budget)
 {
 	u32 index;
 
 	ivpci_inc(ivpci, IVPCI_FULL_SCANS);
-	for_each_set_bit(index, ivpci->dmb_used, IVPCI_DMBS)
+	for_each_set_bit(index, ivpci->dmb_used, IVPCI_DMBS) {
 		ivpci_serve(ivpci, producer, index);
+		(*budget)--;
+	}
 }
 
-static bool ivpci_drain_signals(struct ivpci *ivpci, u32 producer)
+static bool ivpci_drain_signals(struct ivpci *ivpci, u32 producer, int *budget)
 {
 	struct ivpci_pair *pair = ivpci_pair(ivpci, producer, ivpci->slot);
 	struct ivpci_ctl *ctl = ivpci_ctl(ivpci, ivpci->slot);
@@ -121,12 +127,14 @@ static bool ivpci_drain_signals(struct ivpci *ivpci, u32 producer)
 
 	if (ivpci_ring_idle(&view))
 		return false;
+	ivpci_ring_limit(&view, *budget);
+	*budget -= view.to - view.from;
 	for (i = view.from; i != view.to; i++)
 		ivpci_serve(ivpci, producer, READ_ONCE(pair->index[i % IVPCI_RING_SIZE]));
 	/* moved first: what comes while all are served is seen as new */
 	ivpci_ring_served(&view, tail, seen);
 	if (view.serve_all)
-		ivpci_serve_all(ivpci, producer);
+		ivpci_serve_all(ivpci, producer, budget);
 	return true;
 }
 
@@ -139,56 +147,84 @@ static void ivpci_serve_event(struct ivpci *ivpci, u64 gid, u32 code, u64 info)
 		ivpci_client_event(ivpci, gid, code, info);
 }
 
+/* Link groups that end, hardly ever more: as many a second as a ring holds. SMC allocates for each and
+ * queues it. What is more stays in the ring, which is the peer's own trouble.
+ */
+static u32 ivpci_events_allowed(struct ivpci_peer *peer)
+{
+	if (time_after_eq(jiffies, peer->events_since + HZ)) {
+		peer->events_since = jiffies;
+		peer->events = 0;
+	}
+	return IVPCI_EVENT_RING_SIZE - peer->events;
+}
+
 static bool ivpci_drain_events(struct ivpci *ivpci, u32 producer)
 {
 	struct ivpci_pair *pair = ivpci_pair(ivpci, producer, ivpci->slot);
+	struct ivpci_peer *peer = &ivpci->peers[producer];
 	u32 *tail = &ivpci_ctl(ivpci, ivpci->slot)->event_tail[producer];
-	u32 head = smp_load_acquire(&pair->event_head);
-	u64 gid = READ_ONCE(ivpci->peers[producer].gid);
+	u32 head = smp_load_acquire(&pair->event_head), i = READ_ONCE(*tail), allowed;
+	u64 gid = READ_ONCE(peer->gid);
 	struct ivpci_event *event;
-	u32 i = *tail;
 
 	if (i == head)
 		return false;
-	if (head - i > IVPCI_EVENT_RING_SIZE) /* a lie, or a peer that began anew */
-		i = head;
+	if (head - i > IVPCI_EVENT_RING_SIZE) { /* a lie, or a peer that began anew */
+		WRITE_ONCE(*tail, head);
+		return false;
+	}
+	allowed = ivpci_events_allowed(peer);
+	if (head - i > allowed) {
+		head = i + allowed;
+		WRITE_ONCE(ivpci->events_left, true);
+	}
+	peer->events += head - i;
 	for (; i != head; i++) {
 		event = &pair->event[i % IVPCI_EVENT_RING_SIZE];
 		ivpci_serve_event(ivpci, gid, READ_ONCE(event->code), READ_ONCE(event->info));
 	}
 	smp_store_release(tail, head);
-	return true;
+	return allowed;
 }
 
-/* One look at every ring of a vector; true if there was anything. Bounded by the rings. */
-static bool ivpci_vector_drain(struct ivpci_vector *vector)
+/* What may be served at one go, one full scan more. Then others have their turn: softirqs, and
+ * ksoftirqd with its share of a CPU.
+ */
+#define IVPCI_DRAIN_BUDGET 1024
+
+/* One look at every ring of a vector, as far as the budget goes; true if there was anything. The next
+ * look begins where this one ended. vector->lock held.
+ */
+static bool ivpci_vector_drain(struct ivpci_vector *vector, int *budget)
 {
 	struct ivpci *ivpci = vector->ivpci;
+	u32 slots = ivpci->layout.slots, slot, n;
 	bool any = false;
-	u32 slot;
 
-	for (slot = 1; slot <= ivpci->layout.slots; slot++) {
+	for (n = 0; n < slots; n++) {
+		if (*budget <= 0)
+			break;
+		slot = vector->looked_at < slots ? vector->looked_at + 1 : 1;
+		vector->looked_at = slot;
 		if (ivpci_vector(slot, ivpci->nr_vectors) != vector->number ||
 		    !ivpci_peer_generation(ivpci, slot))
 			continue;
-		any |= ivpci_drain_signals(ivpci, slot);
+		any |= ivpci_drain_signals(ivpci, slot, budget);
 		any |= ivpci_drain_events(ivpci, slot);
 	}
 	return any;
 }
 
-/* A few rounds, then back to the softirq: a peer that never stops signalling gets
- * ksoftirqd's share of a CPU and no more.
- */
 #define IVPCI_DRAIN_ROUNDS 8
 
-static bool ivpci_vector_drain_rounds(struct ivpci_vector *vector)
+static bool ivpci_vector_drain_rounds(struct ivpci_vector *vector, int *budget)
 {
 	unsigned int round;
 	bool any = false;
 
 	for (round = 0; round < IVPCI_DRAIN_ROUNDS; round++) {
-		if (!ivpci_vector_drain(vector))
+		if (!ivpci_vector_drain(vector, budget))
 			break;
 		any = true;
 	}
@@ -249,36 +285,37 @@ static u32 *ivpci_looking(struct ivpci_vector *vector)
 	return &ivpci_ctl(vector->ivpci, vector->ivpci->slot)->looking[vector->number];
 }
 
-static bool ivpci_vector_look(struct ivpci_vector *vector)
+static bool ivpci_vector_look(struct ivpci_vector *vector, int *budget)
 {
-	if (!ivpci_vector_drain_rounds(vector))
+	if (!ivpci_vector_drain_rounds(vector, budget))
 		return false;
 	WRITE_ONCE(vector->until_ns, ktime_get_mono_fast_ns() + vector->window_ns);
 	return true;
 }
 
 /* The last look is the one that no doorbell precedes. vector->lock held. */
-static void ivpci_vector_stop_looking(struct ivpci_vector *vector)
+static void ivpci_vector_stop_looking(struct ivpci_vector *vector, int budget)
 {
 	vector->stopped_ns = ktime_get_mono_fast_ns();
 	WRITE_ONCE(*ivpci_looking(vector), 0);
 	virt_mb();
-	if (ivpci_vector_drain(vector))
+	if (budget <= 0 || ivpci_vector_drain(vector, &budget))
 		tasklet_schedule(&vector->tasklet);
 }
 
 static void ivpci_vector_tasklet(struct tasklet_struct *t)
 {
 	struct ivpci_vector *vector = from_tasklet(vector, t, tasklet);
+	int budget = IVPCI_DRAIN_BUDGET;
 	bool poll;
 
 	spin_lock(&vector->lock);
 	if (!vector->polling)
 		ivpci_poll_learn(vector, ktime_get_mono_fast_ns());
 	WRITE_ONCE(*ivpci_looking(vector), 1);
-	poll = ivpci_vector_look(vector) && vector->window_ns;
+	poll = ivpci_vector_look(vector, &budget) && vector->window_ns;
 	if (!vector->polling) /* else it goes on looking */
-		ivpci_vector_stop_looking(vector);
+		ivpci_vector_stop_looking(vector, budget);
 	spin_unlock(&vector->lock);
 	if (poll)
 		wake_up_process(vector->poller);
@@ -298,6 +335,7 @@ static void ivpci_poll(struct ivpci_vector *vector)
 {
 	struct ivpci *ivpci = vector->ivpci;
 	u64 since = ktime_get_mono_fast_ns();
+	int budget;
 
 	preempt_disable();
 	spin_lock_bh(&vector->lock);
@@ -307,8 +345,9 @@ static void ivpci_poll(struct ivpci_vector *vector)
 
 	while (ivpci_may_poll(vector)) {
 		ivpci_inc(ivpci, IVPCI_POLLS);
+		budget = IVPCI_DRAIN_BUDGET;
 		spin_lock_bh(&vector->lock);
-		if (ivpci_vector_look(vector))
+		if (ivpci_vector_look(vector, &budget))
 			ivpci_poll_found(vector);
 		/* SMC's tasklets, which ivpci_serve() scheduled, run here */
 		spin_unlock_bh(&vector->lock);
@@ -319,7 +358,7 @@ static void ivpci_poll(struct ivpci_vector *vector)
 	vector->polling = false;
 	if (ktime_get_mono_fast_ns() >= vector->until_ns)
 		ivpci_poll_in_vain(vector);
-	ivpci_vector_stop_looking(vector);
+	ivpci_vector_stop_looking(vector, IVPCI_DRAIN_BUDGET);
 	spin_unlock_bh(&vector->lock);
 	preempt_enable();
 	ivpci_add(ivpci, IVPCI_POLL_NS, vector->stopped_ns - since);

@@ -218,6 +218,10 @@ static void ivpci_member_work(struct work_struct *work)
 		ivpci_chardev_wake(ivpci);
 	if (ivpci->generation)
 		ivpci_dmb_housekeeping(ivpci);
+	if (READ_ONCE(ivpci->events_left)) {
+		WRITE_ONCE(ivpci->events_left, false);
+		ivpci_look(ivpci);
+	}
 	queue_delayed_work(ivpci->wq, &ivpci->member_work, HZ);
 unlock:
 	mutex_unlock(&ivpci->member_lock);

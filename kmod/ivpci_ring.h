@@ -17,10 +17,10 @@
 static inline bool ivpci_ring_push(struct ivpci_pair *pair, const __u32 *receivers_tail,
 				   __u32 index)
 {
-	__u32 head = pair->head; /* our own word */
+	__u32 head = READ_ONCE(pair->head); /* our own word, but others can write there */
 
 	if (head - READ_ONCE(*receivers_tail) >= IVPCI_RING_SIZE) {
-		WRITE_ONCE(pair->overflow, pair->overflow + 1);
+		WRITE_ONCE(pair->overflow, READ_ONCE(pair->overflow) + 1);
 		return false;
 	}
 	WRITE_ONCE(pair->index[head % IVPCI_RING_SIZE], index);
@@ -39,19 +39,25 @@ static inline struct ivpci_ring_view ivpci_ring_look(const struct ivpci_pair *pa
 						     const __u32 *tail, const __u32 *overflow_seen)
 {
 	struct ivpci_ring_view view = {
-		.from = *tail,
+		.from = READ_ONCE(*tail),
 		.to = smp_load_acquire(&pair->head),
 		.overflow = READ_ONCE(pair->overflow),
 		.serve_all = false,
 	};
 
-	if (view.to - view.from > IVPCI_RING_SIZE) {
+	view.serve_all =
+		view.to - view.from > IVPCI_RING_SIZE || view.overflow != READ_ONCE(*overflow_seen);
+	/* all of them are served: no need for the entries */
+	if (view.serve_all)
 		view.from = view.to;
-		view.serve_all = true;
-	}
-	if (view.overflow != *overflow_seen)
-		view.serve_all = true;
 	return view;
+}
+
+/* Leaves what is more than @most to the next look. */
+static inline void ivpci_ring_limit(struct ivpci_ring_view *view, __u32 most)
+{
+	if (view->to - view->from > most)
+		view->to = view->from + most;
 }
 
 static inline bool ivpci_ring_idle(const struct ivpci_ring_view *view)

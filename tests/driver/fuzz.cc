@@ -100,10 +100,17 @@ void ring(Input input) {
                 break;
             }
             default: {
-                const ivpci_ring_view view = ivpci_ring_look(&pair, &tail, &seen);
+                ivpci_ring_view view = ivpci_ring_look(&pair, &tail, &seen);
                 require(view.to - view.from <= IVPCI_RING_SIZE);
                 require(view.to == pair.head);
-                require(view.from == tail || view.serve_all);
+                require(view.serve_all ? view.from == view.to : view.from == tail);
+                const auto most = input.take<__u32>();
+                const __u32 all = view.to - view.from;
+                ivpci_ring_limit(&view, most);
+                require(view.to - view.from == (all < most ? all : most));
+                if (view.to != pair.head) {
+                    break;
+                }
                 ivpci_ring_served(&view, &tail, &seen);
                 const ivpci_ring_view after = ivpci_ring_look(&pair, &tail, &seen);
                 require(ivpci_ring_idle(&after));

@@ -34,12 +34,30 @@ TEST(KmodRing, FullRingAsksToServeAll) {
         ASSERT_TRUE(ends.push(i));
     }
     EXPECT_FALSE(ends.push(7));
-    const auto view = ends.look();
-    EXPECT_EQ(view.to - view.from, IVPCI_RING_SIZE);
+    auto view = ends.look();
+    EXPECT_EQ(view.to, IVPCI_RING_SIZE);
+    EXPECT_EQ(view.from, view.to);  // all are served anyway
     EXPECT_TRUE(view.serve_all);
+    ivpci_ring_limit(&view, 3);  // nothing to leave
     ends.served(view);
     const auto after = ends.look();
     EXPECT_TRUE(ivpci_ring_idle(&after));
+}
+
+TEST(KmodRing, LimitLeavesTheRestToTheNextLook) {
+    Ends ends;
+    for (__u32 i = 0; i < 5; i++) {
+        ASSERT_TRUE(ends.push(i));
+    }
+    auto view = ends.look();
+    ivpci_ring_limit(&view, 3);
+    EXPECT_EQ(view.to - view.from, 3u);
+    ends.served(view);
+    EXPECT_EQ(ends.tail, 3u);
+    view = ends.look();
+    EXPECT_EQ(view.from, 3u);
+    ivpci_ring_limit(&view, 3);
+    EXPECT_EQ(view.to, 5u);
 }
 
 TEST(KmodRing, LyingHeadIsBounded) {
@@ -91,7 +109,8 @@ TEST(KmodRing, NothingPushedIsLost) {
     auto serve = [&](__u32 index) { last_seen[index] = READ_ONCE(written[index]); };
     for (;;) {
         const bool last_round = smp_load_acquire(&done);
-        const auto view = ends.look();
+        auto view = ends.look();
+        ivpci_ring_limit(&view, 100);
         for (__u32 i = view.from; i != view.to; i++) {
             const __u32 index = READ_ONCE(ends.pair->index[i % IVPCI_RING_SIZE]);
             ASSERT_LT(index, 61u);
