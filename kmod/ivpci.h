@@ -68,7 +68,12 @@ struct ivpci_attachment {
 	u64 token;
 	void *addr;
 	u32 len;
-	unsigned int users; /* attach_lock */
+	/* by whether SMC calls it by the token or by the token with its bytes reversed, see
+	 * ivpci_token_from_peer(); written under attach_lock
+	 */
+	unsigned int users[2];
+	bool ending; /* nobody uses it, the claim waits for a grace period; attach_lock, as the next */
+	bool again; /* used once more meanwhile: another grace period */
 	/* producer cursor SMC wrote last, to count payload by; only one connection uses a
 	 * DMB at a time
 	 */
@@ -281,13 +286,13 @@ void ivpci_dmb_housekeeping(struct ivpci *ivpci);
 void ivpci_dmb_forget(struct ivpci *ivpci);
 bool ivpci_dmb_all_returned(struct ivpci *ivpci);
 
-/* ivpci_attach.c: peers' DMBs; the tokens are from ivpci_token_from_peer() */
+/* ivpci_attach.c: peers' DMBs; tokens as their owner told SMC */
 int ivpci_attach_init(struct ivpci *ivpci);
 void ivpci_attach_exit(struct ivpci *ivpci);
-u64 ivpci_token_from_peer(struct ivpci *ivpci, u64 token);
-int ivpci_attach(struct ivpci *ivpci, u64 token, void **addr, u32 *len);
-int ivpci_detach(struct ivpci *ivpci, u64 token);
-int ivpci_move(struct ivpci *ivpci, u64 token, bool signal, u32 offset, const void *data, u32 size);
+bool ivpci_attach_settled(struct ivpci *ivpci);
+int ivpci_attach(struct ivpci *ivpci, u64 given, struct ivpci_dmb *dmb, void **addr);
+int ivpci_detach(struct ivpci *ivpci, u64 given);
+int ivpci_move(struct ivpci *ivpci, u64 given, bool signal, u32 offset, const void *data, u32 size);
 
 /* ivpci_peer.c: who else is there */
 int ivpci_member_init(struct ivpci *ivpci);

@@ -4,14 +4,31 @@
  *
  * A claim word is set before the descriptor is trusted and cleared a grace period after
  * the last user went, since ivpci_move() reads attachments under RCU alone. All claim
- * words are written under attach_lock.
+ * words are written under attach_lock, and none is read: they are in the shared memory, and what
+ * we hold is what `attachments` says.
  */
+#include <linux/nospec.h>
 #include <linux/slab.h>
 
 #include "compat/compat.h"
 #include "ivpci.h"
 #include "ivpci_trace.h"
 
+/* Bounds every field of a token that came from a peer, also for what runs ahead of the check. */
+static bool ivpci_token_plausible(struct ivpci *ivpci, u64 *token)
+{
+	u32 slot = ivpci_token_slot(*token), index = ivpci_token_index(*token);
+	u32 serial = ivpci_token_serial(*token);
+
+	if (!slot || slot > ivpci->layout.slots || slot == ivpci->slot || index >= IVPCI_DMBS ||
+	    !serial)
+		return false;
+	*token = ivpci_token(serial, array_index_nospec(slot, ivpci->layout.slots + 1),
+			     array_index_nospec(index, IVPCI_DMBS));
+	return true;
+}
+
+/* These are for plausible tokens. */
 static struct ivpci_attachment __rcu **ivpci_attachment_slot(struct ivpci *ivpci, u64 token)
 {
 	return &ivpci->attachments[ivpci_token_slot(token) * IVPCI_DMBS + ivpci_token_index(token)];
@@ -23,47 +40,55 @@ static struct ivpci_attachment *ivpci_attachment_locked(struct ivpci *ivpci, u64
 					 lockdep_is_held(&ivpci->attach_lock));
 }
 
-/* Bounds every field of a token that came from a peer. */
-static bool ivpci_token_plausible(struct ivpci *ivpci, u64 token)
+static bool ivpci_attachment_used(struct ivpci_attachment *a)
 {
-	u32 slot = ivpci_token_slot(token);
-
-	return slot && slot <= ivpci->layout.slots && slot != ivpci->slot &&
-	       ivpci_token_index(token) < IVPCI_DMBS && ivpci_token_serial(token);
+	return a->users[0] || a->users[1];
 }
 
-/* SMC of 6.1 on x86 puts tokens into its CLC messages as they are in memory, newer ones turn them
- * into network order: between the two they arrive with their bytes reversed. Attachments and
- * descriptors hold tokens in full, so they tell which way is right.
+/* The attachment in use that SMC calls @given, NULL: none. What a name means was settled by the first
+ * ivpci_attach() and stays so, whatever the peer says meanwhile. RCU or attach_lock held.
  */
-static bool ivpci_token_known(struct ivpci *ivpci, u64 token)
+static struct ivpci_attachment *ivpci_attachment_named(struct ivpci *ivpci, u64 given,
+						       bool *reversed)
 {
-	u32 slot = ivpci_token_slot(token), index = ivpci_token_index(token);
 	struct ivpci_attachment *a;
-	bool known;
+	u64 token = given;
+	int i;
 
-	if (!ivpci_token_plausible(ivpci, token))
-		return false;
-	rcu_read_lock();
-	a = rcu_dereference(*ivpci_attachment_slot(ivpci, token));
-	known = a && a->token == token;
-	rcu_read_unlock();
-	return known || READ_ONCE(ivpci_desc(ivpci, slot, index)->token) == token;
+	for (i = 0; i < 2; i++, token = swab64(given)) {
+		if (!ivpci_token_plausible(ivpci, &token))
+			continue;
+		a = rcu_dereference_check(*ivpci_attachment_slot(ivpci, token),
+					  lockdep_is_held(&ivpci->attach_lock));
+		if (a && a->token == token && READ_ONCE(a->users[i])) {
+			*reversed = i;
+			return a;
+		}
+	}
+	return NULL;
 }
 
-/**
- * ivpci_token_from_peer() - a token as its owner means it
- *
- * Context: any but hard irq.
- * Return: @token, or @token with its bytes reversed where only that is one
- */
-u64 ivpci_token_from_peer(struct ivpci *ivpci, u64 token)
+static bool ivpci_token_described(struct ivpci *ivpci, u64 token)
 {
-	u64 reversed = swab64(token);
+	struct ivpci_dmb_desc *desc;
 
-	if (!ivpci_token_known(ivpci, token) && ivpci_token_known(ivpci, reversed))
+	if (!ivpci_token_plausible(ivpci, &token))
+		return false;
+	desc = ivpci_desc(ivpci, ivpci_token_slot(token), ivpci_token_index(token));
+	return READ_ONCE(desc->token) == token;
+}
+
+/* A token as its owner means it. SMC of 6.1 on x86 puts tokens into its CLC messages as they are in
+ * memory, newer ones turn them into network order: between the two they arrive with their bytes
+ * reversed. Descriptors hold tokens in full, so they tell which way is right.
+ */
+static u64 ivpci_token_from_peer(struct ivpci *ivpci, u64 given)
+{
+	u64 reversed = swab64(given);
+
+	if (!ivpci_token_described(ivpci, given) && ivpci_token_described(ivpci, reversed))
 		return reversed;
-	return token;
+	return given;
 }
 
 /* The descriptor is the peer's word: it must name us, and memory that the broker leased to
@@ -76,6 +101,7 @@ static int ivpci_desc_check(struct ivpci *ivpci, u64 token, void **addr, u32 *le
 	struct ivpci_dmb_desc *desc = ivpci_desc(ivpci, slot, ivpci_token_index(token));
 	u32 generation = ivpci_peer_generation(ivpci, slot);
 	u64 offset, in_chunks;
+	u32 chunk;
 
 	if (!generation || smp_load_acquire(&desc->token) != token)
 		return -ENOENT;
@@ -89,31 +115,29 @@ static int ivpci_desc_check(struct ivpci *ivpci, u64 token, void **addr, u32 *le
 		return -EINVAL;
 	/* aligned to its length, so it ends in the chunk it begins in */
 	in_chunks = offset - l->chunk_off;
-	if (ivpci_leaseholder(ivpci, in_chunks / IVPCI_CHUNK_SIZE) != ivpci_lease(slot, generation))
+	chunk = array_index_nospec(in_chunks / IVPCI_CHUNK_SIZE, l->chunks);
+	if (ivpci_leaseholder(ivpci, chunk) != ivpci_lease(slot, generation))
 		return -EACCES;
 	*addr = ivpci->shm + offset;
 	return 0;
 }
 
 /* Claims, then looks. Pairs with the barrier in ivpci_dmb_unregister(): either the owner
- * sees our claim, or we see its withdrawal.
+ * sees our claim, or we see its withdrawal. @held: the claim is there already, and stays.
  */
-static int ivpci_claim_take(struct ivpci *ivpci, u64 token, void **addr, u32 *len)
+static int ivpci_claim_take(struct ivpci *ivpci, u64 token, bool held, void **addr, u32 *len)
 {
 	u32 *claim =
 		ivpci_claim(ivpci, ivpci->slot, ivpci_token_slot(token), ivpci_token_index(token));
-	u32 before = READ_ONCE(*claim);
 	int rc;
 
 	lockdep_assert_held(&ivpci->attach_lock);
 
-	if (before && before != ivpci_token_serial(token))
-		return -EBUSY; /* the former DMB of this index is not let go yet */
 	WRITE_ONCE(*claim, ivpci_token_serial(token));
 	virt_mb();
 	rc = ivpci_desc_check(ivpci, token, addr, len);
-	if (rc)
-		WRITE_ONCE(*claim, before);
+	if (rc && !held)
+		WRITE_ONCE(*claim, 0);
 	return rc;
 }
 
@@ -125,49 +149,76 @@ static void ivpci_claim_drop(struct ivpci *ivpci, u64 token)
 		0);
 }
 
+/* Finds or makes the attachment of a plausible token. *fresh is NULL if it was used for that. */
+static int ivpci_attachment_get(struct ivpci *ivpci, u64 token, struct ivpci_attachment **fresh,
+				struct ivpci_attachment **out)
+{
+	struct ivpci_attachment *a = ivpci_attachment_locked(ivpci, token);
+	void *addr;
+	u32 len;
+	int rc;
+
+	if (a && a->token != token)
+		return -EBUSY; /* the former DMB of this index is not let go yet */
+	if (!a || !ivpci_attachment_used(a)) {
+		rc = ivpci_claim_take(ivpci, token, a, &addr, &len);
+		if (rc)
+			return rc;
+	}
+	if (!a) {
+		swap(a, *fresh);
+		a->ivpci = ivpci;
+		a->token = token;
+		a->addr = addr;
+		a->len = len;
+		rcu_assign_pointer(*ivpci_attachment_slot(ivpci, token), a);
+	} else if (!ivpci_attachment_used(a) && (a->addr != addr || a->len != len)) {
+		return -EBUSY; /* who still reads it has the former place */
+	}
+	if (!ivpci_attachment_used(a))
+		atomic_inc(&ivpci->nr_attachments);
+	*out = a;
+	return 0;
+}
+
 /**
  * ivpci_attach() - map a peer's DMB as a send buffer
+ * @given: the token as SMC has it from the peer
+ * @dmb: out: token and len are valid
+ * @addr: out: its memory
  *
  * May be called again for the same token: connections that follow each other on one DMB
  * overlap here.
  * Context: process.
  * Return: 0, or why the DMB cannot be had
  */
-int ivpci_attach(struct ivpci *ivpci, u64 token, void **addr, u32 *len)
+int ivpci_attach(struct ivpci *ivpci, u64 given, struct ivpci_dmb *dmb, void **addr)
 {
-	struct ivpci_attachment *a, *fresh;
+	struct ivpci_attachment *a, *fresh = kzalloc(sizeof(*fresh), GFP_KERNEL);
+	bool reversed;
 	int rc = 0;
+	u64 token;
 
-	if (!ivpci_token_plausible(ivpci, token)) {
-		ivpci_inc(ivpci, IVPCI_REFUSED_PEER);
-		return -EINVAL;
-	}
-	fresh = kzalloc(sizeof(*fresh), GFP_KERNEL);
 	if (!fresh)
 		return -ENOMEM;
 
 	spin_lock_bh(&ivpci->attach_lock);
-	a = ivpci_attachment_locked(ivpci, token);
-	if (a && a->token != token) {
-		rc = -EBUSY;
-		goto unlock;
-	}
+	a = ivpci_attachment_named(ivpci, given, &reversed);
+	token = a ? a->token : ivpci_token_from_peer(ivpci, given);
 	if (!a) {
-		rc = ivpci_claim_take(ivpci, token, &fresh->addr, &fresh->len);
-		if (rc)
-			goto unlock;
-		swap(a, fresh);
-		a->ivpci = ivpci;
-		a->token = token;
-		rcu_assign_pointer(*ivpci_attachment_slot(ivpci, token), a);
-		atomic_inc(&ivpci->nr_attachments);
+		reversed = token != given;
+		rc = ivpci_token_plausible(ivpci, &token)
+			     ? ivpci_attachment_get(ivpci, token, &fresh, &a)
+			     : -EINVAL;
 	}
-	a->users++;
-	a->count = 0;
-	a->wrap = 0;
-	*addr = a->addr;
-	*len = a->len;
-unlock:
+	if (!rc) {
+		WRITE_ONCE(a->users[reversed], a->users[reversed] + 1);
+		a->count = 0;
+		a->wrap = 0;
+		dmb->token = token;
+		dmb->len = a->len;
+		*addr = a->addr;
+	}
 	spin_unlock_bh(&ivpci->attach_lock);
 	trace_ivpci_attach(ivpci->number, token, rc);
 	if (rc)
@@ -176,44 +227,62 @@ unlock:
 	return rc;
 }
 
+/* A grace period after the last user went, or later: it may be in use again, or have been. */
 static void ivpci_attachment_release(struct rcu_head *rcu)
 {
 	struct ivpci_attachment *a = container_of(rcu, struct ivpci_attachment, rcu);
 	struct ivpci *ivpci = a->ivpci;
+	bool gone = false;
 
 	spin_lock_bh(&ivpci->attach_lock);
-	/* attached again meanwhile: the claim is the new attachment's */
-	if (!ivpci_attachment_locked(ivpci, a->token))
+	if (ivpci_attachment_used(a)) {
+		a->ending = false;
+	} else if (a->again) {
+		call_rcu(&a->rcu, ivpci_attachment_release);
+	} else {
+		RCU_INIT_POINTER(*ivpci_attachment_slot(ivpci, a->token), NULL);
 		ivpci_claim_drop(ivpci, a->token);
+		gone = true;
+	}
+	a->again = false;
 	spin_unlock_bh(&ivpci->attach_lock);
-	kfree(a);
+	/* somebody may just have found it, and that nobody uses it */
+	if (gone)
+		kfree_rcu(a, rcu);
 }
 
 /**
  * ivpci_detach() - one user of a send buffer less
+ * @given: as in ivpci_attach()
  *
  * Context: any but hard irq.
  * Return: 0, -EINVAL (not attached)
  */
-int ivpci_detach(struct ivpci *ivpci, u64 token)
+int ivpci_detach(struct ivpci *ivpci, u64 given)
 {
 	struct ivpci_attachment *a;
+	bool reversed;
 	int rc = 0;
 
-	if (!ivpci_token_plausible(ivpci, token))
-		return -EINVAL;
-
 	spin_lock_bh(&ivpci->attach_lock);
-	a = ivpci_attachment_locked(ivpci, token);
-	if (!a || a->token != token) {
+	a = ivpci_attachment_named(ivpci, given, &reversed);
+	if (!a) {
 		rc = -EINVAL;
-	} else if (!--a->users) {
-		RCU_INIT_POINTER(*ivpci_attachment_slot(ivpci, token), NULL);
-		atomic_dec(&ivpci->nr_attachments);
+		goto unlock;
+	}
+	WRITE_ONCE(a->users[reversed], a->users[reversed] - 1);
+	if (ivpci_attachment_used(a))
+		goto unlock;
+	atomic_dec(&ivpci->nr_attachments);
+	if (a->ending) {
+		a->again = true;
+	} else {
+		a->ending = true;
 		call_rcu(&a->rcu, ivpci_attachment_release);
 	}
+unlock:
 	spin_unlock_bh(&ivpci->attach_lock);
-	trace_ivpci_detach(ivpci->number, token, rc);
+	trace_ivpci_detach(ivpci->number, given, rc);
 	return rc;
 }
 
@@ -260,23 +329,22 @@ static bool ivpci_fits(u32 offset, u32 size, u32 len)
 static int ivpci_move_unattached(struct ivpci *ivpci, u64 token, bool signal, u32 offset,
 				 const void *data, u32 size)
 {
-	u32 *claim =
-		ivpci_claim(ivpci, ivpci->slot, ivpci_token_slot(token), ivpci_token_index(token));
-	bool held;
+	struct ivpci_attachment *a;
 	void *addr;
 	u32 len;
 	int rc;
 
 	spin_lock_bh(&ivpci->attach_lock);
-	held = READ_ONCE(*claim); /* by a detached attachment in its grace period */
-	rc = ivpci_claim_take(ivpci, token, &addr, &len);
+	/* detached, in its grace period: the claim is there, and stays */
+	a = ivpci_attachment_locked(ivpci, token);
+	rc = a && a->token != token ? -EBUSY : ivpci_claim_take(ivpci, token, a, &addr, &len);
 	if (rc)
 		goto unlock;
 	if (ivpci_fits(offset, size, len))
 		ivpci_write(addr + offset, data, size);
 	else
 		rc = -EINVAL;
-	if (!held)
+	if (!a)
 		ivpci_claim_drop(ivpci, token);
 	if (!rc && !signal)
 		ivpci_add(ivpci, IVPCI_BYTES_SENT, size);
@@ -302,26 +370,29 @@ static int ivpci_move_attached(struct ivpci *ivpci, struct ivpci_attachment *a, 
 
 /**
  * ivpci_move() - write into a peer's DMB and, with @signal, tell the peer
+ * @given: the token as SMC has it from the peer
  *
  * Context: any but hard irq.
  * Return: 0; else the DMB is gone or was never ours to write, and nothing was written
  */
-int ivpci_move(struct ivpci *ivpci, u64 token, bool signal, u32 offset, const void *data, u32 size)
+int ivpci_move(struct ivpci *ivpci, u64 given, bool signal, u32 offset, const void *data, u32 size)
 {
 	struct ivpci_attachment *a;
+	bool reversed;
+	u64 token;
 	int rc;
 
-	if (!ivpci_token_plausible(ivpci, token)) {
-		ivpci_inc(ivpci, IVPCI_REFUSED_PEER);
-		return -EINVAL;
-	}
-
 	rcu_read_lock();
-	a = rcu_dereference(*ivpci_attachment_slot(ivpci, token));
-	if (a && a->token == token)
+	a = ivpci_attachment_named(ivpci, given, &reversed);
+	if (a) {
+		token = a->token;
 		rc = ivpci_move_attached(ivpci, a, signal, offset, data, size);
-	else
-		rc = ivpci_move_unattached(ivpci, token, signal, offset, data, size);
+	} else {
+		token = ivpci_token_from_peer(ivpci, given);
+		rc = ivpci_token_plausible(ivpci, &token)
+			     ? ivpci_move_unattached(ivpci, token, signal, offset, data, size)
+			     : -EINVAL;
+	}
 	rcu_read_unlock();
 	trace_ivpci_move(ivpci->number, token, offset, size, signal, rc);
 
@@ -340,9 +411,27 @@ int ivpci_attach_init(struct ivpci *ivpci)
 	return ivpci->attachments ? 0 : -ENOMEM;
 }
 
+/* True when nothing is attached and no claim of ours stands any more. The caller has seen to it that
+ * nothing is attached anew.
+ */
+bool ivpci_attach_settled(struct ivpci *ivpci)
+{
+	bool any;
+
+	/* after who was told that we are open */
+	spin_lock_bh(&ivpci->attach_lock);
+	any = atomic_read(&ivpci->nr_attachments);
+	spin_unlock_bh(&ivpci->attach_lock);
+	if (any)
+		return false;
+	/* ivpci_attachment_release(), and once more where it asked for another grace period */
+	rcu_barrier();
+	rcu_barrier();
+	return true;
+}
+
 void ivpci_attach_exit(struct ivpci *ivpci)
 {
-	WARN_ON(atomic_read(&ivpci->nr_attachments));
-	rcu_barrier(); /* ivpci_attachment_release() */
+	WARN_ON(!ivpci_attach_settled(ivpci));
 	kvfree(ivpci->attachments);
 }

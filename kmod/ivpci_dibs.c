@@ -106,7 +106,7 @@ static int ivpci_move_data(struct dibs_dev *dibs, u64 dmb_tok, unsigned int idx,
 {
 	struct ivpci *ivpci = dibs->drv_priv;
 
-	return ivpci_move(ivpci, ivpci_token_from_peer(ivpci, dmb_tok), sf, offset, data, size);
+	return ivpci_move(ivpci, dmb_tok, sf, offset, data, size);
 }
 
 static int ivpci_add_vlan_id(struct dibs_dev *dibs, u64 vlan_id)
@@ -136,28 +136,25 @@ static int ivpci_support_mmapped_rdmb(struct dibs_dev *dibs)
 static int ivpci_attach_dmb(struct dibs_dev *dibs, struct dibs_dmb *dmb)
 {
 	struct ivpci *ivpci = dibs->drv_priv;
-	u64 token = ivpci_token_from_peer(ivpci, dmb->dmb_tok);
+	struct ivpci_dmb theirs;
 	void *addr;
-	u32 len;
 	int rc;
 
-	rc = ivpci_attach(ivpci, token, &addr, &len);
+	rc = ivpci_attach(ivpci, dmb->dmb_tok, &theirs, &addr);
 	if (rc == -ENOMEM)
 		ivpci_inc(ivpci, IVPCI_REFUSED_MEMORY);
 	if (rc)
 		return rc;
-	dmb->idx = ivpci_token_index(token);
+	dmb->idx = ivpci_token_index(theirs.token);
 	dmb->cpu_addr = addr;
-	dmb->dmb_len = len;
+	dmb->dmb_len = theirs.len;
 	dmb->dma_addr = pci_resource_start(ivpci->pdev, 2) + (addr - ivpci->shm);
 	return 0;
 }
 
 static int ivpci_detach_dmb(struct dibs_dev *dibs, u64 token)
 {
-	struct ivpci *ivpci = dibs->drv_priv;
-
-	return ivpci_detach(ivpci, ivpci_token_from_peer(ivpci, token));
+	return ivpci_detach(dibs->drv_priv, token);
 }
 
 void ivpci_client_signal(struct ivpci *ivpci, u32 index)

@@ -110,7 +110,7 @@ static int ivpci_move_data(struct smcd_dev *smcd, u64 dmb_tok, unsigned int idx,
 
 	if (!ivpci)
 		return -ENODEV;
-	rc = ivpci_move(ivpci, ivpci_token_from_peer(ivpci, dmb_tok), sf, offset, data, size);
+	rc = ivpci_move(ivpci, dmb_tok, sf, offset, data, size);
 	ivpci_op_end(cookie);
 	return rc;
 }
