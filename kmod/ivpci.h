@@ -24,6 +24,7 @@
 #include <linux/mutex.h>
 #include <linux/pci.h>
 #include <linux/percpu.h>
+#include <linux/ratelimit.h>
 #include <linux/refcount.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
@@ -150,7 +151,8 @@ struct ivpci {
 	void __iomem *regs; /* BAR 0 */
 
 	/* BAR 2; the layout is our own computation, checked against the header */
-	struct dev_pagemap pgmap;
+	/* outlives us while pages of it are lent, see ivpci_shm_lent() */
+	struct dev_pagemap *pgmap;
 	void *shm;
 	struct ivpci_layout layout;
 	struct ivpci_counters __percpu *counters;
@@ -163,7 +165,11 @@ struct ivpci {
 	u64 gid;
 	u64 broker_heartbeat; /* last seen */
 	bool broker_away;
-	bool going_away;
+	bool going_away; /* or not there yet: nothing is started */
+	bool open;	 /* a member that may begin something new; READ_ONCE() without the lock */
+	unsigned long not_live; /* jiffies that the header has said so of our slot */
+	unsigned long worked;	/* jiffies, when member_work began last */
+	struct ratelimit_state member_log;
 	unsigned long ask_after;  /* jiffies, see ivpci_may_ask() */
 	unsigned long watched;	  /* jiffies, when the peers' heartbeats were looked at */
 	struct mutex peer_lock;	  /* writers of peers */
@@ -184,7 +190,6 @@ struct ivpci {
 	struct mutex dmb_lock;
 	struct ivpci_dmb *dmbs;	 /* [IVPCI_DMBS] */
 	unsigned long *dmb_used; /* bitmap over dmbs */
-	bool withdrawn;		 /* leaving the region: claims do not count */
 	struct xarray chunks;	 /* leased to us, by number */
 	/* those with room, by the order of their largest free run */
 	struct list_head room[IVPCI_CHUNK_ORDER + 1];
@@ -202,7 +207,8 @@ struct ivpci {
 	/* the kernel's side, NULL until joined; which of them says compat/Kbuild */
 	struct dibs_dev *dibs;
 	struct smcd_dev *smcd;
-	bool smcd_events; /* may still be told of them */
+	bool smcd_events;      /* may still be told of them */
+	unsigned long offered; /* jiffies, when SMC looked at the smcd device last */
 
 	struct ivpci_header identity; /* as found when bound; up to broker_pid, no slots */
 };
@@ -264,6 +270,8 @@ static inline u32 ivpci_leaseholder(struct ivpci *ivpci, u32 chunk)
 
 int ivpci_shm_map(struct ivpci *ivpci);
 void ivpci_shm_unmap(struct ivpci *ivpci);
+/* A pipe holds pages of the region. */
+bool ivpci_shm_lent(struct ivpci *ivpci);
 void ivpci_area_reset(struct ivpci *ivpci);
 bool ivpci_may_ask(struct ivpci *ivpci);
 /* 0, -ENOSPC (FULL), -EINVAL (refused) or -ETIMEDOUT (the broker is away). Sleeps. */
@@ -285,6 +293,7 @@ int ivpci_dmb_unregister(struct ivpci *ivpci, u64 token);
 void ivpci_dmb_housekeeping(struct ivpci *ivpci);
 void ivpci_dmb_forget(struct ivpci *ivpci);
 bool ivpci_dmb_all_returned(struct ivpci *ivpci);
+void ivpci_dmb_abandon(struct ivpci *ivpci);
 
 /* ivpci_attach.c: peers' DMBs; tokens as their owner told SMC */
 int ivpci_attach_init(struct ivpci *ivpci);
@@ -297,10 +306,23 @@ int ivpci_move(struct ivpci *ivpci, u64 given, bool signal, u32 offset, const vo
 /* ivpci_peer.c: who else is there */
 int ivpci_member_init(struct ivpci *ivpci);
 void ivpci_member_start(struct ivpci *ivpci);
+/* Has it look around soon. Any context. */
+void ivpci_member_kick(struct ivpci *ivpci);
 void ivpci_member_shutdown(struct ivpci *ivpci);
 void ivpci_member_stop(struct ivpci *ivpci);
 void ivpci_member_exit(struct ivpci *ivpci);
 u32 ivpci_peer_by_gid(struct ivpci *ivpci, u64 gid);
+/* For what members can cause as often as they like. @dev_level: dev_info or dev_warn. */
+#define ivpci_member_log(dev_level, ivpci, ...)                      \
+	do {                                                         \
+		if (__ratelimit(&(ivpci)->member_log))               \
+			dev_level(&(ivpci)->pdev->dev, __VA_ARGS__); \
+	} while (0)
+static inline bool ivpci_may_begin(struct ivpci *ivpci)
+{
+	return READ_ONCE(ivpci->open);
+}
+
 static inline u32 ivpci_peer_generation(struct ivpci *ivpci, u32 slot)
 {
 	return READ_ONCE(ivpci->peers[slot].generation);
@@ -338,6 +360,7 @@ void ivpci_chardev_del(struct ivpci *ivpci);
 void ivpci_chardev_wake(struct ivpci *ivpci);
 
 /* ivpci_dibs.c or ivpci_smcd.c: the kernel's side. Handlers may be called from softirq. */
+/* Makes the device, or tells the one that is there its new GID. */
 int ivpci_client_add(struct ivpci *ivpci);
 void ivpci_client_del(struct ivpci *ivpci);
 void ivpci_client_signal(struct ivpci *ivpci, u32 index);

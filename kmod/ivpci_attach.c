@@ -158,6 +158,8 @@ static int ivpci_attachment_get(struct ivpci *ivpci, u64 token, struct ivpci_att
 	u32 len;
 	int rc;
 
+	if (!ivpci_may_begin(ivpci))
+		return -ENETDOWN;
 	if (a && a->token != token)
 		return -EBUSY; /* the former DMB of this index is not let go yet */
 	if (!a || !ivpci_attachment_used(a)) {

@@ -39,7 +39,7 @@ static int ivpci_query_remote_gid(struct dibs_dev *dibs, const uuid_t *rgid, u32
 {
 	struct ivpci *ivpci = dibs->drv_priv;
 
-	if (!ivpci_peer_by_gid(ivpci, ivpci_gid_from_uuid(rgid)))
+	if (!ivpci_may_begin(ivpci) || !ivpci_peer_by_gid(ivpci, ivpci_gid_from_uuid(rgid)))
 		return -ENETUNREACH;
 	if (!ivpci_header_trusted(ivpci)) {
 		ivpci_inc(ivpci, IVPCI_REFUSED_HEADER);
@@ -240,9 +240,15 @@ static const struct dibs_dev_ops ivpci_dibs_ops = {
 /* Called when joined, with a GID. Process context. */
 int ivpci_client_add(struct ivpci *ivpci)
 {
-	struct dibs_dev *dibs = dibs_dev_alloc();
+	struct dibs_dev *dibs = ivpci->dibs;
 	int rc;
 
+	if (dibs) {
+		/* who has just read the former one is refused by its peer */
+		dibs->gid = ivpci_gid_to_uuid(ivpci->gid, 0);
+		return 0;
+	}
+	dibs = dibs_dev_alloc();
 	if (!dibs)
 		return -ENOMEM;
 	dibs->ops = &ivpci_dibs_ops;

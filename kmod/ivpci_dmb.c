@@ -137,12 +137,9 @@ static bool ivpci_dmb_piped(struct ivpci *ivpci, struct ivpci_dmb *dmb)
 	return page_ref_count(virt_to_head_page(ivpci_dmb_addr(ivpci, dmb->offset))) > 1;
 }
 
-/* A guest that leaves does not wait for claims: its leases stay condemned until the
- * broker sees them gone, so the memory serves nobody else meanwhile.
- */
 static bool ivpci_dmb_busy(struct ivpci *ivpci, struct ivpci_dmb *dmb)
 {
-	return ivpci_dmb_piped(ivpci, dmb) || (!ivpci->withdrawn && ivpci_dmb_claimed(ivpci, dmb));
+	return ivpci_dmb_piped(ivpci, dmb) || ivpci_dmb_claimed(ivpci, dmb);
 }
 
 static void ivpci_dmb_free(struct ivpci *ivpci, struct ivpci_dmb *dmb)
@@ -155,17 +152,20 @@ static void ivpci_dmb_free(struct ivpci *ivpci, struct ivpci_dmb *dmb)
 	clear_bit(index, ivpci->dmb_used);
 }
 
+static void ivpci_parked_free(struct ivpci *ivpci, struct ivpci_dmb *dmb)
+{
+	list_del_init(&dmb->parked);
+	ivpci->nr_parked--;
+	ivpci_dmb_free(ivpci, dmb);
+}
+
 static void ivpci_parked_reclaim(struct ivpci *ivpci)
 {
 	struct ivpci_dmb *dmb, *next;
 
-	list_for_each_entry_safe(dmb, next, &ivpci->parked, parked) {
-		if (ivpci_dmb_busy(ivpci, dmb))
-			continue;
-		list_del_init(&dmb->parked);
-		ivpci->nr_parked--;
-		ivpci_dmb_free(ivpci, dmb);
-	}
+	list_for_each_entry_safe(dmb, next, &ivpci->parked, parked)
+		if (!ivpci_dmb_busy(ivpci, dmb))
+			ivpci_parked_free(ivpci, dmb);
 }
 
 static int ivpci_memory_get(struct ivpci *ivpci, int order, u64 *offset)
@@ -217,7 +217,8 @@ int ivpci_dmb_register(struct ivpci *ivpci, u32 writer, u32 len, struct ivpci_dm
 
 	mutex_lock(&ivpci->dmb_lock);
 	generation = ivpci_peer_generation(ivpci, writer);
-	if (!generation) {
+	/* who has seen that none is left sees none made afterwards */
+	if (!generation || !ivpci_may_begin(ivpci)) {
 		ivpci_inc(ivpci, IVPCI_REFUSED_PEER);
 		rc = -ENETUNREACH;
 		goto unlock;
@@ -338,19 +339,34 @@ void ivpci_dmb_housekeeping(struct ivpci *ivpci)
 	mutex_unlock(&ivpci->dmb_lock);
 }
 
-/* True when no DMB is left, not even one kept aside. */
+/* True when this guest uses no DMB any more. Claims do not count: who leaves need not wait for them,
+ * since its leases stay condemned until the broker sees them gone.
+ */
 bool ivpci_dmb_all_returned(struct ivpci *ivpci)
 {
+	struct ivpci_dmb *dmb;
 	bool none;
 
 	mutex_lock(&ivpci->dmb_lock);
-	ivpci_parked_reclaim(ivpci);
-	none = !ivpci->nr_dmbs && list_empty(&ivpci->parked);
+	none = !ivpci->nr_dmbs;
+	list_for_each_entry(dmb, &ivpci->parked, parked)
+		none &= !ivpci_dmb_piped(ivpci, dmb);
 	mutex_unlock(&ivpci->dmb_lock);
 	return none;
 }
 
-/* We are no member any more (or a new one): the chunks are not ours. All DMBs are back. */
+/* What is kept aside is so no more: the caller is about to forget the chunks, too. */
+void ivpci_dmb_abandon(struct ivpci *ivpci)
+{
+	struct ivpci_dmb *dmb, *next;
+
+	mutex_lock(&ivpci->dmb_lock);
+	list_for_each_entry_safe(dmb, next, &ivpci->parked, parked)
+		ivpci_parked_free(ivpci, dmb);
+	mutex_unlock(&ivpci->dmb_lock);
+}
+
+/* We are no member any more (or a new one): the chunks are not ours, or not for long. */
 void ivpci_dmb_forget(struct ivpci *ivpci)
 {
 	struct ivpci_chunk *chunk;

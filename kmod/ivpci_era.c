@@ -45,8 +45,8 @@ void ivpci_era_sync(struct ivpci *ivpci)
 	WRITE_ONCE(ivpci->nr_unreachable, n);
 	if (!first)
 		return;
-	dev_info(&ivpci->pdev->dev,
-		 "peers of another broker's time: looking instead of being rung\n");
+	ivpci_member_log(dev_info, ivpci,
+			 "peers of another broker's time: looking instead of being rung\n");
 	hrtimer_start(&ivpci->look_timer, ns_to_ktime(IVPCI_LOOK_NS), HRTIMER_MODE_REL);
 }
 

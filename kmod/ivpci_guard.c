@@ -2,7 +2,7 @@
 /*
  * Noticing that a member wrote into the header, which only the broker may and QEMU cannot
  * forbid. What can be known for sure is looked at: the region's identity, and our own slot's
- * generation and GID, which change at our own request only. While they are wrong, and for a
+ * state, generation and GID, which change at our own request only. While they are wrong, and for a
  * while after the broker has put them right, nothing new is put into the region: new
  * connections are TCP. What is under way goes on, it does not depend on these words.
  */
@@ -19,9 +19,9 @@ static const char *ivpci_wrong_word(struct ivpci *ivpci)
 
 	if (name || !generation)
 		return name;
-	/* not LIVE: the broker may have said so */
+	/* or the broker took the slot away: see ivpci_evicted() */
 	if (smp_load_acquire(&own->state) != IVPCI_SLOT_LIVE)
-		return NULL;
+		return "state of our slot";
 	if ((READ_ONCE(own->generation) & IVPCI_GENERATION_MASK) != generation)
 		return "generation of our slot";
 	if (READ_ONCE(own->gid) != ivpci->gid)

@@ -397,7 +397,7 @@ static irqreturn_t ivpci_interrupt(int irq, void *data)
 	ivpci_inc(ivpci, IVPCI_INTERRUPTS);
 	if (vector->number == IVPCI_VECTOR_CONTROL) {
 		wake_up(&ivpci->request_wait);
-		mod_delayed_work(ivpci->wq, &ivpci->member_work, 0);
+		ivpci_member_kick(ivpci);
 	}
 	if (ivpci_vector_carries_data(vector))
 		tasklet_schedule(&vector->tasklet);
@@ -481,7 +481,6 @@ int ivpci_irq_init(struct ivpci *ivpci)
 		if (rc)
 			goto exit_vectors;
 	}
-	ivpci_era_init(ivpci);
 	return 0;
 
 exit_vectors:

@@ -102,6 +102,8 @@ static int ivpci_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	rc = ivpci_member_init(ivpci);
 	if (rc)
 		goto exit_attach;
+	/* before an agent can open the device and write there */
+	memset(ivpci_bulletin(ivpci, ivpci->slot), 0, IVPCI_BULLETIN_SIZE);
 	rc = ivpci_chardev_add(ivpci);
 	if (rc)
 		goto exit_member;

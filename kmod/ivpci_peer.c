@@ -34,7 +34,7 @@ static void ivpci_peer_lost(struct ivpci *ivpci, u32 slot)
 	struct ivpci_peer *peer = &ivpci->peers[slot];
 	u64 gid = peer->gid;
 
-	dev_info(&ivpci->pdev->dev, "slot %u left\n", slot);
+	ivpci_member_log(dev_info, ivpci, "slot %u left\n", slot);
 	trace_ivpci_peer(ivpci->number, slot, 0, gid);
 	WRITE_ONCE(peer->generation, 0);
 	WRITE_ONCE(peer->gid, 0);
@@ -53,7 +53,7 @@ static void ivpci_peer_found(struct ivpci *ivpci, u32 slot, u32 generation, u64 
 	ivpci_silence_reset(ivpci, slot);
 	smp_store_release(&peer->generation, generation);
 	trace_ivpci_peer(ivpci->number, slot, generation, gid);
-	dev_info(&ivpci->pdev->dev, "slot %u joined, GID %016llx\n", slot, gid);
+	ivpci_member_log(dev_info, ivpci, "slot %u joined, GID %016llx\n", slot, gid);
 }
 
 static void ivpci_peers_sync(struct ivpci *ivpci)
@@ -129,6 +129,11 @@ static void ivpci_join(struct ivpci *ivpci)
 
 	if (!ivpci_may_ask(ivpci))
 		return;
+	/* of a former life: JOIN would have the broker give that memory to others */
+	if (ivpci_shm_lent(ivpci)) {
+		dev_warn_once(&ivpci->pdev->dev, "not joining while a pipe holds pages\n");
+		return;
+	}
 	ivpci_area_reset(ivpci);
 	if (ivpci_request(ivpci, IVPCI_OP_JOIN, 0))
 		return;
@@ -140,40 +145,85 @@ static void ivpci_join(struct ivpci *ivpci)
 	WRITE_ONCE(ivpci->generation, generation);
 	ivpci_peers_sync(ivpci);
 	ivpci_dmb_housekeeping(ivpci);
+	ivpci->not_live = 0;
+	/* before SMC knows the device, or that it is of use again */
+	WRITE_ONCE(ivpci->open, true);
 	if (ivpci_client_add(ivpci)) {
-		dev_err(&ivpci->pdev->dev, "cannot register the SMC-D device\n");
+		dev_err_ratelimited(&ivpci->pdev->dev, "cannot register the SMC-D device\n");
+		WRITE_ONCE(ivpci->open, false);
+		/* the broker gives them to others */
+		ivpci_dmb_forget(ivpci);
 		ivpci_request(ivpci, IVPCI_OP_LEAVE, 0);
 		WRITE_ONCE(ivpci->generation, 0);
 		return;
 	}
-	dev_info(&ivpci->pdev->dev, "joined as slot %u, GID %016llx\n", ivpci->slot, gid);
+	dev_info_ratelimited(&ivpci->pdev->dev, "joined as slot %u, GID %016llx\n", ivpci->slot,
+			     gid);
 	ivpci_chardev_wake(ivpci);
 }
 
-/* Ends all connections and gives back every DMB. Pages that a pipe still holds (splice)
- * can keep it waiting, as they keep any driver waiting that lent its memory.
+/* A pipe that is still read gives its pages back in much less. */
+#define IVPCI_PIPES_WAIT (2 * HZ)
+
+/* Ends all connections and gives back every DMB. Pages that a pipe holds (splice) are waited for, but
+ * not for ever: see ivpci_shm_unmap() for what becomes of them.
  */
 static void ivpci_withdraw(struct ivpci *ivpci)
 {
-	unsigned int waits = 0;
+	unsigned long end;
 
+	WRITE_ONCE(ivpci->open, false);
 	ivpci_client_del(ivpci);
-	ivpci->withdrawn = true;
-	while (!ivpci_dmb_all_returned(ivpci)) {
-		if (waits++ % 100 == 99)
-			dev_warn(&ivpci->pdev->dev, "waiting for DMB pages still in use\n");
-		msleep(100);
-	}
+	end = jiffies + IVPCI_PIPES_WAIT;
+	while (!ivpci_dmb_all_returned(ivpci) && time_before(jiffies, end))
+		msleep(50);
+	ivpci_dmb_abandon(ivpci);
 	ivpci_dmb_forget(ivpci);
-	ivpci->withdrawn = false;
-	WRITE_ONCE(ivpci->generation, 0);
 }
 
-/* LIVE in another generation is nothing the broker does unasked: see ivpci_guard.c. */
-static bool ivpci_evicted(struct ivpci *ivpci)
+/* The broker puts the header right within a second or two. What it says for longer is so. */
+#define IVPCI_EVICTED (5 * HZ)
+
+/* Not LIVE is what the broker may have said, and what any member can write. LIVE in another generation
+ * is nothing the broker does unasked: see ivpci_guard.c, which has new connections be TCP meanwhile.
+ */
+static bool ivpci_evicted(struct ivpci *ivpci, unsigned long passed)
 {
-	return ivpci->generation &&
-	       READ_ONCE(ivpci_header(ivpci)->slot[ivpci->slot].state) != IVPCI_SLOT_LIVE;
+	if (READ_ONCE(ivpci_header(ivpci)->slot[ivpci->slot].state) == IVPCI_SLOT_LIVE)
+		ivpci->not_live = 0;
+	else
+		ivpci->not_live += passed;
+	return ivpci->not_live >= IVPCI_EVICTED;
+}
+
+/* Ends the connections with each peer. The device stays: SMC's handshakes on their way hold pointers to
+ * it, so it is never taken away for what is written somewhere.
+ */
+static void ivpci_part(struct ivpci *ivpci)
+{
+	u32 slot;
+
+	WRITE_ONCE(ivpci->open, false);
+	for (slot = 1; slot <= ivpci->layout.slots; slot++)
+		if (ivpci_peer_generation(ivpci, slot))
+			ivpci_client_peer_lost(ivpci, READ_ONCE(ivpci->peers[slot].gid));
+}
+
+/* Parted: until all memory is back, then we join anew; or until it turns out to have been a lie. */
+static void ivpci_parted(struct ivpci *ivpci)
+{
+	if (!ivpci->not_live) {
+		dev_info_ratelimited(&ivpci->pdev->dev, "slot %u is ours again\n", ivpci->slot);
+		WRITE_ONCE(ivpci->open, true);
+		return;
+	}
+	if (!ivpci_dmb_all_returned(ivpci) || !ivpci_attach_settled(ivpci)) {
+		ivpci_part(ivpci); /* the message may have been lost */
+		return;
+	}
+	ivpci_dmb_abandon(ivpci);
+	ivpci_dmb_forget(ivpci);
+	WRITE_ONCE(ivpci->generation, 0);
 }
 
 static void ivpci_heartbeats(struct ivpci *ivpci)
@@ -187,28 +237,47 @@ static void ivpci_heartbeats(struct ivpci *ivpci)
 	ivpci->broker_heartbeat = brokers;
 }
 
-/* Leave behind what a reboot would: peers need not wait for our successor to notice. */
+/* What a pipe holds stays leased to us, or a program here would read what others say to each other:
+ * our successor does not join before it is back.
+ */
+static void ivpci_leave(struct ivpci *ivpci)
+{
+	if (ivpci->generation && !ivpci_shm_lent(ivpci))
+		ivpci_request(ivpci, IVPCI_OP_LEAVE, 0);
+	WRITE_ONCE(ivpci->generation, 0);
+}
+
+/* Leave behind what a reboot would: peers need not wait for our successor to notice. Nothing is waited
+ * for but what is asked of the broker.
+ */
 void ivpci_member_shutdown(struct ivpci *ivpci)
 {
 	mutex_lock(&ivpci->member_lock);
-	ivpci->going_away = true;
+	WRITE_ONCE(ivpci->going_away, true);
+	WRITE_ONCE(ivpci->open, false);
 	mutex_unlock(&ivpci->member_lock);
-	if (ivpci->generation)
-		ivpci_request(ivpci, IVPCI_OP_LEAVE, 0);
+	ivpci_leave(ivpci);
 }
 
 static void ivpci_member_work(struct work_struct *work)
 {
 	struct ivpci *ivpci = container_of(work, struct ivpci, member_work.work);
+	unsigned long passed;
 
 	mutex_lock(&ivpci->member_lock);
 	if (ivpci->going_away)
 		goto unlock;
 
+	/* longer steps are our own standing still */
+	passed = min(jiffies - ivpci->worked, 2UL * HZ);
+	WRITE_ONCE(ivpci->worked, jiffies);
 	ivpci_heartbeats(ivpci);
-	if (ivpci_evicted(ivpci)) {
-		dev_warn(&ivpci->pdev->dev, "the broker took slot %u away\n", ivpci->slot);
-		ivpci_withdraw(ivpci);
+	if (ivpci->generation && ivpci_evicted(ivpci, passed) && ivpci->open) {
+		dev_warn_ratelimited(&ivpci->pdev->dev,
+				     "slot %u was taken away: its connections end\n", ivpci->slot);
+		ivpci_part(ivpci);
+	} else if (ivpci->generation && !ivpci->open) {
+		ivpci_parted(ivpci);
 	}
 	if (!ivpci->generation)
 		ivpci_join(ivpci);
@@ -216,7 +285,7 @@ static void ivpci_member_work(struct work_struct *work)
 	ivpci_silence_watch(ivpci);
 	if (ivpci_bulletins_changed(ivpci))
 		ivpci_chardev_wake(ivpci);
-	if (ivpci->generation)
+	if (ivpci->open)
 		ivpci_dmb_housekeeping(ivpci);
 	if (READ_ONCE(ivpci->events_left)) {
 		WRITE_ONCE(ivpci->events_left, false);
@@ -236,8 +305,14 @@ int ivpci_member_init(struct ivpci *ivpci)
 	mutex_init(&ivpci->request_lock);
 	init_waitqueue_head(&ivpci->request_wait);
 	INIT_DELAYED_WORK(&ivpci->member_work, ivpci_member_work);
+	ivpci_era_init(ivpci);
+	/* until ivpci_member_start() */
+	ivpci->going_away = true;
 	ivpci->ask_after = jiffies;
 	ivpci->watched = jiffies;
+	ivpci->worked = jiffies;
+	/* all of a full region may come and go at once */
+	ratelimit_state_init(&ivpci->member_log, 10 * HZ, 2 * ivpci->layout.slots + 10);
 
 	ivpci->peers = kcalloc(ivpci->layout.slots + 1, sizeof(*ivpci->peers), GFP_KERNEL);
 	if (!ivpci->peers)
@@ -253,27 +328,43 @@ int ivpci_member_init(struct ivpci *ivpci)
 	return 0;
 }
 
+/* Interrupts may come before, and find nothing to do. */
 void ivpci_member_start(struct ivpci *ivpci)
 {
+	mutex_lock(&ivpci->member_lock);
+	WRITE_ONCE(ivpci->going_away, false);
+	mutex_unlock(&ivpci->member_lock);
 	queue_delayed_work(ivpci->wq, &ivpci->member_work, 0);
+}
+
+/* A doorbell costs its sender nothing: it is looked around at intervals, however often it rings. */
+#define IVPCI_MEMBER_INTERVAL (HZ / 50 + 1)
+
+void ivpci_member_kick(struct ivpci *ivpci)
+{
+	unsigned long due = READ_ONCE(ivpci->worked) + IVPCI_MEMBER_INTERVAL, now = jiffies;
+
+	if (READ_ONCE(ivpci->going_away))
+		return;
+	mod_delayed_work(ivpci->wq, &ivpci->member_work, time_after(due, now) ? due - now : 0);
 }
 
 /* Interrupts still come (the LEAVE is answered by one), but start no work any more. */
 void ivpci_member_stop(struct ivpci *ivpci)
 {
 	mutex_lock(&ivpci->member_lock);
-	ivpci->going_away = true;
+	WRITE_ONCE(ivpci->going_away, true);
 	mutex_unlock(&ivpci->member_lock);
 	cancel_delayed_work_sync(&ivpci->member_work);
 
-	if (ivpci->generation) {
-		ivpci_withdraw(ivpci);
-		ivpci_request(ivpci, IVPCI_OP_LEAVE, 0);
-	}
+	ivpci_withdraw(ivpci);
+	ivpci_leave(ivpci);
 }
 
+/* No interrupt comes any more. One that came while we stopped may have armed the work once more. */
 void ivpci_member_exit(struct ivpci *ivpci)
 {
+	cancel_delayed_work_sync(&ivpci->member_work);
 	destroy_workqueue(ivpci->wq);
 	kfree(ivpci->peers);
 }

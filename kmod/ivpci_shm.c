@@ -5,7 +5,9 @@
 #include <linux/log2.h>
 #include <linux/mm.h>
 #include <linux/random.h>
+#include <linux/slab.h>
 
+#include "compat/compat.h"
 #include "ivpci.h"
 #include "ivpci_identity.h"
 
@@ -41,6 +43,46 @@ static int ivpci_layout_check(struct ivpci *ivpci)
 	return 0;
 }
 
+/* Tells a mapping of ours from everybody else's, also one that a module before us left. */
+#define IVPCI_PGMAP_OWNER ((void *)IVPCI_SHM_MAGIC)
+
+/* The mapping that was left behind when the device was taken away (ivpci_shm_unmap()), NULL: none. */
+static struct dev_pagemap *ivpci_pgmap_left(struct pci_dev *pdev)
+{
+	struct dev_pagemap *pgmap = compat_get_dev_pagemap(PHYS_PFN(pci_resource_start(pdev, 2)));
+	bool ours;
+
+	if (!pgmap)
+		return NULL;
+	ours = pgmap->owner == IVPCI_PGMAP_OWNER && pgmap->nr_range == 1 &&
+	       pgmap->range.start == pci_resource_start(pdev, 2) &&
+	       pgmap->range.end == pci_resource_end(pdev, 2);
+	/* nobody but who is bound to the device takes it away */
+	put_dev_pagemap(pgmap);
+	return ours ? pgmap : ERR_PTR(-EBUSY);
+}
+
+static struct dev_pagemap *ivpci_pgmap_new(struct pci_dev *pdev)
+{
+	struct dev_pagemap *pgmap = kzalloc(sizeof(*pgmap), GFP_KERNEL);
+	void *shm;
+
+	if (!pgmap)
+		return ERR_PTR(-ENOMEM);
+	pgmap->type = MEMORY_DEVICE_GENERIC;
+	pgmap->owner = IVPCI_PGMAP_OWNER;
+	pgmap->vmemmap_shift = ilog2(IVPCI_CHUNK_SIZE >> PAGE_SHIFT);
+	pgmap->nr_range = 1;
+	pgmap->range.start = pci_resource_start(pdev, 2);
+	pgmap->range.end = pci_resource_end(pdev, 2);
+	shm = memremap_pages(pgmap, dev_to_node(&pdev->dev));
+	if (IS_ERR(shm)) {
+		kfree(pgmap);
+		return ERR_CAST(shm);
+	}
+	return pgmap;
+}
+
 /* SMC takes virt_to_page() of a DMB and get_page()s it for splice(): the BAR is mapped
  * with struct pages, write-back. It puts that first page into the pipe with offsets up to the
  * DMB's length, which is right only where all pages of a DMB are one compound page: a chunk is.
@@ -48,26 +90,46 @@ static int ivpci_layout_check(struct ivpci *ivpci)
 int ivpci_shm_map(struct ivpci *ivpci)
 {
 	struct pci_dev *pdev = ivpci->pdev;
+	struct dev_pagemap *pgmap = ivpci_pgmap_left(pdev);
 	int rc;
 
-	ivpci->pgmap.type = MEMORY_DEVICE_GENERIC;
-	ivpci->pgmap.vmemmap_shift = ilog2(IVPCI_CHUNK_SIZE >> PAGE_SHIFT);
-	ivpci->pgmap.nr_range = 1;
-	ivpci->pgmap.range.start = pci_resource_start(pdev, 2);
-	ivpci->pgmap.range.end = pci_resource_end(pdev, 2);
-	ivpci->shm = memremap_pages(&ivpci->pgmap, dev_to_node(&pdev->dev));
-	if (IS_ERR(ivpci->shm))
-		return dev_err_probe(&pdev->dev, PTR_ERR(ivpci->shm), "cannot map BAR 2\n");
+	if (!pgmap)
+		pgmap = ivpci_pgmap_new(pdev);
+	if (IS_ERR(pgmap))
+		return dev_err_probe(&pdev->dev, PTR_ERR(pgmap), "cannot map BAR 2\n");
+	ivpci->pgmap = pgmap;
+	ivpci->shm = phys_to_virt(pgmap->range.start);
 
 	rc = ivpci_layout_check(ivpci);
 	if (rc)
-		memunmap_pages(&ivpci->pgmap);
+		ivpci_shm_unmap(ivpci);
 	return rc;
 }
 
+/* References to any page of a chunk count at its first. What a program put into a pipe it may keep
+ * there as long as it likes.
+ */
+bool ivpci_shm_lent(struct ivpci *ivpci)
+{
+	u64 size = range_len(&ivpci->pgmap->range), at;
+
+	for (at = 0; at < size; at += IVPCI_CHUNK_SIZE)
+		if (page_ref_count(virt_to_head_page(ivpci->shm + at)) > 1)
+			return true;
+	return false;
+}
+
+/* memunmap_pages() frees the struct pages, also under who holds them: then the mapping outlives the
+ * device, and the module. Whoever is bound to the device next finds it.
+ */
 void ivpci_shm_unmap(struct ivpci *ivpci)
 {
-	memunmap_pages(&ivpci->pgmap);
+	if (ivpci_shm_lent(ivpci)) {
+		dev_warn(&ivpci->pdev->dev, "a pipe holds pages of the region: they stay mapped\n");
+		return;
+	}
+	memunmap_pages(ivpci->pgmap);
+	kfree(ivpci->pgmap);
 }
 
 /* Makes our area say "nothing here yet". Our ring heads start at the receivers' tails and

@@ -17,7 +17,7 @@ static void ivpci_peer_silent(struct ivpci *ivpci, u32 slot)
 {
 	struct ivpci_peer *peer = &ivpci->peers[slot];
 
-	dev_warn(&ivpci->pdev->dev, "slot %u stands still: connections with it end\n", slot);
+	ivpci_member_log(dev_warn, ivpci, "slot %u stands still: connections with it end\n", slot);
 	WRITE_ONCE(peer->silent, true);
 	ivpci_inc(ivpci, IVPCI_PEERS_SILENT);
 	/* first, so that it is there whatever the peer does when it goes on */
@@ -33,7 +33,7 @@ static void ivpci_peer_watch(struct ivpci *ivpci, u32 slot, unsigned long passed
 
 	if (heartbeat != peer->heartbeat) {
 		if (peer->silent)
-			dev_info(&ivpci->pdev->dev, "slot %u goes on\n", slot);
+			ivpci_member_log(dev_info, ivpci, "slot %u goes on\n", slot);
 		ivpci_silence_reset(ivpci, slot);
 		return;
 	}

@@ -40,7 +40,7 @@ static int ivpci_query_remote_gid(struct smcd_dev *smcd, u64 rgid, u32 vid_valid
 
 	if (!ivpci)
 		return -ENODEV;
-	if (!ivpci_peer_by_gid(ivpci, rgid)) {
+	if (!ivpci_may_begin(ivpci) || !ivpci_peer_by_gid(ivpci, rgid)) {
 		rc = -ENETUNREACH;
 	} else if (!ivpci_header_trusted(ivpci)) {
 		ivpci_inc(ivpci, IVPCI_REFUSED_HEADER);
@@ -182,6 +182,7 @@ static u16 ivpci_get_chid(struct smcd_dev *smcd)
 	if (!ivpci)
 		return 0;
 	chid = ivpci->identity.fabric_id;
+	WRITE_ONCE(ivpci->offered, jiffies);
 	ivpci_op_end(cookie);
 	return chid;
 }
@@ -252,6 +253,11 @@ static const struct smcd_ops ivpci_smcd_ops = {
 	.get_chid = ivpci_get_chid,
 };
 
+/* Who is just making a connection has a bare pointer to the device that it offered, until its peer has
+ * answered: CLC_WAIT_TIME in net/smc/smc_clc.h, and a second more for what comes after.
+ */
+#define IVPCI_OFFER_TIME (7 * HZ)
+
 /* Called when joined, with a GID. Process context. */
 int ivpci_client_add(struct ivpci *ivpci)
 {
@@ -259,11 +265,16 @@ int ivpci_client_add(struct ivpci *ivpci)
 	char name[16];
 	int rc;
 
+	if (ivpci->smcd) {
+		WRITE_ONCE(ivpci->smcd->local_gid, ivpci->gid);
+		return 0;
+	}
 	snprintf(name, sizeof(name), "ivpci%d", ivpci->number);
 	/* the parent is the PCI device: SMC calls to_pci_dev() on it */
 	smcd = smcd_alloc_dev(&ivpci->pdev->dev, name, &ivpci_smcd_ops, IVPCI_DMBS);
 	if (!smcd)
 		return -ENOMEM;
+	ivpci->offered = jiffies - IVPCI_OFFER_TIME;
 	smcd->priv = ivpci;
 	smcd->local_gid = ivpci->gid;
 	/* before SMC knows the device: a signal for its first DMB must not find nobody */
@@ -305,5 +316,7 @@ void ivpci_client_del(struct ivpci *ivpci)
 	ivpci_irq_quiesce(ivpci);
 	/* SMC counts its last link group down, then wakes who waits for that */
 	msleep(20);
+	while (time_before(jiffies, READ_ONCE(ivpci->offered) + IVPCI_OFFER_TIME))
+		msleep(50);
 	smcd_free_dev(smcd);
 }

@@ -7,6 +7,7 @@
 #define IVPCI_COMPAT_H
 
 #include <linux/hrtimer.h>
+#include <linux/memremap.h>
 #include <linux/mm.h>
 
 #ifdef IVPCI_HAVE_UNALIGNED
@@ -24,6 +25,15 @@ static inline void hrtimer_setup(struct hrtimer *timer,
 	timer->function = function;
 }
 #endif
+
+static inline struct dev_pagemap *compat_get_dev_pagemap(unsigned long pfn)
+{
+#ifdef IVPCI_HAVE_GET_DEV_PAGEMAP
+	return get_dev_pagemap(pfn);
+#else
+	return get_dev_pagemap(pfn, NULL);
+#endif
+}
 
 #ifndef IVPCI_HAVE_VM_FLAGS_SET
 static inline void vm_flags_set(struct vm_area_struct *vma, vm_flags_t flags)
