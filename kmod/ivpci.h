@@ -22,6 +22,7 @@
 #include <linux/memremap.h>
 #include <linux/miscdevice.h>
 #include <linux/mutex.h>
+#include <linux/notifier.h>
 #include <linux/pci.h>
 #include <linux/percpu.h>
 #include <linux/ratelimit.h>
@@ -203,6 +204,7 @@ struct ivpci {
 	spinlock_t attach_lock;
 	atomic_t nr_attachments;
 
+	struct notifier_block pm_notifier;
 	struct ivpci_chardev *chardev;
 	/* the kernel's side, NULL until joined; which of them says compat/Kbuild */
 	struct dibs_dev *dibs;

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <linux/idr.h>
 #include <linux/module.h>
+#include <linux/notifier.h>
 #include <linux/slab.h>
+#include <linux/suspend.h>
 
 #include <ivshmem/protocol.h>
 #include <smc_steer/version.h>
@@ -68,6 +70,17 @@ static void ivpci_regs_unmap(struct ivpci *ivpci)
 	pci_disable_device(ivpci->pdev);
 }
 
+/* An image that is woken up later finds a region that went on without it, maybe in another slot. */
+static int ivpci_pm_notify(struct notifier_block *nb, unsigned long event, void *unused)
+{
+	struct ivpci *ivpci = container_of(nb, struct ivpci, pm_notifier);
+
+	if (event != PM_HIBERNATION_PREPARE)
+		return NOTIFY_DONE;
+	dev_err(&ivpci->pdev->dev, "no hibernation while this driver is bound\n");
+	return notifier_from_errno(-EBUSY);
+}
+
 static int ivpci_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 {
 	struct ivpci *ivpci = kzalloc(sizeof(*ivpci), GFP_KERNEL);
@@ -111,10 +124,15 @@ static int ivpci_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	if (rc)
 		goto del_chardev;
 
-	memset(ivpci_bulletin(ivpci, ivpci->slot), 0, IVPCI_BULLETIN_SIZE);
+	ivpci->pm_notifier.notifier_call = ivpci_pm_notify;
+	rc = register_pm_notifier(&ivpci->pm_notifier);
+	if (rc)
+		goto exit_irq;
 	ivpci_member_start(ivpci);
 	return 0;
 
+exit_irq:
+	ivpci_irq_exit(ivpci);
 del_chardev:
 	ivpci_chardev_del(ivpci);
 exit_member:
@@ -141,6 +159,7 @@ static void ivpci_remove(struct pci_dev *pdev)
 {
 	struct ivpci *ivpci = pci_get_drvdata(pdev);
 
+	unregister_pm_notifier(&ivpci->pm_notifier);
 	ivpci_member_stop(ivpci);
 	ivpci_chardev_del(ivpci);
 	ivpci_irq_exit(ivpci);

@@ -12,23 +12,29 @@ from harness import paths
 
 
 class RefusedKernelTest(unittest.TestCase):
-    def build(self, directory: str) -> subprocess.CompletedProcess:
+    def build(self, directory: str, *options: str) -> subprocess.CompletedProcess:
         headers = os.environ.get("SMC_STEER_REFUSED_HEADERS")
         self.assertTrue(headers, "no headers of a kernel to refuse: run ./dev setup")
         source = Path(directory) / "kmod"
         shutil.copytree(paths.REPO / "kmod", source)
         return subprocess.run(["make", "-C", f"{headers}/build", f"M={source}",
-                               f"IVPCI_INCLUDE={paths.REPO}/include", "modules"],
+                               f"IVPCI_INCLUDE={paths.REPO}/include", "modules", *options],
                               capture_output=True, text=True, check=False)
 
     def test_a_kernel_without_a_way_to_register_is_refused_with_the_reason(self):
+        self.expect_refused("kernel 6.12.", "smcd_register_dev()", "6.3", "DIBS", "6.18",
+                            "docs/COMPATIBILITY.md")
+
+    def test_preempt_rt_is_refused_by_its_name(self):
+        self.expect_refused("CONFIG_PREEMPT_RT", options=("CONFIG_PREEMPT_RT=y",))
+
+    def expect_refused(self, *words: str, options: tuple = ()) -> None:
         with tempfile.TemporaryDirectory() as directory:
-            run = self.build(directory)
+            run = self.build(directory, *options)
             self.assertNotEqual(run.returncode, 0)
             self.assertFalse((Path(directory) / "kmod" / "ivpci.ko").exists())
         said = [line for line in run.stderr.splitlines() if "ivpci: " in line]
         self.assertEqual(len(said), 1, run.stderr)
-        for words in ("kernel 6.12.", "smcd_register_dev()", "6.3", "DIBS", "6.18",
-                      "docs/COMPATIBILITY.md"):
-            self.assertIn(words, said[0])
+        for word in words:
+            self.assertIn(word, said[0])
         self.assertNotIn("error:", run.stdout + run.stderr)  # refused, not broken
