@@ -20,6 +20,7 @@ POLICY = BUILD / "agent" / "smc-policy"
 IVPCI_KO = Path(os.environ.get("SMC_STEER_KO") or BUILD / "kmod" / "ivpci.ko")
 STOCK_IVPCI_KO = BUILD / "kmod-6.1" / "ivpci.ko"
 DIBS_CLIENT_KO = IVPCI_KO.parents[1] / "tests" / "kmod" / "dibs_client" / "dibs_client.ko"
+INJECT_KO = IVPCI_KO.parents[1] / "tests" / "kmod" / "inject" / "inject.ko"
 PROGRAMS = BUILD / "tests" / "vm" / "programs"
 
 GUEST_INIT = REPO / "tests" / "vm" / "guest" / "init"

@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Members that lie where it hurts, and drivers that come and go beside them."""
+
+import time
+
+from harness import dibs, driver, native, paths, traffic
+from harness.case import case, expect, expect_equal, wait_until
+
+KIB = 1024
+LIAR = paths.PROGRAMS / "liar"
+LEND = paths.REPO / "tests" / "vm" / "guest" / "lend"
+LEND_PORT = 9300
+DIBS_DEVICE = "/sys/class/dibs/ivpci0"
+
+
+def lie(guest, slots: int, *words) -> list[str]:
+    """What liar.cc is to be called with."""
+    return [str(paths.built(LIAR)), f"{driver.DEVICE}/device", str(slots), *map(str, words)]
+
+
+def lie_for(guest, slots: int, *words) -> str:
+    return guest.check(lie(guest, slots, *words), 60).strip()
+
+
+def slot_of(guest) -> int:
+    return int(guest.check(f"cat {driver.DEVICE}/slot"))
+
+
+def reachable(client: dibs.Client, gid: str) -> bool:
+    return client.run(f"query {gid}")[0][1] == ""
+
+
+def flood_of_events(victim: dibs.Client, liar, slots: tuple[int, int]) -> None:
+    """An event ring that is filled again and again: what SMC is told of has a limit, and other peers'
+    events come through meanwhile.
+    """
+    before = victim.stat("events_received")
+    began = time.monotonic()
+    lie_for(liar.guest, 4, "events", *slots, 2)
+    took = time.monotonic() - began
+    served = victim.stat("events_received") - before
+    expect(0 < served < 32 * (took + 2), f"{served} events of one peer in {took:.1f} s")
+    before = int(victim.ask("events").split()[0])
+    wait_until(lambda: liar.run(f"event {victim.gid} 42 7")[0][1], lambda error: not error, 10,
+               "an event after the flood")
+    wait_until(lambda: victim.ask("events").split()[2:4], lambda last: last == ["42", "7"], 10,
+               "the event that came last")
+
+
+def flood_of_signals(victim: dibs.Client, liar: dibs.Client, other: dibs.Client,
+                     slots: tuple[int, int]) -> None:
+    """A peer that has everything served for ever: another one's signals are served, too."""
+    many = [answer.split()[0] for answer in
+            victim.ask_all(*[f"register {liar.gid} {16 * KIB}"] * 200)]
+    token = victim.register(other, 16 * KIB)
+    flood = liar.guest.spawn(lie(liar.guest, 4, "signals", *slots, 3))
+    time.sleep(1)
+    other.ask_all(*[f"move {token} 0 8 5a 1"] * 3)
+    wait_until(lambda: int(victim.ask(f"signals {token}")), lambda count: count > 0, 10,
+               "signals beside a flood")
+    expect_equal(flood.wait(20), 0, "exit code of liar")
+    victim.ask_all(*[f"unregister {one}" for one in (*many, token)])
+
+
+def swapped_token(victim: dibs.Client, liar: dibs.Client, slots: tuple[int, int]) -> None:
+    """A token that can be read both ways, and whose owner changes its mind about which is meant:
+    what was attached is detached, and the claim goes.
+    """
+    own, victims = slots
+    index, other_index = 0x0102, 0x0304
+    # With the bytes reversed the serial is a slot and an index.
+    serial = own << 8 | (other_index >> 8) << 16 | (other_index & 0xff) << 24
+    token = serial << 32 | own << 16 | index
+    reversed_token = int.from_bytes(token.to_bytes(8, "little"), "big")
+    expect_equal((reversed_token >> 16 & 0xffff, reversed_token & 0xffff), (own, other_index),
+                 "slot and index of the reversed token")
+    lie_for(liar.guest, 4, "describe", own, index, f"{token:x}", victims)
+    victim.ask(f"attach {reversed_token:x}")
+    expect_equal(victim.stat("attachments"), 1, "attachments")
+    expect(int(lie_for(liar.guest, 4, "claim", victims, own, index), 16) != 0, "no claim")
+    lie_for(liar.guest, 4, "describe", own, other_index, f"{reversed_token:x}", victims)
+    victim.ask(f"detach {reversed_token:x}")
+    expect_equal(victim.stat("attachments"), 0, "attachments after the last was detached")
+    wait_until(lambda: lie_for(liar.guest, 4, "claim", victims, own, index), lambda word: word == "0",
+               10, "the claim after the last was detached")
+
+
+def doorbells(victim: dibs.Client, liar: dibs.Client, others: int, victims: int) -> None:
+    """A slot that comes and goes some thousand times a second: the log has a limit."""
+    count = "dmesg | grep -c 'joined, GID'"
+    before = int(victim.guest.check(count))
+    lie_for(liar.guest, 4, "flap", others, victims, 3)
+    lines = int(victim.guest.check(count)) - before
+    expect(lines < 40, f"{lines} lines about one slot")
+    wait_until(lambda: reachable(victim, liar.gid), bool, 20, "the liar, reached again")
+
+
+def taken_slot(victim: dibs.Client, liar: dibs.Client, victims: int) -> None:
+    """The header says for long that the victim is no member: it ends what it has with its peers,
+    makes nothing new, and its device stays. SMC has pointers to it.
+    """
+    token = victim.register(liar, 16 * KIB)
+    before = int(victim.ask("events").split()[0])
+    lying = liar.guest.spawn(lie(liar.guest, 4, "state", victims, 1, 7))
+    wait_until(lambda: reachable(victim, liar.gid), lambda yes: not yes, 10, "peers, not reached")
+    wait_until(lambda: int(victim.ask("events").split()[0]), lambda now: now > before, 15,
+               "told that peers are lost")
+    for words in ("header (state of our slot)", "was taken away: its connections end"):
+        expect(words in victim.guest.console(), f"it was not said: {words}")
+    expect_equal(lying.wait(30), 0, "exit code of liar")
+    wait_until(lambda: reachable(victim, liar.gid), bool, 20, "peers, reached again")
+    # The same device, with what it had.
+    expect_equal(victim.ask(f"peek {token} 0"), "0", "a DMB from before")
+    victim.ask(f"unregister {token}")
+
+
+def taken_slot_of_sockets(client, server, liar) -> None:
+    """The same with sockets: they fail, the next connections are TCP, and when the header is right
+    again they are SMC-D. SMC never loses its device.
+    """
+    for guest in (client, server, liar):
+        native.load(guest)
+    native.server(server)
+    held = traffic.hold(client, server.ip4, flags=native.SMC)
+    before = traffic.counters(client).client
+    device = client.check(f"stat -L -c %i {DIBS_DEVICE}")
+    lying = liar.spawn(lie(liar, 4, "state", slot_of(client), 1, 9))
+    expect_equal(held.wait(20), 3, "exit code of a reader whose slot was taken")
+    traffic.transfer(client, server.ip4, 1 << 16, flags=native.SMC)
+    expect_equal(traffic.counters(client).client, before, "SMC-D connections without a slot")
+    expect_equal(lying.wait(30), 0, "exit code of liar")
+    wait_until(lambda: client.check(f"cat {driver.DEVICE}/header_trusted").strip(),
+               lambda word: word == "1", 20, "the header is trusted")
+    for guest in (client, server):
+        native.wait_members(guest, 2)
+    traffic.transfer(client, server.ip4, 1 << 20, flags=native.SMC)
+    expect_equal(traffic.counters(client).client, before + 1, "SMC-D connections afterwards")
+    expect_equal(client.check(f"stat -L -c %i {DIBS_DEVICE}"), device, "inode of the DIBS device")
+    expect("removing smcd device" not in client.console(), "SMC lost its device")
+
+
+@case("fabric", "lies", agent=False, guests=3, slots=4, size="64M", timeout=120)
+def lies(lab):
+    """A member that floods another's rings and doorbells, that changes its mind about tokens, and that
+    says of another that it is no member: what that costs the other has a limit, and its device stays, for
+    DIBS clients and for sockets.
+    """
+    victim, liar, other = (dibs.Client(guest) for guest in lab.guests)
+    victims, own, others = (slot_of(guest) for guest in lab.guests)
+    for one in (liar, other):
+        wait_until(lambda one=one: reachable(victim, one.gid), bool, 20, "reachable")
+    flood_of_events(victim, liar, (own, victims))
+    flood_of_signals(victim, liar, other, (own, victims))
+    swapped_token(victim, liar, (own, victims))
+    doorbells(victim, liar, others, victims)
+    taken_slot(victim, liar, victims)
+    for one in (victim, liar, other):
+        one.unload()
+    taken_slot_of_sockets(lab.guests[0], lab.guests[2], lab.guests[1])
+
+
+def inject(guest, *parameters: str) -> None:
+    guest.check(f"modprobe dibs; insmod {paths.built(paths.INJECT_KO)} {' '.join(parameters)}")
+
+
+def failed_vector(victim, ringing, slots: tuple[int, int]) -> None:
+    """A vector that cannot be had while somebody rings the first: nothing has begun by then."""
+    ring = ringing.spawn(lie(ringing, 4, "ring", slots[0], 30))
+    inject(victim, "symbol=request_threaded_irq", "skip=2", "delay_ms=300")
+    victim.check("modprobe ivpci")
+    expect(victim.run(f"test -e {driver.DEVICE}").code != 0, "the device is there without a vector")
+    victim.check("rmmod inject; modprobe -r ivpci")
+    # And rung all the time while it comes and goes.
+    for _ in range(2):
+        victim.check("modprobe ivpci && modprobe -r ivpci")
+    ring.kill()
+
+
+def failed_join(victim, owner: dibs.Client, writer: dibs.Client) -> None:
+    """No DIBS device can be had: what the driver was leased meanwhile is not its own any more."""
+    inject(victim, "symbol=dibs_dev_alloc", "value=0", "count=-1")
+    victim.check("modprobe ivpci")
+    wait_until(lambda: victim.console().count("cannot register the SMC-D device"),
+               lambda count: count > 1, 10, "joins that failed")
+    for _ in range(4):
+        while not owner.run(f"register {writer.gid} {1024 * KIB}")[0][1]:
+            pass
+        time.sleep(0.3)
+    victim.check("rmmod inject")
+    stranger = dibs.Client(victim)
+    wait_until(lambda: reachable(stranger, owner.gid), bool, 10, "reachable")
+    expect_equal(stranger.run(f"register {owner.gid} {16 * KIB}")[0], ["", "ENOSPC"],
+                 "a DMB in a region that is full")
+    stranger.unload()
+    victim.check("modprobe -r ivpci")
+
+
+def lent_pages(server, client) -> None:
+    """A program keeps what it spliced from a connection. The driver goes all the same, the program can
+    still read it, and until it has the guest joins no more: its memory would be given to others.
+    """
+    for guest in (server, client):
+        native.load(guest)
+    for guest in (server, client):
+        native.wait_members(guest, 2)
+    serving = server.spawn([str(LEND), "serve", str(LEND_PORT), str(32 * KIB)])
+    serving.wait_output("listening", 20)
+    keeping = client.spawn([str(LEND), "keep", server.ip4, str(LEND_PORT), str(32 * KIB)],
+                           stdin=True)
+    keeping.wait_output("lent", 20)
+    expect_equal(traffic.counters(client).client, 1, "SMC-D connections")
+    client.check("timeout 20 modprobe -r ivpci", 30)
+    client.check("modprobe ivpci")
+    time.sleep(2)
+    expect_equal(native.members(client), -1, "members that a guest with lent pages sees")
+    keeping.write(b"\n")
+    expect_equal(keeping.wait(10), 0, "exit code of who kept the pages")
+    expect(f"read {32 * KIB}" in keeping.out.decode(), f"it said {keeping.out!r}")
+    native.wait_members(client, 2)
+    traffic.transfer_server(server, flags=native.SMC)
+    traffic.transfer(client, server.ip4, 1 << 20, flags=native.SMC)
+    expect_equal(traffic.counters(client).client, 2, "SMC-D connections afterwards")
+    client.check("modprobe -r ivpci", 30)
+    expect_equal(client.console().count("they stay mapped"), 1, "times that pages were left behind")
+
+
+@case("fabric", "driver-comes-and-goes", agent=False, guests=3, slots=4, size="64M", timeout=120)
+def driver_comes_and_goes(lab):
+    """Loading that fails half-way while somebody rings, joining that fails and what it was leased, and
+    unloading while a program keeps pages in a pipe.
+    """
+    victim, owner, writer = lab.guests
+    owning, writing = dibs.Client(owner), dibs.Client(writer)
+    victim.check("modprobe ivpci")
+    slots = slot_of(victim), slot_of(owner)
+    victim.check("modprobe -r ivpci")
+    failed_vector(victim, owner, slots)
+    wait_until(lambda: reachable(owning, writing.gid), bool, 20, "reachable")
+    failed_join(victim, owning, writing)
+    owning.unload()
+    writing.unload()
+    lent_pages(owner, victim)
