@@ -157,7 +157,8 @@ static void ivpci_join(struct ivpci *ivpci)
 		WRITE_ONCE(ivpci->generation, 0);
 		return;
 	}
-	ivpci_member_log(dev_info, ivpci, "joined as slot %u, GID %016llx\n", ivpci->slot, gid);
+	dev_info_ratelimited(&ivpci->pdev->dev, "joined as slot %u, GID %016llx\n", ivpci->slot,
+			     gid);
 	ivpci_chardev_wake(ivpci);
 }
 
@@ -212,7 +213,7 @@ static void ivpci_part(struct ivpci *ivpci)
 static void ivpci_parted(struct ivpci *ivpci)
 {
 	if (!ivpci->not_live) {
-		ivpci_member_log(dev_info, ivpci, "slot %u is ours again\n", ivpci->slot);
+		dev_info_ratelimited(&ivpci->pdev->dev, "slot %u is ours again\n", ivpci->slot);
 		WRITE_ONCE(ivpci->open, true);
 		return;
 	}
@@ -272,8 +273,8 @@ static void ivpci_member_work(struct work_struct *work)
 	WRITE_ONCE(ivpci->worked, jiffies);
 	ivpci_heartbeats(ivpci);
 	if (ivpci->generation && ivpci_evicted(ivpci, passed) && ivpci->open) {
-		ivpci_member_log(dev_warn, ivpci, "slot %u was taken away: its connections end\n",
-				 ivpci->slot);
+		dev_warn_ratelimited(&ivpci->pdev->dev,
+				     "slot %u was taken away: its connections end\n", ivpci->slot);
 		ivpci_part(ivpci);
 	} else if (ivpci->generation && !ivpci->open) {
 		ivpci_parted(ivpci);

@@ -104,7 +104,8 @@ def mutant_batch(long: bool, only: list[str]) -> Batch:
     def run(names, report):
         for name in names:
             report(mutants.run(known[name]))
-    return Batch(mutants.LABEL, list(known), run, True)
+    # Each compiles with all CPUs.
+    return Batch(mutants.LABEL, list(known), run, True, frozenset(known))
 
 
 def collect(long: bool, only: list[str], jobs: int) -> list[Batch]:
