@@ -7,7 +7,7 @@ import re
 import shutil
 import time
 
-from harness import packages as debs, paths, smcd, traffic
+from harness import clean, packages as debs, paths, smcd, traffic
 from harness.case import case, expect, expect_equal, wait_until
 from harness.documented import Page, run_text
 
@@ -84,9 +84,13 @@ def put_packages(root) -> None:
             shutil.copy(package, root.merged / "root" / place)
 
 
+def installed(root) -> set[str]:
+    return {path for path in root.files() if not OTHERS.match(path)}
+
+
 def files(lab, guest) -> set[str]:
     guest.check("sync")
-    return {path for path in lab.roots[guest.number - 1].files() if not OTHERS.match(path)}
+    return installed(lab.roots[guest.number - 1])
 
 
 def expect_nothing_left(lab, guest, before: set[str]) -> None:
@@ -204,7 +208,7 @@ def packages(lab):
     page = Page()
     root = lab.roots[0]
     root.make()
-    before = {path for path in root.files() if not OTHERS.match(path)}
+    before = installed(root)
     put_packages(root)
     install = page.take("Install")
     print(root.run(install, "/root/first"))
@@ -264,3 +268,48 @@ def running(lab, install: str, *guests) -> None:
     wait_peer(lab, client)
     server.check("pkill -x transfer")
     start_pods(client, server)
+
+
+# Without systemd, in the root of a machine that is off.
+STARTS = """smc-agent --version
+smc-policy --help >/dev/null
+ivpci-broker --help >/dev/null
+systemd-analyze verify --man=no smc-agent.service ivpci-broker.service
+"""
+
+
+@case("packages", "packages-trixie", agent=False, guests=0, regions=0, root="trixie", long_only=True,
+      timeout=600)
+def packages_trixie(_lab):
+    """What is packaged on Debian 13 is installed there: its compiler makes the driver for a kernel with
+    DIBS, that its own 6.12 gets none is said with the reason, programs start, units are right, purge
+    leaves nothing.
+    """
+    page = Page()
+    root = clean.Root(1, paths.kernel_dir(), "trixie")
+    root.make()
+    before = installed(root)
+    kernels = sorted(path.name for path in (root.merged / "usr/lib/modules").iterdir())
+    expect_equal(len(kernels), 2, f"kernels there ({kernels})")
+    own, new = kernels
+    for name in ("smc-steer", "ivpci-dkms", "ivpci-broker"):
+        shutil.copy(debs.package(name, debs.TRIXIE), root.merged / "root")
+
+    out = root.run(page.take("Install") + "apt install -y ./ivpci-broker_*_amd64.deb")
+    print(out)
+    expect(re.search(rf"^ivpci-dkms: kernel {re.escape(own)} .*CONFIG_DIBS", out, re.M),
+           f"nothing is said of kernel {own}")
+    expect(f"ivpci-dkms: kernel {new}" not in out, f"kernel {new} is said to be unfit")
+    modules = sorted(path for path in installed(root) - before if "/updates/dkms/" in path)
+    expect_equal([(path.split("/")[4], path.split("/")[-1].split(".")[0]) for path in modules],
+                 [(new, "ivpci"), (new, "smc_join")], "kernels that modules were made for")
+    out = root.run(STARTS)
+    print(out)
+    expect(f"smc-agent {debs.version().split('-')[0]}" in out, "the agent does not tell its version")
+
+    root.run("apt purge -y ivpci-broker\n" + page.take("Uninstall"))
+    left = installed(root)
+    expect_equal((sorted(left - before), sorted(before - left)), ([], []),
+                 "files there are more, and less, than before")
+    expect_equal(root.run("set +x; getent passwd ivpci || getent group ivpci || dpkg-query -W 'ivpci*' "
+                          "'smc-steer*' 2>/dev/null || true"), "", "what is left")

@@ -32,6 +32,7 @@ class Case:
     long_timeout: int
     about: str
     checked_only: bool  # needs what only the checked kernel has (--debug-kernel)
+    long_only: bool  # takes minutes and has no short form
 
     def seconds(self, long: bool) -> int:
         return self.long_timeout if long else self.timeout
@@ -41,17 +42,17 @@ CASES: dict[str, Case] = {}
 
 
 def case(label: str, name: str, *, agent: bool = True, timeout: int = 60,
-         long_timeout: int | None = None, checked_only: bool = False, **plan):
+         long_timeout: int | None = None, checked_only: bool = False, long_only: bool = False, **plan):
     """Registers a case. `timeout` counts seconds from the moment its guests are up;
     `long_timeout` under --long (lab.long is True then). `checked_only`: not a case at all but
-    under --debug-kernel. `plan`: fields of lab.Plan.
+    under --debug-kernel. `long_only`: only under --long, or by its name. `plan`: fields of lab.Plan.
     """
     def register(function):
         if name in CASES:
             raise ValueError(f"two cases are called {name}")
         about = (function.__doc__ or "").strip().split("\n\n")[0]
         CASES[name] = Case(label, name, function, Plan(**plan), agent, timeout,
-                           long_timeout or timeout, about, checked_only)
+                           long_timeout or timeout, about, checked_only, long_only)
         return function
     return register
 

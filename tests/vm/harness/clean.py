@@ -54,9 +54,9 @@ MASKED = ("apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", 
           "systemd-networkd-wait-online.service")
 
 
-def pristine() -> Path:
+def pristine(suite: str) -> Path:
     """The root file system nobody has written to."""
-    return Path(subprocess.run([SETUP], check=True, stdout=subprocess.PIPE,
+    return Path(subprocess.run([SETUP, suite], check=True, stdout=subprocess.PIPE,
                                text=True).stdout.strip())
 
 
@@ -69,9 +69,10 @@ def write(path: Path, text: str, mode: int = 0o644) -> None:
 class Root:
     """Of one guest."""
 
-    def __init__(self, number: int, kernel: Path):
+    def __init__(self, number: int, kernel: Path, suite: str = "bookworm"):
         self.number = number
         self.kernel = kernel
+        self.suite = suite
         self.base = paths.RUN / f"guest{number}"
         self.merged = self.base / "root"
         self.upper = self.base / "upper"
@@ -89,7 +90,7 @@ class Root:
         else:
             subprocess.run(["cp", "-a", like.upper, self.upper], check=True)
         self._support(self.base / "support")
-        layers = f"lowerdir={self.base / 'support'}:{pristine()}"
+        layers = f"lowerdir={self.base / 'support'}:{pristine(self.suite)}"
         options = f"{layers},upperdir={self.upper},workdir={self.base / 'work'}"
         subprocess.run(["mount", "-t", "overlay", "-o", options, "overlay", self.merged], check=True)
 

@@ -35,7 +35,9 @@ class Plan:
     vectors: int = 4
     state_dir: bool = False  # brokers keep their memory in files
     systemd: bool = False  # is process 1 of the guests
-    root: str = ""  # "clean": a Debian installation of their own, see clean.py
+    # "clean": a Debian installation of their own, see clean.py; "trixie": one of Debian 13 is there, with
+    # packages made for it, for a case without guests.
+    root: str = ""
     booted: int | None = None  # guests that start with the lab; the case starts the others
     # Of the repository's mount in the guests (9p): "none" shows programs built meanwhile, "loose"
     # reads each file once.

@@ -11,15 +11,22 @@ from . import clean, documented, paths
 PACKAGES = paths.REPO / "build" / "packages"  # as ./dev package leaves them
 OLD = PACKAGES / "old"
 OLD_VERSION = "0.0.1"
+PACKAGE_FOR = paths.REPO / "cmake" / "setup" / "package_for.sh"
+TRIXIE = paths.REPO / "build" / "packages-trixie"
 
 
-def prepare(log) -> None:
-    """Makes the root file system and the packages: minutes the first time. What a person types for
-    the packages is what docs/OPERATIONS.md says.
+def prepare(root: str, log) -> None:
+    """Makes the root file system and the packages, for a Plan's `root`: minutes the first time. What a
+    person types for the packages is what docs/OPERATIONS.md says.
     """
     def run(argv: list) -> None:
         subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=True,
                        cwd=paths.REPO)
+    if root == "trixie":
+        shutil.rmtree(TRIXIE, ignore_errors=True)
+        run([clean.SETUP, "trixie"])
+        run([PACKAGE_FOR, "trixie", TRIXIE])
+        return
     run([clean.SETUP])
     shutil.rmtree(PACKAGES, ignore_errors=True)
     for block in documented.load():

@@ -70,11 +70,12 @@ def self_test_batch() -> Batch:
     return Batch(self_tests.LABEL, list(tests), run)
 
 
-def vm_batches(long: bool) -> list[Batch]:
+def vm_batches(long: bool, only: list[str]) -> list[Batch]:
     slow = DEBUG_SLOWDOWN if paths.CHECKED else 1.0
     try:
         known = {name: one for name, one in cases.load().items()
-                 if paths.CHECKED or not one.checked_only}
+                 if (paths.CHECKED or not one.checked_only)
+                 and (long or name in only or not one.long_only)}
     except Exception as error:
         return [broken("spine", "tests/vm/cases", f"{type(error).__name__}: {error}")]
 
@@ -86,10 +87,10 @@ def vm_batches(long: bool) -> list[Batch]:
             for label in labels]
 
 
-def collect(long: bool) -> list[Batch]:
+def collect(long: bool, only: list[str]) -> list[Batch]:
     batches = [gtest_batch("unit", GTEST["unit"]), self_test_batch(),
                gtest_batch("abi", GTEST["abi"]), gtest_batch("broker", GTEST["broker"])]
-    return batches + vm_batches(long)
+    return batches + vm_batches(long, only)
 
 
 def select(batches: list[Batch], labels: list[str], only: list[str]) -> list[Batch]:
@@ -132,7 +133,7 @@ def main() -> int:
     parser.add_argument("--junit", metavar="FILE", type=Path, help="write JUnit XML too")
     options = parser.parse_args()
     try:
-        batches = select(collect(options.long), options.label, options.only)
+        batches = select(collect(options.long, options.only), options.label, options.only)
     except ValueError as error:
         parser.error(str(error))
     if options.list:

@@ -51,7 +51,7 @@ def run(case: Case, long: bool, slow: float) -> Outcome:
     if case.plan.root:
         with open(directory / "prepare.log", "wb") as log:
             try:
-                packages.prepare(log)
+                packages.prepare(case.plan.root, log)
             except (OSError, subprocess.CalledProcessError) as error:
                 return Outcome(case.label, case.name, False, time.monotonic() - began,
                                f"what its guests are made of cannot be made: {error}",
