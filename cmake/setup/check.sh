@@ -40,7 +40,7 @@ check_shell() {
 
 check_python() {
     sources '*.py' tests/vm/guest/init tests/vm/guest/execd tests/vm/guest/counters \
-        tests/vm/guest/dibs_client tests/vm/guest/chat tests/vm/guest/ueid |
+        tests/vm/guest/dibs_client tests/vm/guest/chat tests/vm/guest/ends tests/vm/guest/ueid |
         xargs -r /usr/bin/python3 -B -c '
 import sys
 for name in sys.argv[1:]:

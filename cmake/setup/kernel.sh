@@ -46,6 +46,19 @@ fetch_source() {
     rm -rf "$work/deb" "$deb"
 }
 
+# Patches without context would fit anywhere: only into the files that they were made for.
+apply_patches() {
+    local patches=$STEER_REPO/deploy/kernel/patches patch
+    if ! (cd "$work/source" && sha256sum --check --quiet "$patches/sums" >/dev/null 2>&1); then
+        step "net/smc of $version is not the one that $patches are for: left as it is"
+        return
+    fi
+    for patch in "$patches"/*.patch; do
+        patch -d "$work/source" -p1 --fuzz=0 --no-backup-if-mismatch -s <"$patch" ||
+            die "./dev setup: $(basename "$patch") does not fit kernel $version"
+    done
+}
+
 # Every option asked for has to be in .config; Kconfig drops silently what it cannot give.
 verify_config() {
     local config=$1 fragment line name lost=0
@@ -103,11 +116,13 @@ build() {
     cp "$dir/build/.config" "$dir/config"
 }
 
-# prune_files DIRECTORY FIND-EXPRESSION...: removes such files but in scripts and tools.
+# prune_files DIRECTORY FIND-EXPRESSION...: removes such files but in scripts, tools and the
+# source of net/smc, of which mutants are made.
 prune_files() {
     local top=$1
     shift
-    find "$top" \( -path "$top/scripts" -o -path "$top/tools" \) -prune -o \
+    find "$top" \( -path "$top/scripts" -o -path "$top/tools" -o -path "$dir/source/net/smc" \) \
+        -prune -o \
         -type f \( "$@" \) -print0 | xargs -0 -r rm -f
 }
 
@@ -133,6 +148,7 @@ work=$(mktemp -d "$STEER_CACHE/kernel/new.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 choose_package
 fetch_source
+apply_patches
 dir=$STEER_CACHE/kernel/$(kernel_key "$flavour")-$version
 rm -rf "$dir"
 mkdir -p "$dir"
