@@ -92,6 +92,8 @@ class Lab:
             "STEER_SYSTEMD": str(int(self.plan.systemd)),
             "STEER_KO": str(paths.driver(kernel).parent),
         }
+        if kernel == "guest" and paths.SMC_KO:
+            environment["STEER_SMC"] = paths.SMC_KO
         return environment
 
     def _guest(self, number: int) -> Guest:

@@ -18,6 +18,8 @@ BROKER = BUILD / "broker" / "ivpci-broker"
 AGENT = BUILD / "agent" / "smc-agent"
 POLICY = BUILD / "agent" / "smc-policy"
 IVPCI_KO = Path(os.environ.get("SMC_STEER_KO") or BUILD / "kmod" / "ivpci.ko")
+# Made by cmake/setup/smc_module.sh: guests load it in place of their kernel's.
+SMC_KO = os.environ.get("SMC_STEER_SMC_KO", "")
 STOCK_IVPCI_KO = BUILD / "kmod-6.1" / "ivpci.ko"
 DIBS_CLIENT_KO = IVPCI_KO.parents[1] / "tests" / "kmod" / "dibs_client" / "dibs_client.ko"
 PROGRAMS = BUILD / "tests" / "vm" / "programs"
