@@ -99,32 +99,3 @@ def device_removed(lab):
     made = traffic.raw_counters(client)["smc"]["client"] - before
     expect_equal(made, 0, "SMC-D connections without a device")
     driver.wait_stats(server, attachments=0)
-
-
-@case("fabric", "unbind-during-connect", timeout=90)
-def unbind_during_connect(lab):
-    """The driver is taken from its device while a connect() waits for the peer's answer in SMC's
-    handshake: it becomes TCP, and carries every byte. Bound again, the next one is SMC-D.
-    """
-    server, client = lab.guests
-    traffic.transfer_server(server)
-    smcd.expect_smcd(client, server)
-    before = traffic.raw_counters(client)["smc"]["client"]
-    server.check("tc qdisc add dev eth0 root netem delay 3s")
-    running = client.spawn(traffic.transfer_argv(server.ip4, 1000))
-    # Established for TCP: SMC's proposal is on its way, and its answer takes three seconds.
-    established = f"ss -Htn state established dport = :{traffic.TRANSFER_PORT}"
-    wait_until(lambda: client.check(established), lambda out: out.strip(), 20, "the connection")
-    time.sleep(0.5)
-    name = client.check(f"basename $(readlink -f {driver.DEVICE}/device)").strip()
-    client.check(f"echo {name} >/sys/bus/pci/drivers/ivpci/unbind")
-    expect(running.poll() is None, f"connected too early: {running.out!r}")
-    code = running.wait(60)
-    server.check("tc qdisc del dev eth0 root")
-    traffic.transfer_result(code, running.out + running.err, "the connection")
-    made = traffic.raw_counters(client)["smc"]["client"] - before
-    expect_equal(made, 0, "SMC-D connections without a device")
-    client.check(f"echo {name} >/sys/bus/pci/drivers/ivpci/bind")
-    for agent in lab.agents:
-        agent.wait_state("active", 2)
-    smcd.expect_smcd(client, server)
