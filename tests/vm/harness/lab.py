@@ -38,6 +38,7 @@ class Plan:
     # "clean": a Debian installation of their own, see clean.py; "trixie": one of Debian 13 is there, with
     # packages made for it, for a case without guests.
     root: str = ""
+    bounded: bool = False  # guests of the project's kernel have net/smc with deploy/kernel/patches
     booted: int | None = None  # guests that start with the lab; the case starts the others
     # Of the repository's mount in the guests (9p): "none" shows programs built meanwhile, "loose"
     # reads each file once.
@@ -91,11 +92,19 @@ class Lab:
             "STEER_IPV4": f"{net.guest4(number)}/24",
             "STEER_IPV6": f"{net.guest6(number)}/64",
             "STEER_SYSTEMD": str(int(self.plan.systemd)),
-            **({"STEER_TRUST": "region"} if trust.line(kernel) else {}),
+            **({"STEER_TRUST": "region"} if self._trust(number) else {}),
         }
         if not self.roots:
-            environment["STEER_MODULES"] = str(modules.prepare(kernel))
+            environment["STEER_MODULES"] = str(modules.prepare(kernel, self._smc(number)))
         return environment
+
+    def _smc(self, number: int) -> Path | None:
+        """net/smc in place of the one that the guest's kernel has."""
+        return paths.smc_module() if self.plan.bounded and self.plan.kernel(number) == "guest" else None
+
+    def _trust(self, number: int) -> str:
+        """What its agent.yaml has to end with."""
+        return "" if self._smc(number) else trust.line(self.plan.kernel(number))
 
     def _guest(self, number: int) -> Guest:
         regions = [qemu.Region(broker.socket, f"ivpci{index}", self.plan.vectors)
@@ -112,7 +121,7 @@ class Lab:
         # Programs of a clean guest are those that were installed there.
         tools = GUEST_PATH if self.roots else f"{paths.AGENT.parent}:{GUEST_PATH}"
         guest = Guest(machine, self.logs, {"PATH": tools})
-        guest.trust = trust.line(self.plan.kernel(number))
+        guest.trust = self._trust(number)
         return guest
 
     def start(self) -> "Lab":

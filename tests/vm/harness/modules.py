@@ -14,19 +14,21 @@ OURS = ("ivpci.ko", "smc_join.ko")
 
 
 @functools.cache
-def prepare(kernel: str) -> Path:
+def prepare(kernel: str, smc: Path | None) -> Path:
     """Directory for /lib/modules/RELEASE of a guest with that kernel (of paths.KERNELS), in the lab's own
-    tmpfs, which guests see.
+    tmpfs, which guests see. `smc`: an smc.ko in place of the kernel's.
     """
-    top = paths.RUN / f"modules-{kernel}"
+    top = paths.RUN / f"modules-{kernel}{'-bounded' if smc else ''}"
     source = next((paths.kernel_dir(kernel) / "lib" / "modules").iterdir())
     target = top / "lib" / "modules" / source.name
     shutil.copytree(source, target, symlinks=True)
-    (target / "extra").mkdir()
-    for name in OURS:
-        module = paths.driver(kernel).parent / name
+    places = [("extra", paths.driver(kernel).parent / name) for name in OURS]
+    if smc:
+        places.append(("updates", smc))  # what depmod prefers
+    for place, module in places:
         if module.exists():
+            (target / place).mkdir(exist_ok=True)
             # Links: guests take a module from where it is built, also one that was built meanwhile.
-            (target / "extra" / name).symlink_to(module)
+            (target / place / module.name).symlink_to(module)
     subprocess.run(["depmod", "-b", top, source.name], check=True)
     return target

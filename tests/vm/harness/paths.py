@@ -53,6 +53,16 @@ def containers_dir() -> Path:
     return Path(value) / "root"
 
 
+def smc_module() -> Path:
+    """net/smc with deploy/kernel/patches (Plan.bounded): made by cmake/setup/smc_module.sh, or what somebody
+    tries in its place.
+    """
+    value = os.environ.get("SMC_STEER_SMC_KO")
+    if not value:
+        raise MissingError("there is no patched net/smc: cmake/setup/smc_module.sh makes it")
+    return Path(value)
+
+
 def driver(kernel: str) -> Path:
     """The driver made for that kernel. Guests that never load it need not have it built."""
     return STOCK_IVPCI_KO if kernel == "stock" else IVPCI_KO
