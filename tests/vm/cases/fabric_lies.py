@@ -125,7 +125,9 @@ def taken_slot_of_sockets(client, server, liar) -> None:
     before = traffic.counters(client).client
     device = client.check(f"stat -L -c %i {DIBS_DEVICE}")
     lying = liar.spawn(lie(liar, 4, "state", slot_of(client), 1, 9))
-    expect_equal(held.wait(20), 3, "exit code of a reader whose slot was taken")
+    # A sleeping reader may see the end of the stream in place of the error (smc_rx_recvmsg()).
+    code = held.wait(20)
+    expect(code in (0, 3), f"exit code of a reader whose slot was taken: {code}")
     traffic.transfer(client, server.ip4, 1 << 16, flags=native.SMC)
     expect_equal(traffic.counters(client).client, before, "SMC-D connections without a slot")
     expect_equal(lying.wait(30), 0, "exit code of liar")
