@@ -434,6 +434,10 @@ bool ivpci_attach_settled(struct ivpci *ivpci)
 
 void ivpci_attach_exit(struct ivpci *ivpci)
 {
-	WARN_ON(!ivpci_attach_settled(ivpci));
+	/* callbacks that are under way need what is freed, whatever went wrong */
+	if (WARN_ON(!ivpci_attach_settled(ivpci))) {
+		rcu_barrier();
+		rcu_barrier();
+	}
 	kvfree(ivpci->attachments);
 }

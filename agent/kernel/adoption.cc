@@ -110,8 +110,15 @@ Result<void> Adoption::refresh(const std::map<NetnsId, Namespace>& namespaces, s
             devices = devices_here();
             return {};
         });
-        if (!listed && result) {
-            result = listed;
+        if (!listed) {
+            for (const auto& [key, one] : attached_) {  // what cannot be looked at stays
+                if (key.first == id) {
+                    there.insert(key);
+                }
+            }
+            if (result) {
+                result = listed;
+            }
         }
         for (int device : devices) {
             DeviceKey key{id, device};

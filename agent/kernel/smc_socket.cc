@@ -101,7 +101,9 @@ Result<SmcAccepted> smc_accept(int listener) {
     accepted.fd = UniqueFd(
         accept4(listener, reinterpret_cast<sockaddr*>(&sa), &length, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (!accepted.fd) {
-        if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED) {
+        // The last ones: what became of a connection before it was taken; it is off the queue.
+        if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED || errno == ECONNRESET ||
+            errno == EPIPE || errno == EPROTO || errno == ETIMEDOUT) {
             return accepted;
         }
         return fail_errno(errno, "cannot accept a link");

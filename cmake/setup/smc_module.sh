@@ -31,9 +31,11 @@ take_source() {
         die "smc_module.sh: $package is not the one that deploy/kernel/patches are for"
 }
 
+mkdir -p "$STEER_CACHE/smc"
+exec 9>"$STEER_CACHE/smc/lock"
+flock 9
 if [ ! -e "$dir/smc.ko" ]; then
     step "building net/smc $version with deploy/kernel/patches"
-    mkdir -p "$STEER_CACHE/smc"
     work=$(mktemp -d "$STEER_CACHE/smc/new.XXXXXX")
     trap 'rm -rf "$work"' EXIT
     take_source
@@ -44,6 +46,7 @@ if [ ! -e "$dir/smc.ko" ]; then
     make -C "$kernel/build" "M=$work/net/smc" -j"$(nproc)" modules >"$work/log" 2>&1 ||
         { tail -n 20 "$work/log" >&2 && die "smc_module.sh: it does not compile"; }
     mkdir -p "$dir"
-    cp "$work/net/smc/smc.ko" "$dir/"
+    cp "$work/net/smc/smc.ko" "$dir/new"
+    mv "$dir/new" "$dir/smc.ko"
 fi
 printf '%s\n' "$dir/smc.ko"

@@ -13,7 +13,7 @@ from . import case as cases
 from . import paths
 
 PROGRAMS = {"unit", "abi", "broker", "mutants"}
-AGENT = {"unit", "spine", "policy", "containers", "deploy"}
+AGENT = {"unit", "spine", "policy", "containers", "deploy", "splice", "kernel61"}
 
 # The first pattern that fits decides; "*" reaches over slashes. Words are labels or cases.
 RULES: list[tuple[str, set[str]]] = [
@@ -35,7 +35,7 @@ RULES: list[tuple[str, set[str]]] = [
     ("tests/vm/harness/*bench.py", set()), ("tests/vm/harness/measure.py", set()),
     ("kmod/smc_join*", {"splice"}),
     ("kmod/ivpci_smcd.c", {"unit", "kernel61", "splice"}),
-    ("kmod/*", {"unit", "abi", "fabric", "spine", "kernel61"}),
+    ("kmod/*", {"unit", "abi", "fabric", "spine", "kernel61", "splice", "packages"}),
     ("bpf/splice*", {"unit", "splice"}), ("bpf/adopt*", {"unit", "splice"}),
     ("bpf/services*", {"unit", "containers"}),
     ("bpf/*", AGENT | {"abi"}),

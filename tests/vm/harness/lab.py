@@ -113,7 +113,7 @@ class Lab:
         initrd = kernel / "initrd"
         machine = qemu.Machine(
             number=number, accel=self.accel, kernel=kernel / "bzImage",
-            init=paths.GUEST_INIT, repo=paths.REPO, logs=self.logs, memory_mb=self.plan.memory_mb,
+            init=paths.built(paths.GUEST_INIT), repo=paths.REPO, logs=self.logs, memory_mb=self.plan.memory_mb,
             root=self.roots[number - 1].merged if self.roots else None,
             kernel_tree=kernel if self.roots else None,
             cpus=self.plan.cpus, vhost=net.have_vhost(), regions=regions,

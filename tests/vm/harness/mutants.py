@@ -60,7 +60,7 @@ git apply "$patch" >"$logs/apply.log" 2>&1 || exit {NOT_APPLIED}
 [ $# -eq 0 ] || ninja -C "$build" "$@" >"$logs/build.log" 2>&1 || exit {NOT_BUILT}
 exec /usr/bin/python3 -B -c "import sys; sys.path.insert(0, 'tests/vm')
 from harness.run import main
-sys.exit(main())" --only "$case" --junit "$logs/result.xml" >"$logs/run.log" 2>&1
+sys.exit(main())" --only "$case" --jobs 1 --junit "$logs/result.xml" >"$logs/run.log" 2>&1
 """
 
 

@@ -143,11 +143,14 @@ def run_all(batches: list[Batch], jobs: int, report: Callable[[Outcome], None]) 
         if not batch.vm:
             batch.run(batch.names, report)
     guests = [(batch, name) for batch in batches if batch.vm for name in batch.names]
-    with ThreadPoolExecutor(jobs) as pool:
+    pool = ThreadPoolExecutor(jobs)
+    try:
         together = [pool.submit(batch.run, [name], report) for batch, name in guests
                     if name not in batch.alone]
         for each in together:
             each.result()
+    finally:  # Ctrl-C starts no case that waits
+        pool.shutdown(wait=False, cancel_futures=True)
     for batch, name in guests:
         if name in batch.alone:
             batch.run([name], report)

@@ -18,7 +18,8 @@ inline std::string encode(std::string_view data) {
     for (std::size_t at = 0; at < data.size(); at += 3) {
         std::uint32_t bits = 0;
         for (std::size_t i = 0; i < 3; i++) {
-            bits = bits << 8 | (at + i < data.size() ? static_cast<unsigned char>(data[at + i]) : 0);
+            bits =
+                bits << 8 | (at + i < data.size() ? static_cast<unsigned char>(data[at + i]) : 0);
         }
         for (std::size_t i = 0; i < 4; i++) {
             text += at + i > data.size() ? '=' : kBase64[bits >> (18 - 6 * i) & 63];

@@ -128,7 +128,8 @@ public:
     [[noreturn]] void serve() {
         utsname system{};
         uname(&system);
-        send({{"hello", first_line("/proc/sys/kernel/random/boot_id")}, {"kernel", system.release}});
+        send(
+            {{"hello", first_line("/proc/sys/kernel/random/boot_id")}, {"kernel", system.release}});
         for (;;) {
             std::array<epoll_event, 16> events{};
             int count = epoll_wait(poll_, events.data(), static_cast<int>(events.size()), -1);
@@ -186,7 +187,11 @@ private:
         auto op = asked.at("op").get<std::string>();
         int number = asked.at("id").get<int>();
         if (op == "spawn") {
-            spawn(number, asked);
+            try {
+                spawn(number, asked);
+            } catch (const std::exception& error) {
+                send({{"id", number}, {"error", error.what()}});
+            }
             return;
         }
         auto found = children_.find(number);
@@ -324,8 +329,8 @@ private:
         }
     }
 
-    // Its output before its end; a background child that still holds the pipe does not hold the answer
-    // back.
+    // Its output before its end; a background child that still holds the pipe does not hold the
+    // answer back.
     void say_end(Child& child, int status) {
         for (const auto& [fd, name] : std::map(child.streams)) {
             on_output(child, fd);
@@ -333,8 +338,8 @@ private:
         children_.erase(child.number);
         if (child.in >= 0 && !child.streams.contains(child.in)) {
             close(child.in);
-            child.in = -1;
         }
+        child.in = -1;
         int code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
         send({{"id", child.number}, {"exit", code}});
     }

@@ -5,8 +5,9 @@
 
 namespace guest {
 
-// Runs programs for whoever is at the other end of the virtio-serial port, and reaps what others left
-// behind where this is process 1. Does not return; throws std::system_error if there is no port.
+// Runs programs for whoever is at the other end of the virtio-serial port, and reaps what others
+// left behind where this is process 1. Does not return; throws std::system_error if there is no
+// port.
 [[noreturn]] void serve();
 
 }  // namespace guest

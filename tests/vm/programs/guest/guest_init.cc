@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// guest_init: process 1 of a test guest. The root file system is the host's, read-only over 9p; a tmpfs
-// over it (overlay) makes everything writable and forgets it at power-off.
+// guest_init: process 1 of a test guest. The root file system is the host's, read-only over 9p; a
+// tmpfs over it (overlay) makes everything writable and forgets it at power-off.
 //
 // From the kernel's command line, as environment: STEER_NUMBER (of the guest), STEER_REPO and
 // STEER_REPO_CACHE (of its mount, for 9p), STEER_MODULES (the kernel's modules, ours among them, as
-// modprobe wants them), STEER_IPV4, STEER_IPV6, STEER_TRUST (for agent.yaml), STEER_SYSTEMD (1: Debian's
-// systemd becomes process 1, and the exec server a service of it).
+// modprobe wants them), STEER_IPV4, STEER_IPV6, STEER_TRUST (for agent.yaml), STEER_SYSTEMD (1:
+// Debian's systemd becomes process 1, and the exec server a service of it).
 //
 // guest_init exec: the exec server alone.
 //
-// One static program: under TCG a Python that does the same costs four seconds of CPU in each guest.
+// One static program: under TCG a Python that does the same costs four seconds of CPU in each
+// guest.
 #include <arpa/inet.h>
 #include <linux/ipv6.h>
 #include <net/if.h>
@@ -98,8 +99,9 @@ void make_modules(const std::string& prepared) {
     if (fs::is_directory(prepared)) {
         fs::create_directories(modules);
         // In its own tmpfs of the former root, which is at /mnt for now.
-        mount_at("overlay", modules, "lowerdir=" + prepared +
-                                         ",upperdir=/mnt/tmp/modules,workdir=/mnt/tmp/modules-work");
+        mount_at(
+            "overlay", modules,
+            "lowerdir=" + prepared + ",upperdir=/mnt/tmp/modules,workdir=/mnt/tmp/modules-work");
     }
 }
 
@@ -111,7 +113,8 @@ void mount_all(const std::string& repo, const std::string& cache) {
         }
         mount_at(each.kind, each.target, each.options);
     }
-    for (const std::string& directory : {std::string("/run/lock"), std::string("/run/netns"), repo}) {
+    for (const std::string& directory :
+         {std::string("/run/lock"), std::string("/run/netns"), repo}) {
         fs::create_directories(directory);
     }
     mount_at("9p", repo, std::string(kShared) + ",cache=" + cache, "repo", MS_RDONLY);
@@ -124,7 +127,8 @@ void mount_all(const std::string& repo, const std::string& cache) {
 void set_up(int fd, const char* device) {
     ifreq request{};
     std::strncpy(request.ifr_name, device, IFNAMSIZ - 1);
-    request.ifr_flags = IFF_UP | IFF_RUNNING;
+    ioctl(fd, SIOCGIFFLAGS, &request);
+    request.ifr_flags |= IFF_UP;
     ioctl(fd, SIOCSIFFLAGS, &request);
 }
 
