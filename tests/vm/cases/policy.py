@@ -112,7 +112,7 @@ def rules_in_the_kernel(lab):
     expect(agreed["denied"] > agreed["asked"] // 5, f"hardly anything was denied: {agreed}")
     swapped = probe(guest, "swap", "5" if not lab.long else "60")
     expect(swapped["swaps"] > 4 and swapped["looks"] > 1000, f"too few of both: {swapped}")
-    scarce = probe(guest, "scarce", "12")
+    scarce = probe(guest, "scarce", "20")
     expect(scarce["failed"] > 4 and scarce["done"] > 4, f"not both of them: {scarce}")
     # Timed, so told, not judged: see docs/POLICY.md for figures.
     few, many = probe(guest, "cost", "10"), probe(guest, "cost", "10000")
