@@ -7,6 +7,7 @@ A mutant is a patch in tests/mutants with a few words before it:
     killed-by: the case that has to fail (of any label)
     says: a piece of what it has to fail with
     build: targets of ninja, if it needs any
+    unseen: why it is not known yet that this case kills it each time, if so: no plain run depends on it
 
 The work tree is not touched: in a mount namespace of its own an overlay lies over the repository, at
 the repository's own path. What is patched, compiled and run there goes when the namespace goes.
@@ -30,7 +31,7 @@ PREFIX = "mutant-"
 DIRECTORY = paths.REPO / "tests" / "mutants"
 LOGS = paths.REPO / "build" / "mutants"
 SCRATCH = paths.CACHE / "mutant"
-KEYS = ("about", "killed-by", "says", "build")
+KEYS = ("about", "killed-by", "says", "build", "unseen")
 TIMEOUT = 1500
 
 EPILOG = """examples:
@@ -72,6 +73,7 @@ class Mutant:
     says: str
     build: tuple[str, ...]
     patch: Path
+    unseen: str = ""
 
 
 def parse(path: Path) -> Mutant:
@@ -84,7 +86,7 @@ def parse(path: Path) -> Mutant:
         raise ValueError(f"{path.name}: wants {', '.join(KEYS)} and a diff "
                          f"(missing: {missing}, not known: {unknown})")
     return Mutant(path.stem, words["about"], words["killed-by"], words["says"],
-                  tuple(words.get("build", "").split()), path)
+                  tuple(words.get("build", "").split()), path, words.get("unseen", ""))
 
 
 def load(directory: Path = DIRECTORY) -> dict[str, Mutant]:
@@ -163,7 +165,8 @@ def cases(long: bool, only: list[str]) -> dict[str, Mutant]:
     every = {PREFIX + name: mutant for name, mutant in load().items()}
     if long or any(name.startswith(PREFIX) for name in only):
         return every
-    return {name: every[name] for name in in_turn(list(every), turn_now())}
+    seen = [name for name, mutant in every.items() if not mutant.unseen]
+    return {name: every[name] for name in in_turn(seen, turn_now())}
 
 
 def main() -> int:
@@ -183,7 +186,7 @@ def main() -> int:
     chosen = [known[name] for name in known if name in (options.only or known)]
     if options.list:
         for mutant in chosen:
-            print(f"{mutant.name:<28} {mutant.killed_by}")
+            print(f"{mutant.name:<28} {mutant.killed_by}{'  (unseen)' if mutant.unseen else ''}")
         return 0
     namespaces.require_root()
     left = []

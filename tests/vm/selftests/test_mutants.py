@@ -48,6 +48,19 @@ class Turns(unittest.TestCase):
             turns = [mutants.in_turn(names, turn) for turn in range(7, 7 + (count + 1) // 2)]
             self.assertEqual(set(sum(turns, [])), set(names))
 
+    def test_a_plain_run_depends_on_none_that_nobody_has_seen_killed(self):
+        known = mutants.load()
+        unseen = {name for name, one in known.items() if one.unseen}
+        chosen = set()
+        for turn in range(len(known)):
+            mutants.turn_now, before = lambda turn=turn: turn, mutants.turn_now
+            try:
+                chosen |= set(mutants.cases(False, []))
+            finally:
+                mutants.turn_now = before
+        wanted = set() if paths.CHECKED else {mutants.PREFIX + name for name in set(known) - unseen}
+        self.assertEqual(chosen, wanted)
+
     def test_few(self):
         self.assertEqual(mutants.in_turn([], 3), [])
         self.assertEqual(mutants.in_turn(["one"], 3), ["one"])
