@@ -647,11 +647,15 @@ def leaves_nothing(lab):
     (agent,) = lab.agents
     splice.configure(guest, str(PORT))
 
+    def programs() -> list[str]:
+        return re.findall(r"splice_adopt:\[\d+\].* id (\d+)",
+                          guest.run("tc filter show dev eth0 ingress").out)
+
     def start() -> None:
+        former = programs()  # of an agent that was killed
         agent.launch_ready()
         agent.wait_state("active")
-        wait_until(lambda: guest.run("tc filter show dev eth0 ingress").out,
-                   lambda out: "bpf" in out, 20, "the filter")
+        wait_until(programs, lambda now: now and now != former, 20, "a filter of this agent")
 
     start()
     expect_filters(guest, ["clsact", "bpf"], "while it runs")
