@@ -185,14 +185,20 @@ int cost(unsigned rules) {
     return 0;
 }
 
-// Both policies deny the flow, each by another map (peers, workloads), and a mixture of their
-// halves would allow it.
-int swap(unsigned seconds) {
-    auto kernel = load();
+// What swap() and scarce() ask about, over and over.
+Flow one_flow() {
     Flow flow;
     flow.port = 80;
     flow.uid = 7;
     flow.peer = need(parse_in6("10.0.0.1"));
+    return flow;
+}
+
+// Both policies deny the flow, each by another map (peers, workloads), and a mixture of their
+// halves would allow it.
+int swap(unsigned seconds) {
+    auto kernel = load();
+    const Flow flow = one_flow();
     Policy by_peer, by_workload;
     by_peer.rules.push_back({Action::deny, {{80, 80}}, "", {}});
     by_workload.rules = by_peer.rules;
@@ -231,10 +237,7 @@ int swap(unsigned seconds) {
 // A change that fails leaves the old rules, one that says nothing has put the new ones in force.
 int scarce(unsigned most) {
     auto kernel = load();
-    Flow flow;
-    flow.port = 80;
-    flow.uid = 7;
-    flow.peer = need(parse_in6("10.0.0.1"));
+    const Flow flow = one_flow();
     Policy denies, allows;
     denies.rules.push_back({Action::deny, {{80, 80}}, "", {}});
     denies.rules[0].peers = {need(parse_cidr("10.0.0.0/8"))};
