@@ -21,7 +21,7 @@ hash_of() {
 }
 
 # Counted up when cmake/setup/kernel.sh makes something else of the same fragments.
-KERNEL_RECIPE=1
+KERNEL_RECIPE=2
 
 # Fragments of a kernel flavour (guest or debug), in the order they apply in.
 kernel_fragments() {
@@ -43,7 +43,8 @@ kernel_key() {
     fi
     mapfile -t fragments < <(kernel_fragments "$1")
     # Modules are loaded into what they were compiled for: the compiler counts too.
-    printf '%s-%s' "$1" "$(hash_of "${fragments[@]}" <(echo "$KERNEL_RECIPE"; gcc --version))"
+    printf '%s-%s' "$1" "$(hash_of "${fragments[@]}" "$STEER_REPO"/deploy/kernel/patches/{*.patch,sums} \
+        <(echo "$KERNEL_RECIPE"; gcc --version))"
 }
 
 # kernel_dir FLAVOUR: directory of the finished kernel, newest version first; nothing if none.

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# kernel.sh guest|debug: the guests' kernel in the cache, from Debian's linux-source package
-# and the fragments in deploy/kernel. What it leaves below $STEER_CACHE/kernel/KEY-VERSION:
+# kernel.sh guest|debug: the guests' kernel in the cache, from Debian's linux-source package,
+# and the patches and fragments in deploy/kernel. What it leaves below $STEER_CACHE/kernel/KEY-VERSION:
 #   bzImage config lib/modules/RELEASE/   what guests boot and load
 #   build/ source/                        what kbuild needs for modules of ours
 #   complete                              the last file made
@@ -44,6 +44,19 @@ fetch_source() {
     mkdir "$work/source"
     tar -C "$work/source" --strip-components=1 -xf "$work/deb/usr/src/$package.tar.xz"
     rm -rf "$work/deb" "$deb"
+}
+
+# Patches without context would fit anywhere: only into the files that they were made for.
+apply_patches() {
+    local patches=$STEER_REPO/deploy/kernel/patches patch
+    if ! (cd "$work/source" && sha256sum --check --quiet "$patches/sums" >/dev/null 2>&1); then
+        step "net/smc of $version is not the one that ${patches#"$STEER_REPO/"} is for: left as it is"
+        return
+    fi
+    for patch in "$patches"/*.patch; do
+        patch -d "$work/source" -p1 --fuzz=0 --no-backup-if-mismatch -s <"$patch" ||
+            die "./dev setup: $(basename "$patch") does not fit kernel $version"
+    done
 }
 
 # Every option asked for has to be in .config; Kconfig drops silently what it cannot give.
@@ -133,6 +146,7 @@ work=$(mktemp -d "$STEER_CACHE/kernel/new.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 choose_package
 fetch_source
+apply_patches
 dir=$STEER_CACHE/kernel/$(kernel_key "$flavour")-$version
 rm -rf "$dir"
 mkdir -p "$dir"
