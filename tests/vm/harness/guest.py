@@ -45,6 +45,7 @@ class Guest:
         self.ip4 = net.guest4(machine.number)
         self.ip6 = net.guest6(machine.number)
         self.console_path = directory / f"{self.name}.console"
+        self.commands = open(directory / f"{machine.name}.commands", "a", buffering=1, encoding="utf-8")
         self.environment = environment
         self.trust = ""  # what agent.yaml has to end with: trust.py
         self.channel: Channel | None = None
@@ -52,6 +53,7 @@ class Guest:
         self.expect_death = False
         self.panic_expected = False
         self._boots = 0
+        self.made = time.monotonic()
 
     # Life
 
@@ -136,14 +138,21 @@ class Guest:
     def run(self, command: str | list[str], timeout: float = 60, data: bytes = b"",
             **options) -> Output:
         """Runs a program to its end, with `data` on its standard input."""
+        began = time.monotonic()
         process = self.spawn(command, stdin=bool(data), **options)
         if data:
             for start in range(0, len(data), 1 << 18):
                 process.write(data[start:start + (1 << 18)])
             process.write(b"")
         code = process.wait(timeout)
+        self.note(began, code, process.what)
         return Output(code, process.out.decode(errors="replace"),
                       process.err.decode(errors="replace"))
+
+    def note(self, began: float, code: int, what: str) -> None:
+        """For who wants to know where a case's time went: when, how long, exit code, what."""
+        took = time.monotonic() - began
+        self.commands.write(f"{began - self.made:7.1f} {took:6.2f} {code:3} {' '.join(what.split())[:160]}\n")
 
     def check(self, command: str | list[str], timeout: float = 60, **options) -> str:
         """Like run(), and the program has to succeed. Its standard output."""

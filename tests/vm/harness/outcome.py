@@ -12,3 +12,4 @@ class Outcome:
     seconds: float
     reason: str = ""  # why it failed
     logs: str = ""  # last lines worth reading, for a failed one
+    before: str = ""  # why it failed the first time, beside others, if it passed by itself

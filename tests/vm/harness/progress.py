@@ -70,6 +70,8 @@ class Progress:
             word = "ok  " if outcome.passed else "FAIL"
             print(f"{word}  {outcome.label:<10} {outcome.name}  {outcome.seconds:.1f} s"
                   f"  ({len(self.outcomes)}/{self.total}{left})", flush=True)
+            if outcome.before:
+                print("      by itself; beside others it failed: " + outcome.before.split("\n")[0], flush=True)
             if not outcome.passed:
                 for text in filter(None, (outcome.reason, outcome.logs)):
                     print("      " + text.replace("\n", "\n      "), flush=True)
@@ -86,6 +88,9 @@ class Progress:
         failed = [each for each in self.outcomes if not each.passed]
         for each in failed:
             print(f"failed: {each.label} {each.name}")
+        for each in self.outcomes:
+            if each.before:
+                print(f"only by itself: {each.label} {each.name}")
         passed = len(self.outcomes) - len(failed)
         print(f"{passed} passed, {len(failed)} failed")
         self.remember()

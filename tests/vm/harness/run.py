@@ -6,6 +6,7 @@ says why, never a silence.
 """
 
 import os
+import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from typing import Callable
 from . import arguments, changed, gtest, junit, mutants, namespaces, paths, self_tests, vm_cases
 from . import case as cases
 from .outcome import Outcome
-from .progress import Progress
+from .progress import UNKNOWN, Progress
 
 EPILOG = """examples:
   ./dev test                         everything, short forms; what .ci/run does
@@ -135,22 +136,76 @@ def select(batches: list[Batch], labels: list[str], only: list[str]) -> list[Bat
     return chosen
 
 
-def run_all(batches: list[Batch], jobs: int, report: Callable[[Outcome], None]) -> None:
-    """Programs of this machine first, one after the other; then cases in guests, `jobs` at a time; last
-    those that want the machine for themselves.
+def simply(batch: Batch, names: list[str], report: Callable[[Outcome], None]) -> None:
+    batch.run(names, report)
+
+
+class Crowded:
+    """Cases that failed while others ran beside them. A machine that is shared can be too slow for a case's
+    limits, which says nothing of the code: such a case gets a second try, by itself, which counts. More
+    than a few are no matter of the machine, and get none.
     """
-    for batch in batches:
-        if not batch.vm:
-            batch.run(batch.names, report)
+
+    MOST = 5
+
+    def __init__(self):
+        self.failed: list[tuple[Batch, Outcome]] = []
+
+    def beside(self, batch: Batch, names: list[str], report: Callable[[Outcome], None]) -> None:
+        def look(outcome: Outcome) -> None:
+            if outcome.passed:
+                report(outcome)
+            else:
+                why = outcome.reason.split("\n")[0]
+                print(f"later {batch.label:<10} {outcome.name}  once more by itself at the end: {why}",
+                      flush=True)
+                self.failed.append((batch, outcome))
+        batch.run(names, look)
+
+    def again(self, report: Callable[[Outcome], None]) -> None:
+        tried = self.failed if len(self.failed) <= self.MOST else []
+        for _, outcome in self.failed[len(tried):]:
+            report(outcome)
+        for batch, first in tried:
+            keep_logs(first.name)
+            batch.run([first.name], lambda outcome, first=first: report(
+                replace(outcome, before=first.reason) if outcome.passed else outcome))
+
+
+def keep_logs(name: str) -> None:
+    """Of a first try, beside those of the second."""
+    logs = paths.TEST_LOGS / name
+    kept = logs.with_name(f"{name}.beside-others")
+    shutil.rmtree(kept, ignore_errors=True)
+    if logs.exists():
+        logs.rename(kept)
+
+
+def run_all(batches: list[Batch], jobs: int, report: Callable[[Outcome], None],
+            seconds: dict[str, float]) -> None:
+    """Programs of this machine, one after the other, beside cases in guests, `jobs` at a time in all; then
+    what wants the machine for itself. `seconds`: what cases took the last time, where that is known.
+    """
     guests = [(batch, name) for batch in batches if batch.vm for name in batch.names]
+    # What takes long begins early, or one CPU has nothing to do at the end.
+    guests.sort(key=lambda each: -seconds.get(each[1], UNKNOWN))
+
+    def here(run, each) -> None:
+        for batch in batches:
+            if not batch.vm:
+                run(batch, batch.names, each)
+    crowded = Crowded()
     pool = ThreadPoolExecutor(jobs)
     try:
-        together = [pool.submit(batch.run, [name], report) for batch, name in guests
-                    if name not in batch.alone]
+        run = crowded.beside if jobs > 1 else simply
+        together = [pool.submit(here, run, report)]
+        together += [pool.submit(run, batch, [name], report)
+                     for batch, name in guests if name not in batch.alone]
         for each in together:
             each.result()
     finally:  # Ctrl-C starts no case that waits
         pool.shutdown(wait=False, cancel_futures=True)
+    crowded.again(report)
     for batch, name in guests:
         if name in batch.alone:
             batch.run([name], report)
@@ -189,7 +244,7 @@ def main() -> int:
         namespaces.require_root()
     progress = Progress({name: batch.vm for batch in batches for name in batch.names}, jobs)
     try:
-        run_all(batches, jobs, progress.report)
+        run_all(batches, jobs, progress.report, progress.seconds)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr, flush=True)
         os._exit(130)  # the kernel ends the cases with the threads that started them

@@ -15,7 +15,7 @@ TRANSFER_PORT = 9000
 
 TRANSFER = paths.PROGRAMS / "transfer"
 TRANSFER_STATIC = paths.PROGRAMS / "transfer_static"
-COUNTERS = paths.REPO / "tests" / "vm" / "guest" / "counters"
+COUNTERS = paths.PROGRAMS / "counters"
 
 
 @dataclass
@@ -38,9 +38,9 @@ class Counters:
 
 
 def raw_counters(guest: Guest, netns: str = "") -> dict:
-    """What guest/counters prints."""
+    """What programs/counters prints."""
     enter = ["ip", "netns", "exec", netns] if netns else []
-    return json.loads(guest.check([*enter, str(COUNTERS)]))
+    return json.loads(guest.check([*enter, str(paths.built(COUNTERS))]))
 
 
 def counters(guest: Guest, netns: str = "") -> Counters:

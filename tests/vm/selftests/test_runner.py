@@ -92,16 +92,37 @@ class RunAllTest(unittest.TestCase):
                 report(Outcome("x", name, True, 0.0))
 
         guests = Batch("spine", ["a", "alone", "b", "c"], run, True, frozenset({"alone"}))
-        run_all([Batch("unit", ["first"], run), guests], 2, lambda each: reported.append(each.name))
+        run_all([Batch("unit", ["first"], run), guests], 2, lambda each: reported.append(each.name), {})
         self.assertEqual(sorted(reported), ["a", "alone", "b", "c", "first"])
-        self.assertEqual((reported[0], reported[-1]), ("first", "alone"))
-        self.assertEqual((most["first"], most["alone"]), (1, 1))
+        self.assertEqual((reported[-1], most["alone"]), ("alone", 1))
+
+    def outcomes(self, jobs, tries):
+        """Of cases a, b, ... that fail in their first tries, as tries says."""
+        reported, left = [], dict(tries)
+
+        def run(names, report):
+            for name in names:
+                left[name] -= 1
+                report(Outcome("x", name, left[name] < 0, 0.0, "" if left[name] < 0 else "too late"))
+        with contextlib.redirect_stdout(io.StringIO()):
+            run_all([Batch("unit", ["a"], run), Batch("spine", list(tries)[1:], run, True)], jobs,
+                    reported.append, {})
+        return {each.name: (each.passed, each.before) for each in reported}
+
+    def test_what_fails_beside_others_has_a_second_try_by_itself(self):
+        self.assertEqual(self.outcomes(2, {"a": 1, "b": 0, "c": 1, "d": 2}),
+                         {"a": (True, "too late"), "b": (True, ""), "c": (True, "too late"), "d": (False, "")})
+
+    def test_no_second_try_for_many_or_without_others(self):
+        many = {name: 1 for name in "abcdef"}
+        self.assertEqual(self.outcomes(2, many), {name: (False, "") for name in many})
+        self.assertEqual(self.outcomes(1, {"a": 1, "b": 0}), {"a": (False, ""), "b": (True, "")})
 
     def test_a_case_that_raises_ends_the_run(self):
         def run(_names, _report):
             raise OSError("no namespaces")
         with self.assertRaises(OSError):
-            run_all([Batch("spine", ["a"], run, True)], 2, lambda each: None)
+            run_all([Batch("spine", ["a"], run, True)], 2, lambda each: None, {})
 
 
 class ProgressTest(unittest.TestCase):
