@@ -16,13 +16,13 @@ using nlohmann::json;
 class Report {
 public:
     void good(std::string what, std::string finding) {
-        list_.push_back({Verdict::good, std::move(what), std::move(finding), ""});
+        list_.push_back({Level::good, std::move(what), std::move(finding), ""});
     }
     void warning(std::string what, std::string finding, std::string remedy) {
-        list_.push_back({Verdict::warning, std::move(what), std::move(finding), std::move(remedy)});
+        list_.push_back({Level::warning, std::move(what), std::move(finding), std::move(remedy)});
     }
     void bad(std::string what, std::string finding, std::string remedy) {
-        list_.push_back({Verdict::bad, std::move(what), std::move(finding), std::move(remedy)});
+        list_.push_back({Level::bad, std::move(what), std::move(finding), std::move(remedy)});
     }
     void must(bool fine, const std::string& what, const std::string& good_text,
               const std::string& bad_text, const std::string& remedy) {
@@ -180,13 +180,13 @@ void look_at_agent(const Facts& facts, Report& report) {
     }
 }
 
-const char* word(Verdict verdict) {
+const char* word(Level verdict) {
     switch (verdict) {
-        case Verdict::good:
+        case Level::good:
             return "ok";
-        case Verdict::warning:
+        case Level::warning:
             return "WARN";
-        case Verdict::bad:
+        case Level::bad:
             break;
     }
     return "BAD";
@@ -227,7 +227,7 @@ json findings_json(const std::vector<Finding>& findings) {
 
 int findings_exit_code(const std::vector<Finding>& findings) {
     return std::any_of(findings.begin(), findings.end(),
-                       [](const Finding& each) { return each.verdict == Verdict::bad; })
+                       [](const Finding& each) { return each.verdict == Level::bad; })
                ? 1
                : 0;
 }

@@ -13,10 +13,10 @@
 
 namespace smc_steer {
 
-enum class Verdict { good, warning, bad };
+enum class Level { good, warning, bad };
 
 struct Finding {
-    Verdict verdict = Verdict::good;
+    Level verdict = Level::good;
     std::string what;
     std::string finding;
     std::string remedy;  // empty exactly where all is good

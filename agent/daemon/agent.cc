@@ -13,7 +13,7 @@
 namespace smc_steer {
 namespace {
 
-constexpr auto kTick = std::chrono::milliseconds(500);
+constexpr auto kAgentTick = std::chrono::milliseconds(500);
 constexpr int kRetryTicks = 6;
 // They stay: the relay will go (docs/OPERATIONS.md, "Relayed connections").
 constexpr const char* kSpliceFaults =
@@ -74,7 +74,7 @@ std::optional<int> Agent::start() {
     serve_http();
     watch_ = std::make_unique<PolicyWatch>(loop_, policy_paths_, [this] { reload_policy(); });
     watch_->refresh();
-    auto ticking = loop_.every(kTick, [this] { tick(); });
+    auto ticking = loop_.every(kAgentTick, [this] { tick(); });
     if (!ticking) {
         spdlog::error("{}", ticking.error().message);
         return kExitFailed;

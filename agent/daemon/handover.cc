@@ -21,7 +21,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int kVersion = 1;
+constexpr int kHandoverVersion = 1;
 constexpr auto kPatience = std::chrono::seconds(10);
 
 std::vector<int> descriptors(const HandoverPlan& plan) {
@@ -128,7 +128,7 @@ Error hand_over(const HandoverPlan& plan, const std::vector<std::string>& argv) 
                          {"fd", link.fd}});
     }
     json object = {
-        {"version", kVersion},
+        {"version", kHandoverVersion},
         {"lock", plan.lock},
         {"listener", plan.listener},
         {"device", plan.device >= 0 ? json(plan.device) : json()},
@@ -187,7 +187,7 @@ Result<Handover> receive_handover(const std::string& descriptor) {
         at += n;
     }
     auto object = json::parse(text, nullptr, false);
-    if (!object.is_object() || object.value("version", 0) != kVersion) {
+    if (!object.is_object() || object.value("version", 0) != kHandoverVersion) {
         return fail("--resume: not written by an smc-agent of this kind");
     }
     Handover handover;

@@ -16,7 +16,7 @@ namespace {
 namespace fs = std::filesystem;
 
 // Editors write, rename and chmod in several steps; one look at the end of them is enough.
-constexpr auto kSettle = std::chrono::milliseconds(50);
+constexpr auto kFileSettle = std::chrono::milliseconds(50);
 
 constexpr const char* kOwnFile = "50-smc-policy.yaml";
 
@@ -163,7 +163,7 @@ void PolicyWatch::watch(Watch& watch) {
 }
 
 void PolicyWatch::changed() {
-    auto pause = loop_.after(kSettle, [this] {
+    auto pause = loop_.after(kFileSettle, [this] {
         pause_.reset();
         on_change_();
     });

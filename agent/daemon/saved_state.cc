@@ -10,7 +10,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int kVersion = 1;
+constexpr int kSavedVersion = 1;
 
 json optional_number(const std::optional<int>& number) { return number ? json(*number) : json(); }
 
@@ -49,7 +49,7 @@ json to_json(const SavedState& state) {
         });
     }
     return {
-        {"version", kVersion},
+        {"version", kSavedVersion},
         {"hs_ctrl", state.set.hs_ctrl},
         {"wmem", state.set.wmem},
         {"rmem", state.set.rmem},
@@ -67,8 +67,8 @@ json to_json(const SavedState& state) {
 Result<SavedState> saved_state_from(const json& object) {
     // The one place where the library's exceptions are the shortest way to be strict.
     try {
-        if (object.at("version").get<int>() != kVersion) {
-            return fail("version {} is not {}", object.at("version").get<int>(), kVersion);
+        if (object.at("version").get<int>() != kSavedVersion) {
+            return fail("version {} is not {}", object.at("version").get<int>(), kSavedVersion);
         }
         SavedState state;
         state.set = {object.at("hs_ctrl").get<std::string>(), object.at("wmem").get<int>(),

@@ -13,8 +13,7 @@ constexpr std::size_t kContainerKey = 12;  // digits that every id has
 
 bool is_glob(const std::string& path) { return path.find_first_of("*?[\\") != std::string::npos; }
 
-std::string last_component(const std::string& path) { return path.substr(path.rfind('/') + 1); }
-std::string around(const std::string& path) { return path.substr(0, path.rfind('/')); }
+std::string name_of(const std::string& path) { return path.substr(path.rfind('/') + 1); }
 
 // Finds the workloads a control group begins without asking each of them.
 class CgroupIndex {
@@ -64,7 +63,7 @@ public:
         };
         take(paths_, path);
         add(globs_, path, found);
-        auto name = last_component(path);
+        auto name = name_of(path);
         take(units_, name);
         for (std::size_t at = 0; !containers_.empty() && at + kContainerKey <= name.size(); at++) {
             if (at == 0 || name[at - 1] == '-') {

@@ -12,7 +12,6 @@ constexpr std::string_view kScope = ".scope", kSlice = ".slice", kPod = "pod";
 bool hex(char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); }
 
 std::string_view last_component(std::string_view path) { return path.substr(path.rfind('/') + 1); }
-std::string around(const std::string& path) { return path.substr(0, path.rfind('/')); }
 
 }  // namespace
 

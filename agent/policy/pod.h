@@ -13,6 +13,9 @@
 
 namespace smc_steer {
 
+// A control group's path -> that of the one it is in; of a top one, nothing.
+inline std::string around(const std::string& path) { return path.substr(0, path.rfind('/')); }
+
 inline constexpr std::string_view kAccelerateAnnotation = "smc-steer.io/accelerate";
 
 struct CgroupEntry {

@@ -6,8 +6,6 @@
 namespace smc_steer {
 namespace {
 
-std::string around(const std::string& path) { return path.substr(0, path.rfind('/')); }
-
 // none: no control group around `path`, itself included, has an entry
 const steer_workload* nearest(const Steering& steering, std::string path) {
     for (; !path.empty(); path = around(path)) {

@@ -33,7 +33,7 @@ in_root() {
 
 step "packaging for $suite"
 rm -rf "$build/packages"
-in_root cmake -S "$STEER_REPO" --preset release -DSMC_STEER_LIBBPF="$libbpf"
+in_root cmake -S "$STEER_REPO" --preset release -DSMC_STEER_UNITY=ON -DSMC_STEER_LIBBPF="$libbpf"
 in_root ninja -C "$STEER_REPO/build/release" smc-agent smc-policy ivpci-broker
 in_root "$STEER_REPO/cmake/setup/package.sh" "$STEER_REPO/build/release" "$STEER_REPO/build/packages"
 cp -t "$output" "$build"/packages/*.deb

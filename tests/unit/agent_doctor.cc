@@ -23,9 +23,9 @@ Facts healthy() {
 std::vector<std::string> complaints(const Facts& facts) {
     std::vector<std::string> list;
     for (const auto& each : diagnose(facts)) {
-        EXPECT_EQ(each.verdict == Verdict::good, each.remedy.empty()) << each.what;
+        EXPECT_EQ(each.verdict == Level::good, each.remedy.empty()) << each.what;
         EXPECT_EQ(each.finding.find('\n'), std::string::npos);
-        if (each.verdict != Verdict::good) {
+        if (each.verdict != Level::good) {
             list.push_back(each.what);
         }
     }
