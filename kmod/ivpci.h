@@ -168,7 +168,7 @@ struct ivpci {
 	bool broker_away;
 	bool going_away; /* or not there yet: nothing is started */
 	bool open;	 /* a member that may begin something new; READ_ONCE() without the lock */
-	unsigned long not_live; /* jiffies that the header has said so of our slot */
+	unsigned long not_ours; /* jiffies that the header has said so of our slot */
 	unsigned long worked;	/* jiffies, when member_work began last */
 	struct ratelimit_state member_log;
 	unsigned long ask_after;  /* jiffies, see ivpci_may_ask() */
@@ -281,6 +281,8 @@ int ivpci_request(struct ivpci *ivpci, enum ivpci_op op, u32 arg);
 
 /* ivpci_guard.c: whether the header can be believed */
 void ivpci_guard_look(struct ivpci *ivpci);
+/* The header says of our slot what it said when we joined; member_lock held, joined. */
+bool ivpci_slot_is_ours(struct ivpci *ivpci);
 static inline bool ivpci_header_trusted(struct ivpci *ivpci)
 {
 	return !READ_ONCE(ivpci->distrusted);

@@ -66,7 +66,9 @@ static void ivpci_chunk_del(struct ivpci *ivpci, struct ivpci_chunk *chunk)
 	kfree(chunk);
 }
 
-/* Makes our chunks what the broker's lease table says. -ENOMEM: not quite. */
+/* Makes our chunks what the broker's lease table says. Others write there, too: what is not ours (any more)
+ * goes when nothing of ours is in it, and comes again if that was the lie. -ENOMEM: not quite.
+ */
 static int ivpci_chunks_refresh(struct ivpci *ivpci)
 {
 	struct ivpci_chunk *chunk;
@@ -76,9 +78,9 @@ static int ivpci_chunks_refresh(struct ivpci *ivpci)
 
 	lockdep_assert_held(&ivpci->dmb_lock);
 
-	xa_for_each(&ivpci->chunks, known,
-		    chunk) if (chunk->returning && !ivpci_chunk_ours(ivpci, chunk->number))
-		ivpci_chunk_del(ivpci, chunk);
+	xa_for_each(&ivpci->chunks, known, chunk)
+		if (!chunk->map && !ivpci_chunk_ours(ivpci, chunk->number))
+			ivpci_chunk_del(ivpci, chunk);
 
 	for (number = 0; number < ivpci->layout.chunks; number++) {
 		if (!ivpci_chunk_ours(ivpci, number) || xa_load(&ivpci->chunks, number))
@@ -90,14 +92,26 @@ static int ivpci_chunks_refresh(struct ivpci *ivpci)
 	return 0;
 }
 
-/* From the chunk that has the least to lose: the whole ones stay whole, and can go back. */
+/* The chunk that has the least to lose: the whole ones stay whole, and can go back. It is asked again whose
+ * it is: what we were told may have been a lie, and the caller zeroes what it gets.
+ */
+static struct ivpci_chunk *ivpci_chunk_with_room(struct ivpci *ivpci, int order)
+{
+	struct ivpci_chunk *chunk;
+	int room;
+
+	for (room = order; room <= IVPCI_CHUNK_ORDER; room++)
+		list_for_each_entry(chunk, &ivpci->room[room], room)
+			if (ivpci_chunk_ours(ivpci, chunk->number))
+				return chunk;
+	return NULL;
+}
+
 static bool ivpci_run_alloc(struct ivpci *ivpci, int order, u64 *offset)
 {
-	struct ivpci_chunk *chunk = NULL;
-	int room, unit;
+	struct ivpci_chunk *chunk = ivpci_chunk_with_room(ivpci, order);
+	int unit;
 
-	for (room = order; room <= IVPCI_CHUNK_ORDER && !chunk; room++)
-		chunk = list_first_entry_or_null(&ivpci->room[room], struct ivpci_chunk, room);
 	if (!chunk)
 		return false;
 	unit = ivpci_run_take(&chunk->map, order);
@@ -333,7 +347,8 @@ void ivpci_dmb_housekeeping(struct ivpci *ivpci)
 	mutex_lock(&ivpci->dmb_lock);
 	ivpci_parked_reclaim(ivpci);
 	ivpci_chunks_refresh(ivpci);
-	if (ivpci_may_ask(ivpci))
+	/* what we are given is not seen where our generation is a lie */
+	if (ivpci_header_trusted(ivpci) && ivpci_may_ask(ivpci))
 		ivpci_chunks_balance(ivpci);
 	ivpci_chunks_refresh(ivpci);
 	mutex_unlock(&ivpci->dmb_lock);

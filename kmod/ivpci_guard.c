@@ -11,15 +11,13 @@
 
 #define IVPCI_DISTRUST (5 * HZ)
 
-static const char *ivpci_wrong_word(struct ivpci *ivpci)
+/* What is not as we read it when we joined, in @generation; NULL: all is. Or the broker took the slot away, or
+ * what we read was a lie: see ivpci_evicted().
+ */
+static const char *ivpci_wrong_word_of_slot(struct ivpci *ivpci, u32 generation)
 {
 	struct ivpci_slot *own = &ivpci_header(ivpci)->slot[ivpci->slot];
-	const char *name = ivpci_identity_differs(&ivpci->identity, ivpci_header(ivpci));
-	u32 generation = READ_ONCE(ivpci->generation);
 
-	if (name || !generation)
-		return name;
-	/* or the broker took the slot away: see ivpci_evicted() */
 	if (smp_load_acquire(&own->state) != IVPCI_SLOT_LIVE)
 		return "state of our slot";
 	if ((READ_ONCE(own->generation) & IVPCI_GENERATION_MASK) != generation)
@@ -27,6 +25,19 @@ static const char *ivpci_wrong_word(struct ivpci *ivpci)
 	if (READ_ONCE(own->gid) != ivpci->gid)
 		return "GID of our slot";
 	return NULL;
+}
+
+bool ivpci_slot_is_ours(struct ivpci *ivpci)
+{
+	return !ivpci_wrong_word_of_slot(ivpci, ivpci->generation);
+}
+
+static const char *ivpci_wrong_word(struct ivpci *ivpci)
+{
+	const char *name = ivpci_identity_differs(&ivpci->identity, ivpci_header(ivpci));
+	u32 generation = READ_ONCE(ivpci->generation);
+
+	return name || !generation ? name : ivpci_wrong_word_of_slot(ivpci, generation);
 }
 
 /* Called wherever membership is looked at, with peer_lock held. */

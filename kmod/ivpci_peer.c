@@ -145,7 +145,7 @@ static void ivpci_join(struct ivpci *ivpci)
 	WRITE_ONCE(ivpci->generation, generation);
 	ivpci_peers_sync(ivpci);
 	ivpci_dmb_housekeeping(ivpci);
-	ivpci->not_live = 0;
+	ivpci->not_ours = 0;
 	/* before SMC knows the device, or that it is of use again */
 	WRITE_ONCE(ivpci->open, true);
 	if (ivpci_client_add(ivpci)) {
@@ -181,19 +181,19 @@ static void ivpci_withdraw(struct ivpci *ivpci)
 	ivpci_dmb_forget(ivpci);
 }
 
-/* The broker puts the header right within a second or two. What it says for longer is so. */
+/* The broker puts the header right within a second or two. What it says for longer is so: our slot was taken
+ * away, or what we read when we joined was a lie, and it is somebody else's word that we believe. New
+ * connections are TCP meanwhile (ivpci_guard.c).
+ */
 #define IVPCI_EVICTED (5 * HZ)
 
-/* Not LIVE is what the broker may have said, and what any member can write. LIVE in another generation
- * is nothing the broker does unasked: see ivpci_guard.c, which has new connections be TCP meanwhile.
- */
 static bool ivpci_evicted(struct ivpci *ivpci, unsigned long passed)
 {
-	if (READ_ONCE(ivpci_header(ivpci)->slot[ivpci->slot].state) == IVPCI_SLOT_LIVE)
-		ivpci->not_live = 0;
+	if (ivpci_slot_is_ours(ivpci))
+		ivpci->not_ours = 0;
 	else
-		ivpci->not_live += passed;
-	return ivpci->not_live >= IVPCI_EVICTED;
+		ivpci->not_ours += passed;
+	return ivpci->not_ours >= IVPCI_EVICTED;
 }
 
 /* Ends the connections with each peer. The device stays: SMC's handshakes on their way hold pointers to
@@ -212,7 +212,7 @@ static void ivpci_part(struct ivpci *ivpci)
 /* Parted: until all memory is back, then we join anew; or until it turns out to have been a lie. */
 static void ivpci_parted(struct ivpci *ivpci)
 {
-	if (!ivpci->not_live) {
+	if (!ivpci->not_ours) {
 		dev_info_ratelimited(&ivpci->pdev->dev, "slot %u is ours again\n", ivpci->slot);
 		WRITE_ONCE(ivpci->open, true);
 		return;
