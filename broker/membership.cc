@@ -298,7 +298,7 @@ ivpci_ack Membership::refuse(uint32_t slot, uint32_t op, uint32_t arg, const cha
     spdlog::log(say ? spdlog::level::warn : spdlog::level::trace,
                 "slot={} event=refused op={} arg={} reason=\"{}\"", slot, op, arg, why);
     ++counts_.refused_requests;
-    s.complained = true;
+    s.complained = s.complained || say;
     return IVPCI_ACK_INVALID;
 }
 

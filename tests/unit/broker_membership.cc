@@ -160,6 +160,21 @@ TEST_F(Restless, TheLogSaysHowManyLinesAreMissing) {
     EXPECT_NE(log.text().find(" unlogged=993\n"), std::string::npos) << log.text();
 }
 
+TEST_F(Restless, AComplaintThatTheLogHadNoRoomForIsMadeLater) {
+    LogCapture log;
+    uint32_t a = connect_and_join();
+    uint32_t b = connect_and_join();
+    rings_for(a, b, 500);
+    log.clear();
+    EXPECT_EQ(request(b, 99), IVPCI_ACK_INVALID);
+    EXPECT_EQ(log.lines(), 0) << log.text();
+    now += std::chrono::minutes(1);
+    for (int i = 0; i < 3; ++i) {
+        EXPECT_EQ(request(b, 99), IVPCI_ACK_INVALID);
+    }
+    EXPECT_EQ(log.lines(), 1) << "once is enough: " << log.text();
+}
+
 TEST_F(MembershipTest, ALeaseRingsOnlyWhoAsked) {
     uint32_t a = connect_and_join();
     uint32_t b = connect_and_join();
