@@ -101,9 +101,9 @@ bool Namespaces::scan() {
         it = covered_.erase(it);
         changed = true;
     }
-    std::erase_if(given_up_, [&](const NetnsId& id) { return !found.contains(id); });
+    attempts_.forget_if([&](const NetnsId& id) { return !found.contains(id); });
     for (const auto& [id, path] : found) {
-        if (covered_.contains(id) || given_up_.contains(id)) {
+        if (covered_.contains(id) || !attempts_.worth_it(id)) {
             continue;
         }
         auto fd = open_netns(path, id);
@@ -112,11 +112,15 @@ bool Namespaces::scan() {
         }
         auto covered = fd ? cover(id, std::move(*fd)) : tl::unexpected(fd.error());
         if (!covered) {
-            spdlog::warn("network namespace net:[{}] stays plain TCP: {}", id.inode,
-                         covered.error().message);
-            given_up_.insert(id);
+            if (attempts_.failed(id, covered.error())) {
+                spdlog::warn("network namespace net:[{}] {}: {}", id.inode,
+                             attempts_.worth_it(id) ? "is plain TCP until there is room"
+                                                    : "stays plain TCP",
+                             covered.error().message);
+            }
             continue;
         }
+        attempts_.succeeded(id);
         covered_.emplace(id, std::move(*covered));
         spdlog::debug("network namespace net:[{}] is covered", id.inode);
         changed = true;

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/base/attempts.h"
 #include "agent/base/event_loop.h"
 #include "agent/daemon/saved_state.h"
 #include "agent/kernel/flows.h"
@@ -31,7 +32,7 @@ public:
                std::function<void()> on_addresses);
 
     // Covers what is new, forgets what is gone. Value: did anything change. A namespace that
-    // cannot be covered is named in the log once and left alone.
+    // cannot be covered is named in the log once and left alone, unless only room was short.
     bool scan();
     // Puts everything back. What cannot be put back is logged.
     void restore();
@@ -86,7 +87,7 @@ private:
     std::function<void()> on_addresses_;
     bool first_scan_ = true;
     std::map<NetnsId, Covered> covered_;
-    std::set<NetnsId> given_up_;
+    Attempts<NetnsId> attempts_;
     NetnsId sampled_;  // the last one sample() looked at
     SmcTotals totals_;
 };

@@ -406,6 +406,8 @@ void Session::scan_namespaces() {
         write_state();
         update_addresses();
         cover_splice();
+    } else if (relay_ && relay_->short_of_room()) {
+        cover_splice();
     }
 }
 

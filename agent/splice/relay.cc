@@ -148,14 +148,14 @@ void Relay::set_view(std::shared_ptr<const SpliceView> view) {
 }
 
 Result<void> Relay::cover(NetnsId id, UniqueFd netns) {
-    if (known_.contains(id)) {
+    if (known_.contains(id) || !attempts_.worth_it(id)) {
         return {};
     }
-    known_[id] = 0;
     auto place = Place::make(*hooks_, std::move(netns), options_);
     if (!place) {
-        return tl::unexpected(place.error());
+        return attempts_.failed(id, place.error()) ? tl::unexpected(place.error()) : Result<void>();
     }
+    attempts_.succeeded(id);
     known_[id] = (*place)->cookie();
     // std::function wants to be able to copy what it holds.
     post([this, shared = std::make_shared<std::unique_ptr<Place>>(std::move(*place))] {
@@ -180,6 +180,7 @@ void Relay::bury(std::map<T*, std::unique_ptr<T>>& owners, T& one) {
 }
 
 void Relay::keep(const std::map<NetnsId, int>& covered) {
+    attempts_.forget_if([&](const NetnsId& id) { return !covered.contains(id); });
     std::erase_if(known_, [&](const auto& entry) {
         if (covered.contains(entry.first)) {
             return false;

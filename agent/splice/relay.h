@@ -11,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include "agent/base/attempts.h"
 #include "agent/kernel/netns.h"
 #include "agent/splice/context.h"
 #include "agent/splice/incoming.h"
@@ -29,8 +30,10 @@ public:
     Relay& operator=(const Relay&) = delete;
 
     void set_view(std::shared_ptr<const SpliceView> view);
-    // `netns`: as Place::make(). Twice is once, also where it failed.
+    // `netns`: as Place::make(). Twice is once, also where it failed for good; a shortage is told once.
     Result<void> cover(NetnsId id, UniqueFd netns);
+    // Some are to be asked for again: there was no room for them.
+    [[nodiscard]] bool short_of_room() const { return attempts_.any_short(); }
     // No others; the connections of those that go live on.
     void keep(const std::map<NetnsId, int>& covered);
 
@@ -86,7 +89,8 @@ private:
     std::vector<std::function<void()>> posted_;
     std::shared_ptr<const SpliceView> view_;
 
-    std::map<NetnsId, std::uint64_t> known_;  // cookies, 0: failed; the other thread's own
+    std::map<NetnsId, std::uint64_t> known_;  // cookies; the other thread's own, as the next
+    Attempts<NetnsId> attempts_;
     std::map<std::uint16_t, Covered*> by_hold_;
     std::map<std::uint64_t, std::unique_ptr<Covered>> covered_;  // by cookie
     using WayKey = std::array<std::uint16_t, 3>;

@@ -48,7 +48,11 @@ Result<std::unique_ptr<CriPods>> CriPods::start(EventLoop& loop, std::vector<std
 
 void CriPods::refresh() {
     for (const auto& socket : sockets_) {
-        if (runtimes_.contains(socket) || !is_socket(socket)) {
+        if (auto known = runtimes_.find(socket); known != runtimes_.end()) {
+            known->second->start();
+            continue;
+        }
+        if (!is_socket(socket)) {
             continue;
         }
         auto ring = [fd = news_.get()] {

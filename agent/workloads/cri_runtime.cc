@@ -100,10 +100,18 @@ std::vector<Pod> pods_of(const cri::ListPodSandboxResponse& sandboxes,
 CriRuntime::CriRuntime(std::string socket, CriTimes times, std::function<void()> on_news)
     : socket_(std::move(socket)), times_(times), on_news_(std::move(on_news)) {
     state_.socket = socket_;
+    start();
+}
+
+void CriRuntime::start() {
+    if (thread_.joinable()) {
+        return;
+    }
     auto thread = start_thread([this] { run(); });
     if (thread) {
         thread_ = std::move(*thread);
     } else {
+        std::lock_guard lock(mutex_);
         state_.problem = thread.error().message;
     }
 }

@@ -47,6 +47,8 @@ public:
     CriRuntime(const CriRuntime&) = delete;
     CriRuntime& operator=(const CriRuntime&) = delete;
 
+    // Goes on where there was no room for a thread before. Of the thread that made it, as ask().
+    void start();
     // A round, soon. Never waits.
     void ask();
     CriState state() const;

@@ -16,6 +16,7 @@
 #include "agent/workloads/cri.grpc.pb.h"
 #include "agent/workloads/cri_pods.h"
 #include "tests/unit/directory_test.h"
+#include "tests/unit/few_threads.h"
 
 namespace smc_steer {
 namespace {
@@ -256,6 +257,17 @@ TEST_F(AgentCri, OneThatRestartsIsAskedAgain) {
          }},
         {[&] { return names() == "shop/new shop/web"; }},
     });
+}
+
+TEST_F(AgentCri, WhereThereWasNoRoomForAThreadItIsTriedAgain) {
+    Runtime runtime(socket());
+    runtime.add("web", "true");
+    {
+        NoMoreThreads none;
+        start(kFast);
+        EXPECT_NE(problem().find("cannot start a thread"), std::string::npos) << problem();
+    }
+    follow({{[&] { return names() == "shop/web" && problem().empty(); }}});
 }
 
 // Takes connections and answers with what is no HTTP/2.
