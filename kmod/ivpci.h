@@ -38,6 +38,7 @@
 #include <ivpci/uapi.h>
 
 #include "ivpci_alloc.h"
+#include "ivpci_users.h"
 
 struct ivpci;
 
@@ -73,9 +74,7 @@ struct ivpci_attachment {
 	/* by whether SMC calls it by the token or by the token with its bytes reversed, see
 	 * ivpci_token_from_peer(); written under attach_lock
 	 */
-	unsigned int users[2];
-	bool ending; /* nobody uses it, the claim waits for a grace period; attach_lock, as the next */
-	bool again; /* used once more meanwhile: another grace period */
+	struct ivpci_users users;
 	/* producer cursor SMC wrote last, to count payload by; only one connection uses a
 	 * DMB at a time
 	 */
@@ -169,6 +168,7 @@ struct ivpci {
 	bool going_away; /* or not there yet: nothing is started */
 	bool open;	 /* a member that may begin something new; READ_ONCE() without the lock */
 	unsigned long not_ours; /* jiffies that the header has said so of our slot */
+	unsigned long parted;	/* jiffies, when SMC was told last that all peers are gone */
 	unsigned long worked;	/* jiffies, when member_work began last */
 	struct ratelimit_state member_log;
 	unsigned long ask_after;  /* jiffies, see ivpci_may_ask() */

@@ -41,11 +41,6 @@ static struct ivpci_attachment *ivpci_attachment_locked(struct ivpci *ivpci, u64
 					 lockdep_is_held(&ivpci->attach_lock));
 }
 
-static bool ivpci_attachment_used(struct ivpci_attachment *a)
-{
-	return a->users[0] || a->users[1];
-}
-
 /* The attachment in use that SMC calls @given, NULL: none. What a name means was settled by the first
  * ivpci_attach() and stays so, whatever the peer says meanwhile. RCU or attach_lock held.
  */
@@ -61,7 +56,7 @@ static struct ivpci_attachment *ivpci_attachment_named(struct ivpci *ivpci, u64 
 			continue;
 		a = rcu_dereference_check(*ivpci_attachment_slot(ivpci, token),
 					  lockdep_is_held(&ivpci->attach_lock));
-		if (a && a->token == token && READ_ONCE(a->users[i])) {
+		if (a && a->token == token && READ_ONCE(a->users.by[i])) {
 			*reversed = i;
 			return a;
 		}
@@ -162,7 +157,7 @@ static int ivpci_attachment_get(struct ivpci *ivpci, u64 token, struct ivpci_att
 		return -ENETDOWN;
 	if (a && a->token != token)
 		return -EBUSY; /* the former DMB of this index is not let go yet */
-	if (!a || !ivpci_attachment_used(a)) {
+	if (!a || !ivpci_used(&a->users)) {
 		rc = ivpci_claim_take(ivpci, token, a, &addr, &len);
 		if (rc)
 			return rc;
@@ -174,10 +169,10 @@ static int ivpci_attachment_get(struct ivpci *ivpci, u64 token, struct ivpci_att
 		a->addr = addr;
 		a->len = len;
 		rcu_assign_pointer(*ivpci_attachment_slot(ivpci, token), a);
-	} else if (!ivpci_attachment_used(a) && (a->addr != addr || a->len != len)) {
+	} else if (!ivpci_used(&a->users) && (a->addr != addr || a->len != len)) {
 		return -EBUSY; /* who still reads it has the former place */
 	}
-	if (!ivpci_attachment_used(a))
+	if (!ivpci_used(&a->users))
 		atomic_inc(&ivpci->nr_attachments);
 	*out = a;
 	return 0;
@@ -214,7 +209,7 @@ int ivpci_attach(struct ivpci *ivpci, u64 given, struct ivpci_dmb *dmb, void **a
 			     : -EINVAL;
 	}
 	if (!rc) {
-		WRITE_ONCE(a->users[reversed], a->users[reversed] + 1);
+		ivpci_use(&a->users, reversed);
 		a->count = 0;
 		a->wrap = 0;
 		dmb->token = token;
@@ -234,22 +229,19 @@ static void ivpci_attachment_release(struct rcu_head *rcu)
 {
 	struct ivpci_attachment *a = container_of(rcu, struct ivpci_attachment, rcu);
 	struct ivpci *ivpci = a->ivpci;
-	bool gone = false;
+	enum ivpci_grace grace;
 
 	spin_lock_bh(&ivpci->attach_lock);
-	if (ivpci_attachment_used(a)) {
-		a->ending = false;
-	} else if (a->again) {
+	grace = ivpci_grace_passed(&a->users);
+	if (grace == IVPCI_GRACE_AGAIN) {
 		call_rcu(&a->rcu, ivpci_attachment_release);
-	} else {
+	} else if (grace == IVPCI_GRACE_OVER) {
 		RCU_INIT_POINTER(*ivpci_attachment_slot(ivpci, a->token), NULL);
 		ivpci_claim_drop(ivpci, a->token);
-		gone = true;
 	}
-	a->again = false;
 	spin_unlock_bh(&ivpci->attach_lock);
 	/* somebody may just have found it, and that nobody uses it */
-	if (gone)
+	if (grace == IVPCI_GRACE_OVER)
 		kfree_rcu(a, rcu);
 }
 
@@ -272,16 +264,10 @@ int ivpci_detach(struct ivpci *ivpci, u64 given)
 		rc = -EINVAL;
 		goto unlock;
 	}
-	WRITE_ONCE(a->users[reversed], a->users[reversed] - 1);
-	if (ivpci_attachment_used(a))
-		goto unlock;
-	atomic_dec(&ivpci->nr_attachments);
-	if (a->ending) {
-		a->again = true;
-	} else {
-		a->ending = true;
+	if (ivpci_unuse(&a->users, reversed))
 		call_rcu(&a->rcu, ivpci_attachment_release);
-	}
+	if (!ivpci_used(&a->users))
+		atomic_dec(&ivpci->nr_attachments);
 unlock:
 	spin_unlock_bh(&ivpci->attach_lock);
 	trace_ivpci_detach(ivpci->number, given, rc);
