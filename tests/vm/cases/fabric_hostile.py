@@ -3,7 +3,7 @@
 
 import time
 
-from harness import driver, paths, smcd, stress, traffic
+from harness import driver, native, paths, smcd, stress, traffic
 from harness.case import case, expect, expect_equal
 
 SCRIBBLE = paths.PROGRAMS / "scribble"
@@ -84,3 +84,45 @@ def header_tampered(lab):
         wait_trusted(guest, 1)
     smcd.expect_smcd(client, server, size=1 << 20)
     stress.finish(held, 60)
+
+
+FORGER = paths.PROGRAMS / "forger"
+
+
+@case("fabric", "forging-member", agent=False, guests=3, slots=4, size="64M", long_only=True, timeout=500)
+def forging_member(lab):
+    """A member that tells likely lies for two minutes about every word that others read: connections over
+    the region end and are made again, TCP and the kernels go on as if nothing were. Then everything works.
+    """
+    server, client, hostile = lab.guests
+    native.load_all(lab)
+    smc_server = stress.serve(server, native.SMC)
+    stress.serve(client)
+    seconds = 120
+    plain = stress.start(server, client, 2, seconds + 10, 30000)
+    bounded = hostile.run("grep -q Y /sys/module/smc/parameters/bounded").code == 0
+    kinds = "sldcreq" + ("h" if bounded else "")
+    seed = int(time.time())
+    lab.progress(f"forger {seconds} {seed} {kinds}")
+    forging = hostile.spawn([str(paths.built(FORGER)), f"{driver.DEVICE}/device", "4", str(seconds),
+                             str(seed), kinds])
+    broken, until = 0, time.monotonic() + 2 * seconds
+    while forging.poll() is None:
+        expect(time.monotonic() < until, "the forger does not end")
+        load = stress.start(client, server, 4, seconds, 5000, native.SMC)
+        while load.poll() is None and forging.poll() is None:
+            time.sleep(0.5)
+        broken += load.poll() is not None
+        load.kill()
+        time.sleep(0.5)
+    expect_equal(forging.wait(5), 0, f"exit code of forger ({forging.err.decode()})")
+    lab.progress(f"runs of connections that broke: {broken}; {forging.out.decode().split()}")
+    stress.finish(plain, 60)
+    smc_server.kill()
+    for guest in lab.guests:
+        driver.load(guest)
+    for guest in lab.guests:
+        native.wait_members(guest, 2)
+    native.server(server)
+    traffic.transfer(client, server.ip4, 1 << 20, flags=native.SMC)
+    expect_equal(traffic.counters(client).client > 0, True, "SMC-D connections afterwards")
