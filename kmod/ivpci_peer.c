@@ -122,6 +122,21 @@ u32 ivpci_peer_by_gid(struct ivpci *ivpci, u64 gid)
 	return 0;
 }
 
+/* What a pipe holds stays leased to us, or a program here would read what others say to each other:
+ * our successor does not join before it is back. Nobody claims anything once others may be told that our
+ * claims do not count.
+ */
+static void ivpci_leave(struct ivpci *ivpci)
+{
+	u32 generation = ivpci->generation;
+
+	spin_lock_bh(&ivpci->attach_lock);
+	WRITE_ONCE(ivpci->generation, 0);
+	spin_unlock_bh(&ivpci->attach_lock);
+	if (generation && !ivpci_shm_lent(ivpci))
+		ivpci_request(ivpci, IVPCI_OP_LEAVE, 0);
+}
+
 static void ivpci_join(struct ivpci *ivpci)
 {
 	u32 generation;
@@ -151,10 +166,7 @@ static void ivpci_join(struct ivpci *ivpci)
 	if (ivpci_client_add(ivpci)) {
 		dev_err_ratelimited(&ivpci->pdev->dev, "cannot register the SMC-D device\n");
 		WRITE_ONCE(ivpci->open, false);
-		/* the broker gives them to others */
-		ivpci_dmb_forget(ivpci);
-		ivpci_request(ivpci, IVPCI_OP_LEAVE, 0);
-		WRITE_ONCE(ivpci->generation, 0);
+		ivpci_leave(ivpci);
 		return;
 	}
 	dev_info_ratelimited(&ivpci->pdev->dev, "joined as slot %u, GID %016llx\n", ivpci->slot,
@@ -204,9 +216,16 @@ static void ivpci_part(struct ivpci *ivpci)
 	u32 slot;
 
 	WRITE_ONCE(ivpci->open, false);
+	ivpci->parted = jiffies;
 	for (slot = 1; slot <= ivpci->layout.slots; slot++)
 		if (ivpci_peer_generation(ivpci, slot))
 			ivpci_client_peer_lost(ivpci, READ_ONCE(ivpci->peers[slot].gid));
+}
+
+/* Nobody in this guest reads or writes a chunk any more. */
+static bool ivpci_settled(struct ivpci *ivpci)
+{
+	return ivpci_dmb_all_returned(ivpci) && ivpci_attach_settled(ivpci);
 }
 
 /* Parted: until all memory is back, then we join anew; or until it turns out to have been a lie. */
@@ -217,8 +236,10 @@ static void ivpci_parted(struct ivpci *ivpci)
 		WRITE_ONCE(ivpci->open, true);
 		return;
 	}
-	if (!ivpci_dmb_all_returned(ivpci) || !ivpci_attach_settled(ivpci)) {
-		ivpci_part(ivpci); /* the message may have been lost */
+	if (!ivpci_settled(ivpci)) {
+		/* the message may have been lost; we are here as often as somebody rings */
+		if (time_after_eq(jiffies, ivpci->parted + HZ))
+			ivpci_part(ivpci);
 		return;
 	}
 	ivpci_dmb_abandon(ivpci);
@@ -237,26 +258,30 @@ static void ivpci_heartbeats(struct ivpci *ivpci)
 	ivpci->broker_heartbeat = brokers;
 }
 
-/* What a pipe holds stays leased to us, or a program here would read what others say to each other:
- * our successor does not join before it is back.
- */
-static void ivpci_leave(struct ivpci *ivpci)
-{
-	if (ivpci->generation && !ivpci_shm_lent(ivpci))
-		ivpci_request(ivpci, IVPCI_OP_LEAVE, 0);
-	WRITE_ONCE(ivpci->generation, 0);
-}
+/* A socket that failed is closed in much less, by a program that still runs. */
+#define IVPCI_SHUTDOWN_WAIT (HZ / 2)
 
-/* Leave behind what a reboot would: peers need not wait for our successor to notice. Nothing is waited
- * for but what is asked of the broker.
+/* Peers need not wait for our successor to notice that we are gone: they are told to end their connections with
+ * us, as ours with them are ended here. Programs may still run, and some never let go of what they have: then
+ * we do not LEAVE, which would have that memory be others' while it is written to.
  */
 void ivpci_member_shutdown(struct ivpci *ivpci)
 {
+	unsigned long end = jiffies + IVPCI_SHUTDOWN_WAIT;
+	bool settled;
+	u32 slot;
+
 	mutex_lock(&ivpci->member_lock);
 	WRITE_ONCE(ivpci->going_away, true);
-	WRITE_ONCE(ivpci->open, false);
+	ivpci_part(ivpci);
 	mutex_unlock(&ivpci->member_lock);
-	ivpci_leave(ivpci);
+	for (slot = 1; slot <= ivpci->layout.slots; slot++)
+		ivpci_send_event(ivpci, slot, IVPCI_EVENT_PARTED, 0);
+
+	while (!(settled = ivpci_settled(ivpci)) && time_before(jiffies, end))
+		msleep(10);
+	if (settled)
+		ivpci_leave(ivpci);
 }
 
 static void ivpci_member_work(struct work_struct *work)

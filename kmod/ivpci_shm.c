@@ -45,6 +45,8 @@ static int ivpci_layout_check(struct ivpci *ivpci)
 
 /* Tells a mapping of ours from everybody else's, also one that a module before us left. */
 #define IVPCI_PGMAP_OWNER ((void *)IVPCI_SHM_MAGIC)
+/* A chunk is one compound page: see ivpci_shm_map(). */
+#define IVPCI_PGMAP_SHIFT ilog2(IVPCI_CHUNK_SIZE >> PAGE_SHIFT)
 
 /* The mapping that was left behind when the device was taken away (ivpci_shm_unmap()), NULL: none. */
 static struct dev_pagemap *ivpci_pgmap_left(struct pci_dev *pdev)
@@ -54,7 +56,9 @@ static struct dev_pagemap *ivpci_pgmap_left(struct pci_dev *pdev)
 
 	if (!pgmap)
 		return NULL;
-	ours = pgmap->owner == IVPCI_PGMAP_OWNER && pgmap->nr_range == 1 &&
+	/* another version of ours may have had smaller pages */
+	ours = pgmap->owner == IVPCI_PGMAP_OWNER && pgmap->type == MEMORY_DEVICE_GENERIC &&
+	       pgmap->vmemmap_shift == IVPCI_PGMAP_SHIFT && pgmap->nr_range == 1 &&
 	       pgmap->range.start == pci_resource_start(pdev, 2) &&
 	       pgmap->range.end == pci_resource_end(pdev, 2);
 	/* nobody but who is bound to the device takes it away */
@@ -71,7 +75,7 @@ static struct dev_pagemap *ivpci_pgmap_new(struct pci_dev *pdev)
 		return ERR_PTR(-ENOMEM);
 	pgmap->type = MEMORY_DEVICE_GENERIC;
 	pgmap->owner = IVPCI_PGMAP_OWNER;
-	pgmap->vmemmap_shift = ilog2(IVPCI_CHUNK_SIZE >> PAGE_SHIFT);
+	pgmap->vmemmap_shift = IVPCI_PGMAP_SHIFT;
 	pgmap->nr_range = 1;
 	pgmap->range.start = pci_resource_start(pdev, 2);
 	pgmap->range.end = pci_resource_end(pdev, 2);

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Members that lie where it hurts, and drivers that come and go beside them."""
 
+import os
+import signal
 import time
 
 from harness import dibs, driver, native, paths, traffic
@@ -45,6 +47,13 @@ def flood_of_events(victim: dibs.Client, liar, slots: tuple[int, int]) -> None:
                "an event after the flood")
     wait_until(lambda: victim.ask("events").split()[2:4], lambda last: last == ["42", "7"], 10,
                "the event that came last")
+    # One more than a second has: it is looked at in the next, without another ring.
+    time.sleep(1.1)
+    liar.ask_all(*[f"event {victim.gid} 42 7"] * 16)
+    wait_until(lambda: liar.run(f"event {victim.gid} 43 8")[0][1], lambda error: not error, 10,
+               "room in the event ring")
+    wait_until(lambda: victim.ask("events").split()[2:4], lambda last: last == ["43", "8"], 10,
+               "an event that was left in the ring")
 
 
 def flood_of_signals(victim: dibs.Client, liar: dibs.Client, other: dibs.Client,
@@ -85,13 +94,51 @@ def swapped_token(victim: dibs.Client, liar: dibs.Client, slots: tuple[int, int]
                10, "the claim after the last was detached")
 
 
+def lying_lease(victim: dibs.Client, liar: dibs.Client, other: dibs.Client, victims: int) -> None:
+    """It is said of another member's chunk that it is the victim's. What the victim does once that is
+    put right does no harm to who has it, and it knows again what it has.
+    """
+    def surplus() -> int:
+        """Chunks that the victim counts and the broker does not."""
+        return victim.stat("chunks") - int(lie_for(liar.guest, 4, "leased", victims))
+
+    token = other.register(victim, 1024 * KIB)
+    slot, index = int(token, 16) >> 16 & 0xffff, int(token, 16) & 0xffff
+    chunk = lie_for(liar.guest, 4, "where", slot, index)
+    victim.ask(f"move {token} 0 8 5a 0")
+    for _ in range(2):
+        wait_until(surplus, lambda more: more == 0, 10, "chunks before the lie")
+        before = victim.stat("chunks")
+        lying = liar.guest.spawn(lie(liar.guest, 4, "lease", chunk, victims, 2.5))
+        wait_until(lambda: victim.stat("chunks"), lambda now, had=before: now > had, 5,
+                   "chunks with the one that was lied about")
+        expect_equal(lying.wait(20), 0, "exit code of liar")
+        taken = victim.ask_all(*[f"register {liar.gid} {1024 * KIB}"] * 2)
+        expect_equal(other.ask(f"peek {token} 0"), "5a" * 8, "what was in another member's DMB")
+        victim.ask_all(*[f"unregister {one.split()[0]}" for one in taken])
+    wait_until(surplus, lambda more: more == 0, 10, "chunks that are only lied about, afterwards")
+    other.ask(f"unregister {token}")
+
+
+TRACING = "/sys/kernel/tracing"
+
+
 def doorbells(victim: dibs.Client, liar: dibs.Client, others: int, victims: int) -> None:
-    """A slot that comes and goes some thousand times a second: the log has a limit."""
+    """A slot that comes and goes some thousand times a second: the log has a limit, and so has how often
+    the driver looks around.
+    """
     count = "dmesg | grep -c 'joined, GID'"
     before = int(victim.guest.check(count))
+    victim.guest.check(f"""echo p:looks ivpci_member_work >{TRACING}/kprobe_events
+        echo 1 >{TRACING}/events/kprobes/looks/enable""")
+    began = time.monotonic()
     lie_for(liar.guest, 4, "flap", others, victims, 3)
+    looks = int(victim.guest.check(f"cat {TRACING}/kprobe_profile").split()[1])
+    took = time.monotonic() - began
     lines = int(victim.guest.check(count)) - before
+    victim.guest.check(f"echo 0 >{TRACING}/events/kprobes/looks/enable; echo >{TRACING}/kprobe_events")
     expect(lines < 40, f"{lines} lines about one slot")
+    expect(0 < looks < 60 * (took + 1), f"{looks} looks around in {took:.1f} s")
     wait_until(lambda: reachable(victim, liar.gid), bool, 20, "the liar, reached again")
 
 
@@ -102,12 +149,16 @@ def taken_slot(victim: dibs.Client, liar: dibs.Client, victims: int) -> None:
     token = victim.register(liar, 16 * KIB)
     before = int(victim.ask("events").split()[0])
     lying = liar.guest.spawn(lie(liar.guest, 4, "state", victims, 1, 7))
+    ringing = liar.guest.spawn(lie(liar.guest, 4, "ring", victims, 7))
     wait_until(lambda: reachable(victim, liar.gid), lambda yes: not yes, 10, "peers, not reached")
     wait_until(lambda: int(victim.ask("events").split()[0]), lambda now: now > before, 15,
                "told that peers are lost")
     for words in ("header (state of our slot)", "was taken away: its connections end"):
         expect(words in victim.guest.console(), f"it was not said: {words}")
-    expect_equal(lying.wait(30), 0, "exit code of liar")
+    for each in (lying, ringing):
+        expect_equal(each.wait(30), 0, "exit code of liar")
+    told = int(victim.ask("events").split()[0]) - before
+    expect(told < 20, f"told {told} times that peers are gone")
     wait_until(lambda: reachable(victim, liar.gid), bool, 20, "peers, reached again")
     # The same device, with what it had.
     expect_equal(victim.ask(f"peek {token} 0"), "0", "a DMB from before")
@@ -154,6 +205,7 @@ def lies(lab):
     flood_of_events(victim, liar, (own, victims))
     flood_of_signals(victim, liar, other, (own, victims))
     swapped_token(victim, liar, (own, victims))
+    lying_lease(victim, liar, other, victims)
     doorbells(victim, liar, others, victims)
     taken_slot(victim, liar, victims)
     for one in (victim, liar, other):
@@ -178,6 +230,49 @@ def failed_vector(victim, ringing, slots: tuple[int, int]) -> None:
     ring.kill()
 
 
+def strange_mapping(victim) -> None:
+    """The region is mapped already, with pages of another size or by somebody else: the driver has nothing
+    to do with that.
+    """
+    for what in ("owner=0x30444d5343505649 shift=0", "owner=0 shift=8"):
+        victim.check(f"insmod {paths.built(paths.SQUAT_KO)} {what}; modprobe ivpci")
+        expect(victim.run(f"test -e {driver.DEVICE}").code != 0, f"it uses a mapping with {what}")
+        victim.check("modprobe -r ivpci; rmmod squat")
+
+
+def lied_to_at_join(victim, owner: dibs.Client, slots: tuple[int, int]) -> None:
+    """The generation that the driver reads when it joins is somebody else's word. It takes no chunks that
+    it cannot see, and joins anew.
+    """
+    lying = owner.guest.spawn(lie(owner.guest, 4, "generation", slots[0], 777, 60))
+    stranger = dibs.Client(victim)
+    expect_equal(victim.check(f"cat {driver.DEVICE}/generation").strip(), "777",
+                 "the generation that was lied about")
+    lying.kill()
+    wait_until(lambda: victim.check(f"cat {driver.DEVICE}/header_trusted").strip(),
+               lambda word: word == "0", 10, "the header is not trusted")
+    before = lie_for(owner.guest, 4, "leased", slots[0])
+    time.sleep(2)
+    expect_equal(lie_for(owner.guest, 4, "leased", slots[0]), before,
+                 "chunks leased to a generation that the driver does not know")
+    wait_until(lambda: reachable(stranger, owner.gid), bool, 30, "reachable after a lie at JOIN")
+    stranger.unload()
+
+
+def left_before_told(victim, broker) -> None:
+    """A broker that takes its time to answer LEAVE: the driver is no member any more from the moment it
+    has asked.
+    """
+    os.kill(broker.process.pid, signal.SIGSTOP)
+    try:
+        last = victim.check(f"""modprobe -r ivpci & last=
+            while read -r word <{driver.DEVICE}/generation; do last=$word; done 2>/dev/null
+            wait; echo "$last\"""")
+    finally:
+        os.kill(broker.process.pid, signal.SIGCONT)
+    expect_equal(last.strip(), "0", "the generation while LEAVE is not answered")
+
+
 def failed_join(victim, owner: dibs.Client, writer: dibs.Client) -> None:
     """No DIBS device can be had: the driver asks again until there is one, and in a region that is full by
     then it has no memory. (It would have had others' only if a JOIN had taken a quarter of a second.)
@@ -186,9 +281,10 @@ def failed_join(victim, owner: dibs.Client, writer: dibs.Client) -> None:
     victim.check("modprobe ivpci")
     wait_until(lambda: victim.console().count("cannot register the SMC-D device"),
                lambda count: count > 1, 10, "joins that failed")
+    held = []
     for _ in range(4):
-        while not owner.run(f"register {writer.gid} {1024 * KIB}")[0][1]:
-            pass
+        while not (answer := owner.run(f"register {writer.gid} {1024 * KIB}")[0])[1]:
+            held.append(answer[0].split()[0])
         time.sleep(0.3)
     victim.check("rmmod inject")
     stranger = dibs.Client(victim)
@@ -197,6 +293,8 @@ def failed_join(victim, owner: dibs.Client, writer: dibs.Client) -> None:
                  "a DMB in a region that is full")
     stranger.unload()
     victim.check("modprobe -r ivpci")
+    for token in held:
+        owner.ask(f"unregister {token}")
 
 
 def lent_pages(server, client) -> None:
@@ -228,19 +326,56 @@ def lent_pages(server, client) -> None:
     expect_equal(client.console().count("they stay mapped"), 1, "times that pages were left behind")
 
 
-@case("fabric", "driver-comes-and-goes", agent=False, guests=3, slots=4, size="64M", timeout=120)
+@case("fabric", "driver-comes-and-goes", agent=False, guests=3, slots=4, size="64M", timeout=180)
 def driver_comes_and_goes(lab):
-    """Loading that fails half-way while somebody rings, joining that fails and what it was leased, and
-    unloading while a program keeps pages in a pipe.
+    """Loading that fails half-way while somebody rings, joining that fails and what it was leased, joining
+    while somebody lies, and unloading while a program keeps pages in a pipe.
     """
     victim, owner, writer = lab.guests
     owning, writing = dibs.Client(owner), dibs.Client(writer)
     victim.check("modprobe ivpci")
     slots = slot_of(victim), slot_of(owner)
     victim.check("modprobe -r ivpci")
+    strange_mapping(victim)
     failed_vector(victim, owner, slots)
     wait_until(lambda: reachable(owning, writing.gid), bool, 20, "reachable")
     failed_join(victim, owning, writing)
+    lied_to_at_join(victim, owning, slots)
+    left_before_told(victim, lab.brokers[0])
     owning.unload()
     writing.unload()
     lent_pages(owner, victim)
+
+
+RESTART = "import ctypes; ctypes.CDLL(None).reboot(0x01234567)"  # as reboot -f, whatever runs
+
+
+@case("fabric", "sudden-restart", agent=False, timeout=120)
+def sudden_restart(lab):
+    """A guest that restarts without ending its programs. Its peers' connections end at once, whatever these
+    programs do. Where they have none, or let go of them, its slot is free at once; where one does not, the
+    memory that it may still write to stays what it is until the guest joins anew.
+    """
+    server, client = lab.guests
+    native.load_all(lab)
+    native.server(server)
+
+    def left() -> int:
+        return lab.brokers[0].log.read_text().count("event=left")
+
+    traffic.hold(client, server.ip4, flags=native.SMC)
+    expect(driver.stats(server)["dmbs"] > 0, "the connection has no DMB")
+    client.check("pkill -STOP -x transfer")
+    client.spawn(["python3", "-Sc", RESTART])
+    client.wait_boot()
+    wait_until(lambda: driver.stats(server)["dmbs"], lambda count: count == 0, 10,
+               "DMBs of connections with a guest that restarted")
+    expect_equal(left(), 0, "times that it left with a connection that a program held")
+
+    native.load(client)
+    for guest in lab.guests:
+        native.wait_members(guest, 1)
+    client.spawn(["python3", "-Sc", RESTART])
+    client.wait_boot()
+    expect_equal(left(), 1, "times that it left, without connections")
+    native.wait_members(server, 0)

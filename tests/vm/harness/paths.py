@@ -21,6 +21,7 @@ IVPCI_KO = Path(os.environ.get("SMC_STEER_KO") or BUILD / "kmod" / "ivpci.ko")
 STOCK_IVPCI_KO = BUILD / "kmod-6.1" / "ivpci.ko"
 DIBS_CLIENT_KO = IVPCI_KO.parents[1] / "tests" / "kmod" / "dibs_client" / "dibs_client.ko"
 INJECT_KO = IVPCI_KO.parents[1] / "tests" / "kmod" / "inject" / "inject.ko"
+SQUAT_KO = IVPCI_KO.parents[1] / "tests" / "kmod" / "squat" / "squat.ko"
 PROGRAMS = BUILD / "tests" / "vm" / "programs"
 
 GUEST_INIT = PROGRAMS / "guest_init"

@@ -3,12 +3,16 @@
 //
 //   liar DEVICE SLOTS VERB WORDS...        DEVICE: the PCI device's directory in sysfs
 //     state SLOT STATE SECONDS             says so of a slot, again and again
+//     generation SLOT WORD SECONDS         likewise
+//     lease CHUNK SLOT SECONDS             whose a chunk is, then what it was
 //     flap SLOT VICTIM SECONDS             has a slot come and go, and rings the victim
 //     ring VICTIM SECONDS                  the victim's vector 0, as fast as it goes
 //     events OWN VICTIM SECONDS            keeps the event ring to the victim full
 //     signals OWN VICTIM SECONDS           has the victim serve all DMBs, for ever
 //     describe OWN INDEX TOKEN WRITER      a DMB of 16 KiB, in a chunk that is leased to OWN
 //     claim CLAIMER OWNER INDEX            prints the word
+//     where OWNER INDEX                    prints the chunk of a DMB
+//     leased SLOT                          prints how many chunks
 // TOKEN is hexadecimal. SECONDS may have a fraction.
 #include <fcntl.h>
 #include <ivpci/shm_abi.h>
@@ -77,6 +81,32 @@ public:
         repeat(seconds, 100, [&] { store(header().slot[slot].state, __u32{state}); });
     }
 
+    // The broker writes there, too, when the slot's driver joins.
+    void generation(uint32_t slot, uint32_t word, double seconds) {
+        repeat(seconds, 0, [&] { store(header().slot[slot].generation, __u32{word}); });
+    }
+
+    void lease(uint32_t chunk, uint32_t slot, double seconds) {
+        __u32& word = leases()[chunk];
+        const __u32 before = load(word);
+        const __u32 lie = ivpci_lease(slot, load(header().slot[slot].generation));
+        repeat(seconds, 100, [&] { store(word, lie); });
+        store(word, before);
+    }
+
+    void leased(uint32_t slot) {
+        uint32_t count = 0;
+        for (uint32_t chunk = 0; chunk < layout_.chunks; chunk++) {
+            count += (load(leases()[chunk]) & 0xff) == slot ? 1 : 0;
+        }
+        std::printf("%u\n", count);
+    }
+
+    void where(uint32_t owner, uint32_t index) {
+        const __u64 offset = load(descs(owner)[index].offset);
+        std::printf("%u\n", static_cast<uint32_t>((offset - layout_.chunk_off) / IVPCI_CHUNK_SIZE));
+    }
+
     void flap(uint32_t slot, uint32_t victim, double seconds) {
         const __u32 generation = load(header().slot[slot].generation);
         __u32 turn = 0;
@@ -114,11 +144,10 @@ public:
     }
 
     void describe(uint32_t own, uint32_t index, uint64_t token, uint32_t writer) {
-        auto* desc = at<ivpci_dmb_desc>(ivpci_area(&layout_, own) + layout_.desc_off) + index;
+        auto* desc = descs(own) + index;
         const __u32 lease = ivpci_lease(own, load(header().slot[own].generation));
-        const auto* leases = at<__u32>(layout_.lease_off);
         uint32_t chunk = 0;
-        while (chunk < layout_.chunks && load(leases[chunk]) != lease) {
+        while (chunk < layout_.chunks && load(leases()[chunk]) != lease) {
             chunk++;
         }
         if (chunk == layout_.chunks) {
@@ -143,6 +172,10 @@ private:
         return reinterpret_cast<T*>(memory_.at + offset);
     }
 
+    __u32* leases() { return at<__u32>(layout_.lease_off); }
+    ivpci_dmb_desc* descs(uint32_t slot) {
+        return at<ivpci_dmb_desc>(ivpci_area(&layout_, slot) + layout_.desc_off);
+    }
     ivpci_header& header() { return *at<ivpci_header>(0); }
     ivpci_ctl& ctl(uint32_t slot) { return *at<ivpci_ctl>(ivpci_area(&layout_, slot)); }
 
@@ -179,7 +212,7 @@ private:
 
 int main(int argc, char** argv) {
     const std::vector<std::string> words(argv + 1, argv + argc);
-    if (words.size() < 5) {
+    if (words.size() < 4) {
         std::fprintf(stderr, "usage: liar DEVICE SLOTS VERB WORDS...\n");
         return 2;
     }
@@ -189,6 +222,14 @@ int main(int argc, char** argv) {
     const std::string& verb = words[2];
     if (verb == "state") {
         liar.state(number(0), number(1), seconds(2));
+    } else if (verb == "generation") {
+        liar.generation(number(0), number(1), seconds(2));
+    } else if (verb == "lease") {
+        liar.lease(number(0), number(1), seconds(2));
+    } else if (verb == "leased") {
+        liar.leased(number(0));
+    } else if (verb == "where") {
+        liar.where(number(0), number(1));
     } else if (verb == "flap") {
         liar.flap(number(0), number(1), seconds(2));
     } else if (verb == "ring") {
