@@ -79,8 +79,10 @@ static int ivpci_chunks_refresh(struct ivpci *ivpci)
 	lockdep_assert_held(&ivpci->dmb_lock);
 
 	xa_for_each(&ivpci->chunks, known, chunk)
+	{
 		if (!chunk->map && !ivpci_chunk_ours(ivpci, chunk->number))
 			ivpci_chunk_del(ivpci, chunk);
+	}
 
 	for (number = 0; number < ivpci->layout.chunks; number++) {
 		if (!ivpci_chunk_ours(ivpci, number) || xa_load(&ivpci->chunks, number))

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Things that are tried again and again, of which some fail: for good, or because the machine is short of
-// something, which passes.
+// Things that are tried again and again, of which some fail: for good, or because the machine is
+// short of something, which passes.
 #ifndef SMC_STEER_AGENT_BASE_ATTEMPTS_H
 #define SMC_STEER_AGENT_BASE_ATTEMPTS_H
 

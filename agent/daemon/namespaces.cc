@@ -113,10 +113,10 @@ bool Namespaces::scan() {
         auto covered = fd ? cover(id, std::move(*fd)) : tl::unexpected(fd.error());
         if (!covered) {
             if (attempts_.failed(id, covered.error())) {
-                spdlog::warn("network namespace net:[{}] {}: {}", id.inode,
-                             attempts_.worth_it(id) ? "is plain TCP until there is room"
-                                                    : "stays plain TCP",
-                             covered.error().message);
+                spdlog::warn(
+                    "network namespace net:[{}] {}: {}", id.inode,
+                    attempts_.worth_it(id) ? "is plain TCP until there is room" : "stays plain TCP",
+                    covered.error().message);
             }
             continue;
         }

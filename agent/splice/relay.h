@@ -30,7 +30,8 @@ public:
     Relay& operator=(const Relay&) = delete;
 
     void set_view(std::shared_ptr<const SpliceView> view);
-    // `netns`: as Place::make(). Twice is once, also where it failed for good; a shortage is told once.
+    // `netns`: as Place::make(). Twice is once, also where it failed for good; a shortage is told
+    // once.
     Result<void> cover(NetnsId id, UniqueFd netns);
     // Some are to be asked for again: there was no room for them.
     [[nodiscard]] bool short_of_room() const { return attempts_.any_short(); }

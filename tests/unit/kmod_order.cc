@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The driver's barriers on this machine: two threads, as two guests, do their halves of one thing at the
-// same moment, again and again. That neither sees the other may not happen once. Without a barrier it
-// does where both have a CPU to themselves; kmod_tso.cc needs no such luck.
+// The driver's barriers on this machine: two threads, as two guests, do their halves of one thing
+// at the same moment, again and again. That neither sees the other may not happen once. Without a
+// barrier it does where both have a CPU to themselves; kmod_tso.cc needs no such luck.
 #include <gtest/gtest.h>
 
 #include <atomic>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The driver's barriers, in every order in which two guests' steps and their stores can come (tso.h).
-// What threads on a real machine show of it: kmod_order.cc.
+// The driver's barriers, in every order in which two guests' steps and their stores can come
+// (tso.h). What threads on a real machine show of it: kmod_order.cc.
 #include <gtest/gtest.h>
 
 #include "tests/unit/tso.h"
@@ -43,7 +43,8 @@ TEST(KmodTso, StoresPassLoads) {
     EXPECT_EQ(Litmus().ends(true, true).results.size(), 3u);
 }
 
-// The receiver stops looking while something comes: first whether it saw it, then whether it was rung.
+// The receiver stops looking while something comes: first whether it saw it, then whether it was
+// rung.
 TEST(KmodTso, NoDoorbellIsMissing) {
     __u32 looking = 1, tail = 0, overflow_seen = 0;
     ivpci_pair pair{};
@@ -83,8 +84,8 @@ TEST(KmodTso, NoDoorbellIsMissingWhereTheRingIsFull) {
     EXPECT_EQ(ends.results.count({false, false}), 0u) << "neither rings nor is it seen";
 }
 
-// A writer claims a DMB while its owner withdraws it: first whether it is written into, then whether it is
-// free.
+// A writer claims a DMB while its owner withdraws it: first whether it is written into, then
+// whether it is free.
 TEST(KmodTso, NoClaimIsOverlooked) {
     constexpr __u64 kToken = 0x700010003;
     __u32 claim = 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The driver's count of who uses an attachment: its claim is dropped a whole grace period after the last
-// one went, whoever comes and goes meanwhile.
+// The driver's count of who uses an attachment: its claim is dropped a whole grace period after the
+// last one went, whoever comes and goes meanwhile.
 #include <gtest/gtest.h>
 
 #include "tests/unit/kmod_accessors.h"

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Two guests whose stores wait in a buffer of their own before the other sees them, as x86's do, and all
-// the orders in which that can end. What they run is the driver's code itself: each of its accessors is
-// one step here, nothing depends on how busy the machine is, and no order is left out.
+// Two guests whose stores wait in a buffer of their own before the other sees them, as x86's do,
+// and all the orders in which that can end. What they run is the driver's code itself: each of its
+// accessors is one step here, nothing depends on how busy the machine is, and no order is left out.
 //
-// A guest is run from its beginning for each step: what it read before it is told again, what it wrote
-// is written already, and at the first access that is new it stops. Its code must depend on nothing
-// but what it reads.
+// A guest is run from its beginning for each step: what it read before it is told again, what it
+// wrote is written already, and at the first access that is new it stops. Its code must depend on
+// nothing but what it reads.
 #ifndef SMC_STEER_TESTS_UNIT_TSO_H
 #define SMC_STEER_TESTS_UNIT_TSO_H
 
@@ -25,8 +25,9 @@ using Address = std::uintptr_t;
 using Value = std::uint64_t;
 
 struct Guest {
-    std::vector<Value> log;                        // of each access: what it read, 0 for others
-    std::vector<std::pair<Address, Value>> waits;  // stores that the other does not see yet, oldest first
+    std::vector<Value> log;  // of each access: what it read, 0 for others
+    std::vector<std::pair<Address, Value>>
+        waits;  // stores that the other does not see yet, oldest first
     std::optional<bool> result;
 
     auto operator<=>(const Guest&) const = default;

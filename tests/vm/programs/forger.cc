@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// forger: a hostile member of a region that tells one likely lie after the other: each word that others
-// read, near what it may be. scribble.cc hits what nobody thought of, this what somebody did.
+// forger: a hostile member of a region that tells one likely lie after the other: each word that
+// others read, near what it may be. scribble.cc hits what nobody thought of, this what somebody
+// did.
 //
 //   forger DEVICE SLOTS SECONDS SEED KINDS    DEVICE: the PCI device's directory in sysfs
 //
-// KINDS: any of s (slots), l (leases), d (descriptors), c (claims), r (rings), e (event rings), q (control
-// words and requests), h (headers of DMBs). Prints how many of each. The same seed tells the same
-// lies, as far as others' words are the same.
+// KINDS: any of s (slots), l (leases), d (descriptors), c (claims), r (rings), e (event rings), q
+// (control words and requests), h (headers of DMBs). Prints how many of each. The same seed tells
+// the same lies, as far as others' words are the same.
 #include <fcntl.h>
 #include <ivpci/shm_abi.h>
 #include <ivshmem/protocol.h>
@@ -25,7 +26,7 @@
 
 namespace {
 
-constexpr uint32_t kIndices = 64;       // DMBs that are there have low numbers
+constexpr uint32_t kIndices = 64;  // DMBs that are there have low numbers
 constexpr useconds_t kPause = 300;
 
 uint8_t* map(const std::string& path, uint64_t* size) {
@@ -118,7 +119,8 @@ private:
 
     // Mostly of those that are there, and where one of them ends.
     uint64_t any_offset(uint32_t len) {
-        const uint64_t chunk = layout_.chunk_off + uint64_t{below(layout_.chunks)} * IVPCI_CHUNK_SIZE;
+        const uint64_t chunk =
+            layout_.chunk_off + uint64_t{below(layout_.chunks)} * IVPCI_CHUNK_SIZE;
         const uint64_t places[] = {descs(any_slot())[below(kIndices)].offset,
                                    chunk,
                                    chunk + IVPCI_CHUNK_SIZE - len,
@@ -136,7 +138,8 @@ private:
         ivpci_slot& slot = shown(any_slot());
         switch (below(6)) {
             case 0:
-                return put(slot.state, {IVPCI_SLOT_EMPTY, IVPCI_SLOT_CONNECTED, IVPCI_SLOT_LIVE, 3});
+                return put(slot.state,
+                           {IVPCI_SLOT_EMPTY, IVPCI_SLOT_CONNECTED, IVPCI_SLOT_LIVE, 3});
             case 1:
                 return put(slot.generation, {slot.generation + 1, slot.generation - 1, 0,
                                              slot.generation | 0x1000000, 0xffffff});
@@ -222,13 +225,15 @@ private:
             case 2:
                 return put(one.req_seq, {one.req_seq + 1, one.req_seq - 1, 0});
             case 3:
-                return put(one.vectors, {0, 1, IVPCI_VECTORS_MAX, IVPCI_VECTORS_MAX + 1, 0xffffffff});
+                return put(one.vectors,
+                           {0, 1, IVPCI_VECTORS_MAX, IVPCI_VECTORS_MAX + 1, 0xffffffff});
             case 4:
                 return put(one.looking[below(IVPCI_VECTORS_MAX)], {0, 1, 0xffffffff});
             case 5:
                 return put(one.heartbeat, {one.heartbeat + 1, 0});
             default:
-                return put(one.bulletin_seq, {one.bulletin_seq + 1, one.bulletin_seq + 2, 0xffffffff});
+                return put(one.bulletin_seq,
+                           {one.bulletin_seq + 1, one.bulletin_seq + 2, 0xffffffff});
         }
     }
 
@@ -245,7 +250,8 @@ private:
         auto* wrap = reinterpret_cast<uint16_t*>(cursor);
         switch (below(3)) {
             case 0:
-                return put(*count, {0, *count + 1, *count - 1, len - 32, len - 31, len, 0x70000000});
+                return put(*count,
+                           {0, *count + 1, *count - 1, len - 32, len - 31, len, 0x70000000});
             case 1:
                 return put(*wrap, {uint64_t{*wrap} + 1, uint64_t{*wrap} - 1, 0, 0xffff});
             default:
@@ -273,7 +279,8 @@ int main(int argc, char** argv) {
     }
     Forger forger(argv[1], std::stoul(argv[2]), std::stoul(argv[4]));
     const std::string kinds = argv[5];
-    const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(std::stod(argv[3]));
+    const auto end =
+        std::chrono::steady_clock::now() + std::chrono::duration<double>(std::stod(argv[3]));
     std::map<char, unsigned> told;
     while (std::chrono::steady_clock::now() < end) {
         const char kind = kinds[forger.below(kinds.size())];
