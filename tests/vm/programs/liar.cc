@@ -2,8 +2,8 @@
 // liar: a hostile member of a region that knows what it writes (scribble.cc does not).
 //
 //   liar DEVICE SLOTS VERB WORDS...        DEVICE: the PCI device's directory in sysfs
-//     state SLOT STATE SECONDS             says so of a slot, again and again
-//     generation SLOT WORD SECONDS         likewise
+//     state SLOT STATE SECONDS             says so of a slot, again and again, and rings it
+//     join SLOT                            asks the broker for it, in the slot's name
 //     lease CHUNK SLOT SECONDS             whose a chunk is, then what it was
 //     flap SLOT VICTIM SECONDS             has a slot come and go, and rings the victim
 //     ring VICTIM SECONDS                  the victim's vector 0, as fast as it goes
@@ -78,12 +78,16 @@ public:
     }
 
     void state(uint32_t slot, uint32_t state, double seconds) {
-        repeat(seconds, 100, [&] { store(header().slot[slot].state, __u32{state}); });
+        repeat(seconds, 100, [&] {
+            store(header().slot[slot].state, __u32{state});
+            doorbell(slot);
+        });
     }
 
-    // The broker writes there, too, when the slot's driver joins.
-    void generation(uint32_t slot, uint32_t word, double seconds) {
-        repeat(seconds, 0, [&] { store(header().slot[slot].generation, __u32{word}); });
+    void join(uint32_t slot) {
+        store(ctl(slot).req_op, __u32{IVPCI_OP_JOIN});
+        store(ctl(slot).req_seq, load(header().slot[slot].ack_seq) + 1);
+        doorbell(IVPCI_BROKER_SLOT);
     }
 
     void lease(uint32_t chunk, uint32_t slot, double seconds) {
@@ -222,8 +226,8 @@ int main(int argc, char** argv) {
     const std::string& verb = words[2];
     if (verb == "state") {
         liar.state(number(0), number(1), seconds(2));
-    } else if (verb == "generation") {
-        liar.generation(number(0), number(1), seconds(2));
+    } else if (verb == "join") {
+        liar.join(number(0));
     } else if (verb == "lease") {
         liar.lease(number(0), number(1), seconds(2));
     } else if (verb == "leased") {
