@@ -262,8 +262,9 @@ static void ivpci_heartbeats(struct ivpci *ivpci)
 #define IVPCI_SHUTDOWN_WAIT (HZ / 2)
 
 /* Peers need not wait for our successor to notice that we are gone: they are told to end their connections with
- * us, as ours with them are ended here. Programs may still run, and some never let go of what they have: then
- * we do not LEAVE, which would have that memory be others' while it is written to.
+ * us, as ours with them are ended here. SMC has done so for those that were there when the reboot began, but
+ * programs still run, and some never let go of what they have: then we do not LEAVE, which would have that
+ * memory be others' while it is written to.
  */
 void ivpci_member_shutdown(struct ivpci *ivpci)
 {
