@@ -30,6 +30,7 @@ RULES: list[tuple[str, set[str]]] = [
     ("tests/broker/*", {"broker"}),
     ("tests/kubernetes/*", {"unit"}),
     ("tests/kmod/dibs_client/*", {"dibs-client", "last-look"}),
+    ("tests/kmod/squat/*", {"driver-comes-and-goes"}),
     ("tests/vm/programs/semantics*", {"semantics-native", "semantics-spliced"}),
     ("tests/vm/harness/semantics.py", {"unit", "semantics-native", "semantics-spliced"}),
     ("tests/vm/harness/*bench.py", set()), ("tests/vm/harness/measure.py", set()),
