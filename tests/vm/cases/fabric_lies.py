@@ -190,7 +190,7 @@ def taken_slot_of_sockets(client, server, liar) -> None:
     expect("removing smcd device" not in client.console(), "SMC lost its device")
 
 
-@case("fabric", "lies", agent=False, guests=3, slots=4, size="64M", timeout=180)
+@case("fabric", "lies", agent=False, guests=3, slots=4, size="64M", timeout=240)
 def lies(lab):
     """A member that floods another's rings and doorbells, that changes its mind about tokens, and that
     says of another that it is no member: what that costs the other has a limit, and its device stays, for
@@ -325,7 +325,7 @@ def lent_pages(server, client, broker) -> None:
     expect_equal(client.console().count("they stay mapped"), 1, "times that pages were left behind")
 
 
-@case("fabric", "driver-comes-and-goes", agent=False, guests=3, slots=4, size="64M", timeout=180)
+@case("fabric", "driver-comes-and-goes", agent=False, guests=3, slots=4, size="64M", timeout=240)
 def driver_comes_and_goes(lab):
     """Loading that fails half-way while somebody rings, joining that fails and what it was leased, joining
     while somebody lies, and unloading while a program keeps pages in a pipe.
@@ -349,7 +349,7 @@ def driver_comes_and_goes(lab):
 RESTART = "import ctypes; ctypes.CDLL(None).reboot(0x01234567)"  # as reboot -f, whatever runs
 
 
-@case("fabric", "sudden-restart", agent=False, timeout=120)
+@case("fabric", "sudden-restart", agent=False, timeout=180)
 def sudden_restart(lab):
     """A guest that restarts under a DIBS client that lets go of nothing (SMC ends its link groups before, and
     waits for programs that keep a socket). Its peer is told at once. While something may still be written to,
