@@ -2,23 +2,19 @@
 """A member writes into the header of another's buffer what its peer never said."""
 
 import errno
-import json
 from dataclasses import dataclass
 from typing import Callable
 
-from harness import driver, paths, smcd, stress, traffic
+from harness import driver, native, smcd, stress, traffic
 from harness.case import case, expect, expect_equal, wait_until
+from harness.liar import Cursor, Ends, Liar, looks
 
-FORGE = paths.PROGRAMS / "forge"
-ENDS = paths.REPO / "tests" / "vm" / "guest" / "ends"
 BOUNDED = "/sys/module/smc/parameters/bounded"
 HEADER = 32  # bytes of a DMB that are no data
 FIRST_PORT = 9600
 URGENT = 0x20  # urg_data_present
 EVERYTHING = 4 << 20  # more than any buffer holds
 ENDED = (errno.ECONNRESET, errno.EPIPE)
-
-Cursor = tuple[int, int]  # wrap, count
 
 
 @dataclass
@@ -58,58 +54,6 @@ LIES = [
 ]
 
 
-class Ends:
-    """tests/vm/guest/ends in a guest."""
-
-    def __init__(self, guest):
-        self.process = guest.spawn([str(ENDS)], stdin=True)
-        self.asked = 0
-
-    def say(self, *words) -> None:
-        self.process.write((" ".join(str(word) for word in words) + "\n").encode())
-        self.asked += 1
-
-    def answer(self, seconds: float = 20) -> dict:
-        lines = wait_until(self._lines, lambda lines: len(lines) >= self.asked, seconds,
-                           f"answers of {self.process.what}")
-        return json.loads(lines[self.asked - 1])
-
-    def ask(self, *words, seconds: float = 20) -> int:
-        """What has to go well: the number of bytes."""
-        self.say(*words)
-        got = self.answer(seconds)
-        expect_equal(got["errno"], 0, f"errno of {words}")
-        return got["bytes"]
-
-    def _lines(self) -> list[bytes]:
-        expect(self.process.poll() is None, f"ends ended: {self.process.err.decode()}")
-        return self.process.out.split(b"\n")[:-1]
-
-
-class Liar:
-    """tests/vm/programs/forge in the hostile guest, about one member."""
-
-    def __init__(self, hostile, owner, writer):
-        self.hostile = hostile
-        self.owner, self.writer = (int(guest.check(f"cat {driver.DEVICE}/slot"))
-                                   for guest in (owner, writer))
-
-    def _forge(self, *words) -> str:
-        argv = [str(paths.built(FORGE)), f"{driver.DEVICE}/device", "16"]
-        return self.hostile.check([*argv, *(str(word) for word in words)])
-
-    def buffers(self) -> list[dict]:
-        """Of the owner, that the writer may write into."""
-        return [each for each in json.loads(self._forge("list", self.owner))
-                if each["writer"] == self.writer]
-
-    def lie(self, index: int, prod: Cursor, cons: Cursor, flags: int) -> None:
-        self._forge("lie", self.owner, index, *prod, *cons, flags, 0)
-
-    def claim_length(self, index: int, length: int) -> None:
-        self._forge("length", self.owner, index, length)
-
-
 def connect(victim: Ends, peer: Ends, address: str, port: int, heard: int, sent: int) -> None:
     """Connection "c", idle, with so many bytes received and sent by the victim."""
     victim.ask("listen", "l", port)
@@ -134,12 +78,12 @@ def tell(lie: Lie, number: int, guest, victim: Ends, peer: Ends, liar: Liar) -> 
     if lie.sends and lie.asleep:
         sent += victim.ask("fill", "c")
     state = State(size, (0, heard), tuple(found[0]["cons"][:2]), divmod(sent, size))
-    before = driver.stats(guest)["full_scans"]
+    before = looks(guest)
     if lie.asleep:
         victim.say(*call)
     liar.lie(found[0]["index"], *lie.cursors(state), lie.flags)
     if not lie.asleep:
-        wait_until(lambda: driver.stats(guest)["full_scans"], lambda now: now > before, 10,
+        wait_until(lambda: looks(guest), lambda now: now > before, 10,
                    "looks at all buffers of the peer")
         victim.say(*call)
     got = victim.answer()
@@ -152,38 +96,57 @@ def tell(lie: Lie, number: int, guest, victim: Ends, peer: Ends, liar: Liar) -> 
     peer.ask("close", "c")
 
 
-@case("fabric", "forged-cursors", guests=3, timeout=150, long_only=True, bounded=True)
+def liar_in(lab) -> Liar:
+    """In the peer's guest; in the long form in a third one, which has to do with neither."""
+    server, client, third = lab.guests
+    if not lab.long:
+        return Liar(client, server, client)
+    lab.boot([third])
+    third.check("modprobe ivpci")
+    native.wait_members(third, 2)
+    return Liar(third, server, client)
+
+
+def others(lab):
+    """A process that ends when connections do that nobody lies about."""
+    server, client, _ = lab.guests
+    if not lab.long:
+        return traffic.hold(client, server.ip4)
+    stress.serve(server)
+    return stress.start(client, server, 4, 1000, 20000)
+
+
+@case("fabric", "forged-cursors", guests=3, booted=2, timeout=90, long_timeout=180)
 def forged_cursors(lab):
     """A member forges the cursors in the headers of another's buffers, each beyond one bound of
     what the peer could have done: that connection ends with an error, and nothing else does.
     """
-    server, client, hostile = lab.guests
+    server, client, _ = lab.guests
     known = server.run(f"cat {BOUNDED}").out.strip()
     expect_equal(known, "Y", f"{BOUNDED} (deploy/kernel/patches are not in this net/smc)")
-    stress.serve(server)
     traffic.transfer_server(server)
-    others = stress.start(client, server, 4, 1000, 20000)
+    bystanders = others(lab)
     victim, peer = Ends(server), Ends(client)
-    liar = Liar(hostile, server, client)
+    liar = liar_in(lab)
     for number, lie in enumerate(LIES):
         print(lie.name, flush=True)
         tell(lie, number, server, victim, peer, liar)
     expect("impossible cursors" in server.console(), "the victim's kernel is silent")
-    expect(others.poll() is None, f"other connections ended: {others.out!r} {others.err!r}")
-    others.kill()
+    expect(bystanders.poll() is None, f"other connections ended: {bystanders.out!r} {bystanders.err!r}")
+    bystanders.kill()
     smcd.expect_smcd(client, server, size=1 << 20)
 
 
-@case("fabric", "forged-length", guests=3, timeout=90, long_only=True, bounded=True)
+@case("fabric", "forged-length", guests=3, booted=2, timeout=60, long_timeout=120)
 def forged_length(lab):
     """A member has other members' descriptors say that buffers are half as long as their owner
     says in the handshake: those connections are TCP and carry every byte. Once it is taken back,
     they are SMC-D again.
     """
-    server, client, hostile = lab.guests
+    server, client, _ = lab.guests
     traffic.transfer_server(server)
     smcd.expect_smcd(client, server)
-    liar = Liar(hostile, server, client)
+    liar = liar_in(lab)
     # SMC gives the buffers of closed connections to the next ones.
     buffers = liar.buffers()
     for each in buffers:

@@ -38,7 +38,7 @@ class Plan:
     # "clean": a Debian installation of their own, see clean.py; "trixie": one of Debian 13 is there, with
     # packages made for it, for a case without guests.
     root: str = ""
-    bounded: bool = False  # guests of the project's kernel have net/smc with deploy/kernel/patches
+    append: str = ""  # words of the guests' kernels' command line
     booted: int | None = None  # guests that start with the lab; the case starts the others
     # Of the repository's mount in the guests (9p): "none" shows programs built meanwhile, "loose"
     # reads each file once.
@@ -92,19 +92,11 @@ class Lab:
             "STEER_IPV4": f"{net.guest4(number)}/24",
             "STEER_IPV6": f"{net.guest6(number)}/64",
             "STEER_SYSTEMD": str(int(self.plan.systemd)),
-            **({"STEER_TRUST": "region"} if self._trust(number) else {}),
+            **({"STEER_TRUST": "region"} if trust.line(kernel) else {}),
         }
         if not self.roots:
-            environment["STEER_MODULES"] = str(modules.prepare(kernel, self._smc(number)))
+            environment["STEER_MODULES"] = str(modules.prepare(kernel))
         return environment
-
-    def _smc(self, number: int) -> Path | None:
-        """net/smc in place of the one that the guest's kernel has."""
-        return paths.smc_module() if self.plan.bounded and self.plan.kernel(number) == "guest" else None
-
-    def _trust(self, number: int) -> str:
-        """What its agent.yaml has to end with."""
-        return "" if self._smc(number) else trust.line(self.plan.kernel(number))
 
     def _guest(self, number: int) -> Guest:
         regions = [qemu.Region(broker.socket, f"ivpci{index}", self.plan.vectors)
@@ -117,11 +109,12 @@ class Lab:
             root=self.roots[number - 1].merged if self.roots else None,
             kernel_tree=kernel if self.roots else None,
             cpus=self.plan.cpus, vhost=net.have_vhost(), regions=regions,
-            initrd=initrd if initrd.exists() else None, environment=self._environment(number))
+            initrd=initrd if initrd.exists() else None, environment=self._environment(number),
+            extra_append=self.plan.append.split())
         # Programs of a clean guest are those that were installed there.
         tools = GUEST_PATH if self.roots else f"{paths.AGENT.parent}:{GUEST_PATH}"
         guest = Guest(machine, self.logs, {"PATH": tools})
-        guest.trust = self._trust(number)
+        guest.trust = trust.line(self.plan.kernel(number))
         return guest
 
     def start(self) -> "Lab":
@@ -154,10 +147,10 @@ class Lab:
         return [guest for guest in self.guests if self.plan.kernel(guest.number) == "stock"]
 
     def start_agents(self) -> None:
-        """smc-agent in all guests whose kernel can do it, until they know each other's
+        """smc-agent in all guests that run and whose kernel can do it, until they know each other's
         addresses.
         """
-        able = self.able()
+        able = [agent for agent in self.able() if agent.guest.process]
         for agent in able:
             agent.launch_ready()
         for agent in able:

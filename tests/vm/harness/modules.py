@@ -13,18 +13,23 @@ from . import paths
 OURS = ("ivpci.ko", "smc_join.ko")
 
 
+def other_smc(kernel: str) -> Path | None:
+    """The smc.ko that guests with that kernel take in place of its own."""
+    return paths.smc_module() if kernel == "guest" else None
+
+
 @functools.cache
-def prepare(kernel: str, smc: Path | None) -> Path:
+def prepare(kernel: str) -> Path:
     """Directory for /lib/modules/RELEASE of a guest with that kernel (of paths.KERNELS), in the lab's own
-    tmpfs, which guests see. `smc`: an smc.ko in place of the kernel's.
+    tmpfs, which guests see.
     """
-    top = paths.RUN / f"modules-{kernel}{'-bounded' if smc else ''}"
+    top = paths.RUN / f"modules-{kernel}"
     source = next((paths.kernel_dir(kernel) / "lib" / "modules").iterdir())
     target = top / "lib" / "modules" / source.name
     shutil.copytree(source, target, symlinks=True)
     places = [("extra", paths.driver(kernel).parent / name) for name in OURS]
-    if smc:
-        places.append(("updates", smc))  # what depmod prefers
+    if other := other_smc(kernel):
+        places.append(("updates", other))  # what depmod prefers
     for place, module in places:
         if module.exists():
             (target / place).mkdir(exist_ok=True)

@@ -6,7 +6,7 @@ bounds what it reads from the region.
 import functools
 import subprocess
 
-from . import paths
+from . import modules, paths
 
 LINE = "trust: region\n"
 
@@ -14,8 +14,8 @@ LINE = "trust: region\n"
 @functools.cache
 def line(kernel: str) -> str:
     """LINE or nothing. For a kernel of paths.KERNELS. Told by the module's file, as no guest runs yet."""
-    modules = (paths.kernel_dir(kernel) / "lib" / "modules").glob("*/**/smc.ko*")
-    for module in modules:
+    other = modules.other_smc(kernel)
+    for module in [other] if other else (paths.kernel_dir(kernel) / "lib" / "modules").glob("*/**/smc.ko*"):
         # A parameter that has functions of its own has no type, only what its author says of it.
         for field in ("parm", "parmtype"):
             told = subprocess.run(["modinfo", "-F", field, module], capture_output=True, text=True,

@@ -2,7 +2,6 @@
 """Runs VM cases from outside: one set of namespaces each, with a watch on the time."""
 
 import json
-import os
 import shutil
 import subprocess
 import time
@@ -42,16 +41,6 @@ def wait(process: subprocess.Popen, directory: Path, seconds: float, boot: float
     return ""
 
 
-def prepare(case: Case, log, long: bool) -> None:
-    """What is made for this case alone, before its lab."""
-    if case.plan.root:
-        packages.prepare(case.plan.root, log, long)
-    if case.plan.bounded and "SMC_STEER_SMC_KO" not in os.environ:
-        made = subprocess.run([paths.REPO / "cmake" / "setup" / "smc_module.sh"], stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=log, check=True, text=True)
-        os.environ["SMC_STEER_SMC_KO"] = made.stdout.strip()
-
-
 def run(case: Case, long: bool, slow: float) -> Outcome:
     """`slow` stretches all times, for kernels that check themselves."""
     directory = paths.TEST_LOGS / case.name
@@ -59,10 +48,10 @@ def run(case: Case, long: bool, slow: float) -> Outcome:
     directory.mkdir(parents=True)
     argv = namespaces.python("run_case", case.name, str(directory), "long" if long else "short")
     began = time.monotonic()
-    if case.plan.root or case.plan.bounded:
+    if case.plan.root:
         with open(directory / "prepare.log", "wb") as log:
             try:
-                prepare(case, log, long)
+                packages.prepare(case.plan.root, log, long)
             except (OSError, subprocess.CalledProcessError) as error:
                 return Outcome(case.label, case.name, False, time.monotonic() - began,
                                f"what its guests are made of cannot be made: {error}",
