@@ -58,6 +58,11 @@ kernel_dir() {
     done
 }
 
+# smc_source VERSION: where net/smc of that kernel is kept, as it came.
+smc_source() {
+    printf '%s' "$STEER_CACHE/smc/source-$1-$(hash_of "$STEER_REPO/deploy/kernel/patches/sums")"
+}
+
 # What containers.sh makes, finished or not.
 containers_place() {
     printf '%s' "$STEER_CACHE/containers-$(hash_of "$STEER_REPO/cmake/setup/containers.sh")"

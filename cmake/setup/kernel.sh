@@ -46,6 +46,16 @@ fetch_source() {
     rm -rf "$work/deb" "$deb"
 }
 
+# For smc_module.sh: prune() takes it away.
+keep_smc_source() {
+    local place
+    place=$(smc_source "$version")
+    [ ! -e "$place" ] || return 0
+    mkdir -p "$work/smc/net" "${place%/*}"
+    cp -a "$work/source/net/smc" "$work/smc/net"
+    mv "$work/smc" "$place"
+}
+
 # Patches without context would fit anywhere: only into the files that they were made for.
 apply_patches() {
     local patches=$STEER_REPO/deploy/kernel/patches patch
@@ -53,6 +63,7 @@ apply_patches() {
         step "net/smc of $version is not the one that ${patches#"$STEER_REPO/"} is for: left as it is"
         return
     fi
+    keep_smc_source
     for patch in "$patches"/*.patch; do
         patch -d "$work/source" -p1 --fuzz=0 --no-backup-if-mismatch -s <"$patch" ||
             die "./dev setup: $(basename "$patch") does not fit kernel $version"

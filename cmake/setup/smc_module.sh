@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# smc_module.sh [PATCH...]: the guest kernel's net/smc with deploy/kernel/patches, and PATCHes on top of them
-# (paths as in the kernel's tree); prints the path of its smc.ko, in the cache. Guests load it in place of
-# their kernel's: half a minute instead of a kernel's build.
+# smc_module.sh [PATCH...]: net/smc as the guest kernel has it, with deploy/kernel/patches, and PATCHes on top of
+# them (paths as in the kernel's tree); prints the path of its smc.ko, in the cache. Guests load it in place of
+# their kernel's, where SMC_STEER_SMC_KO names it: seconds instead of a kernel's build.
 set -euo pipefail
 here=$(dirname "${BASH_SOURCE[0]}")
 # shellcheck source=cmake/setup/common.sh
@@ -17,9 +17,13 @@ sums=$STEER_REPO/deploy/kernel/patches/sums
 kernel=$(kernel_dir guest)
 [ -n "$kernel" ] || die "smc_module.sh: there is no guest kernel: run ./dev setup"
 version=${kernel##*-}
-dir=$STEER_CACHE/smc/$(hash_of "${BASH_SOURCE[0]}" "$sums" "${patches[@]}" "$@" <(echo "$kernel"))
+# In the cache: net/smc as it came, and with the patches, compiled: PATCHes change a file or two of it.
+source=$(smc_source "$version")
+patched=$STEER_CACHE/smc/patched-$(hash_of "${BASH_SOURCE[0]}" "$sums" "${patches[@]}" <(echo "$kernel"))
+result=$patched/smc.ko
+[ $# = 0 ] || result=$patched/with-$(hash_of "$@").ko
 
-# net/smc of the guest kernel's own sources, which its build does not keep.
+# The guest kernel's own sources, where they are not left from its build.
 take_source() {
     local package=linux-source-${version%.*}
     private_apt_update $SUITE deb
@@ -31,22 +35,42 @@ take_source() {
         die "smc_module.sh: $package is not the one that deploy/kernel/patches are for"
 }
 
+# build DIRECTORY PATCH...: applies them to net/smc there, compiles what they change.
+build() {
+    local dir=$1 each
+    shift
+    for each in "$@"; do
+        patch -d "$dir" -p1 --fuzz=0 -s --no-backup-if-mismatch <"$each" >&2 ||
+            die "smc_module.sh: $each does not fit"
+    done
+    make -C "$kernel/build" "M=$dir/net/smc" -j"$(nproc)" modules >"$dir/log" 2>&1 ||
+        { tail -n 20 "$dir/log" >&2 && die "smc_module.sh: it does not compile"; }
+}
+
 mkdir -p "$STEER_CACHE/smc"
 exec 9>"$STEER_CACHE/smc/lock"
 flock 9
-if [ ! -e "$dir/smc.ko" ]; then
-    step "building net/smc $version with deploy/kernel/patches"
+if [ ! -e "$result" ]; then
     work=$(mktemp -d "$STEER_CACHE/smc/new.XXXXXX")
     trap 'rm -rf "$work"' EXIT
-    take_source
-    for each in "${patches[@]}" "$@"; do
-        patch -d "$work" -p1 --fuzz=0 -s --no-backup-if-mismatch <"$each" >&2 ||
-            die "smc_module.sh: $each does not fit"
-    done
-    make -C "$kernel/build" "M=$work/net/smc" -j"$(nproc)" modules >"$work/log" 2>&1 ||
-        { tail -n 20 "$work/log" >&2 && die "smc_module.sh: it does not compile"; }
-    mkdir -p "$dir"
-    cp "$work/net/smc/smc.ko" "$dir/new"
-    mv "$dir/new" "$dir/smc.ko"
+    if [ ! -e "$source" ]; then
+        take_source
+        mv "$work" "$source"
+        mkdir "$work"
+    fi
+    if [ ! -e "$patched" ]; then
+        step "building net/smc $version with deploy/kernel/patches"
+        cp -a "$source/net" "$work"
+        build "$work" "${patches[@]}"
+        cp "$work/net/smc/smc.ko" "$work/smc.ko"
+        mv "$work" "$patched"
+        mkdir "$work"
+    fi
+    if [ $# != 0 ]; then
+        step "building it with $(basename -a "$@" | paste -sd" ")"
+        cp -a "$patched/net" "$work"
+        build "$work" "$@"
+        mv "$work/net/smc/smc.ko" "$result"
+    fi
 fi
-printf '%s\n' "$dir/smc.ko"
+printf '%s\n' "$result"

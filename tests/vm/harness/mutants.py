@@ -12,6 +12,9 @@ A mutant is a patch in tests/mutants with a few words before it:
 The work tree is not touched: in a mount namespace of its own an overlay lies over the repository, at
 the repository's own path. What is patched, compiled and run there goes when the namespace goes.
 What was said is kept in build/mutants/NAME.
+
+A diff of net/smc (paths as in the kernel's tree, without context, on top of deploy/kernel/patches) is for
+cmake/setup/smc_module.sh, and guests take what that makes.
 """
 
 import re
@@ -44,11 +47,12 @@ A full ./dev test runs two of them, the next two with each commit and each day; 
 How to add one: CONTRIBUTING.md."""
 
 NOT_APPLIED, NOT_BUILT = 101, 102
-# Arguments: repository, a directory for the layers, one for logs, patch, case, build directory, targets.
+# Arguments: repository, a directory for the layers, one for logs, patch, case, build directory, whether it is
+# one of net/smc (yes or no), targets.
 INSIDE = f"""
 set -e
-repo=$1 scratch=$2 logs=$3 patch=$4 case=$5 build=$6
-shift 6
+repo=$1 scratch=$2 logs=$3 patch=$4 case=$5 build=$6 smc=$7
+shift 7
 mount -t tmpfs tmpfs "$scratch"
 mkdir "$scratch/upper" "$scratch/work" "$scratch/logs"
 mount --bind "$logs" "$scratch/logs"
@@ -57,7 +61,12 @@ mkdir -p "$repo/build/test-logs"
 mount --bind "$scratch/logs" "$repo/build/test-logs"
 cd "$repo"
 logs=$repo/build/test-logs
-git apply "$patch" >"$logs/apply.log" 2>&1 || exit {NOT_APPLIED}
+if [ "$smc" = yes ]; then
+    SMC_STEER_SMC_KO=$(cmake/setup/smc_module.sh "$patch" 2>"$logs/build.log") || exit {NOT_BUILT}
+    export SMC_STEER_SMC_KO
+else
+    git apply "$patch" >"$logs/apply.log" 2>&1 || exit {NOT_APPLIED}
+fi
 [ $# -eq 0 ] || ninja -C "$build" "$@" >"$logs/build.log" 2>&1 || exit {NOT_BUILT}
 exec /usr/bin/python3 -B -c "import sys; sys.path.insert(0, 'tests/vm')
 from harness.run import main
@@ -74,6 +83,7 @@ class Mutant:
     build: tuple[str, ...]
     patch: Path
     unseen: str = ""
+    smc: bool = False  # of the guest kernel's net/smc
 
 
 def parse(path: Path) -> Mutant:
@@ -86,7 +96,8 @@ def parse(path: Path) -> Mutant:
         raise ValueError(f"{path.name}: wants {', '.join(KEYS)} and a diff "
                          f"(missing: {missing}, not known: {unknown})")
     return Mutant(path.stem, words["about"], words["killed-by"], words["says"],
-                  tuple(words.get("build", "").split()), path, words.get("unseen", ""))
+                  tuple(words.get("build", "").split()), path, words.get("unseen", ""),
+                  "\n+++ b/net/smc/" in diff)
 
 
 def load(directory: Path = DIRECTORY) -> dict[str, Mutant]:
@@ -142,7 +153,7 @@ def run(mutant: Mutant) -> Outcome:
     SCRATCH.mkdir(parents=True, exist_ok=True)
     argv = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--propagation", "private",
             "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", INSIDE, "sh", paths.REPO, SCRATCH,
-            logs, mutant.patch, mutant.killed_by, paths.BUILD, *mutant.build]
+            logs, mutant.patch, mutant.killed_by, paths.BUILD, "yes" if mutant.smc else "no", *mutant.build]
     began = time.monotonic()
     try:
         with open(logs / "mounts.log", "wb") as log:

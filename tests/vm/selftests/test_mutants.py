@@ -9,6 +9,7 @@ from pathlib import Path
 from harness import case, gtest, junit, mutants, paths, run, self_tests
 from harness.outcome import Outcome
 
+SMC_PATCHES = paths.REPO / "deploy" / "kernel" / "patches"
 PATCH = """about: nothing counts
 killed-by: Some.Test
 says: expected 1
@@ -33,6 +34,10 @@ class Parse(unittest.TestCase):
         one = self.parse(PATCH.replace("\n\n", "\n"))
         self.assertEqual((one.name, one.killed_by, one.says, one.build),
                          ("of-this-name", "Some.Test", "expected 1", ("unit_tests", "smc-agent")))
+        self.assertFalse(one.smc)
+
+    def test_one_of_the_kernel(self):
+        self.assertTrue(self.parse(PATCH.replace("\n\n", "\n").replace("kmod/x.c", "net/smc/x.c")).smc)
 
     def test_mistakes(self):
         for old, new in (("about", "abuot"), ("killed-by: Some.Test\n", ""), ("says: expected 1\n", ""),
@@ -106,10 +111,23 @@ class Patches(unittest.TestCase):
 
     def test_they_apply(self):
         for one in self.all.values():
+            if one.smc:
+                continue
             with self.subTest(name=one.name):
                 check = subprocess.run(["git", "apply", "--check", one.patch], cwd=paths.REPO,
                                        capture_output=True, text=True, check=False)
                 self.assertEqual(check.returncode, 0, check.stderr)
+
+    def test_those_of_the_kernel_take_out_what_our_patches_put_in(self):
+        """Its sources are not here. One has none of their lines, and no words for ninja."""
+        ours = {line[1:] for patch in SMC_PATCHES.glob("*.patch") for line in patch.read_text().splitlines()
+                if line.startswith("+")}
+        for one in filter(lambda one: one.smc, self.all.values()):
+            with self.subTest(name=one.name):
+                lines = one.patch.read_text().partition("\n---")[2].splitlines()[2:]
+                self.assertEqual([line for line in lines if line[:1] not in ("@", "-", "+")], [])
+                self.assertEqual({line[1:] for line in lines if line.startswith("-")} - ours, set())
+                self.assertEqual(one.build, ())
 
     def test_their_tests_exist(self):
         known = {*self_tests.collect(), *case.load()}
