@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Moments at which net/smc used what was gone, or kept what was not: patches 0002 to 0004 of
+deploy/kernel/patches. Nobody steers.
+"""
+
+import time
+
+from harness import driver, native, smcd, traffic
+from harness.case import case, expect, expect_equal, wait_until
+from harness.liar import Ends, Liar, looks
+
+SIZE = 1 << 20
+ABORT = 0x20  # peer_conn_abort, of a header's state
+# What was freed is all zeros, so that whoever still uses it notices.
+FREED = "init_on_free=1"
+# TCP's own packets are shorter than the server's half of SMC's handshake.
+HOLD_BACK = f"""nft 'add table ip late; add chain ip late out {{ type filter hook output priority 0; }}
+    add rule ip late out tcp sport {traffic.TRANSFER_PORT} meta length > 80 counter drop'"""
+
+
+class Handshake:
+    """A transfer whose connect() waits for the server's half of SMC's handshake."""
+
+    def __init__(self, client, server):
+        self.client, self.server = client, server
+        self.made = traffic.raw_counters(client)["smc"]["client"]
+        server.check(HOLD_BACK)
+        argv = traffic.transfer_argv(server.ip4, SIZE, flags=native.SMC)
+        self.transfer = client.spawn(argv)
+        wait_until(self._held_back, lambda count: count > 0, 20, "packets held back")
+
+    def _held_back(self) -> int:
+        rules = self.server.check("nft list chain ip late out")
+        return int(rules.partition("counter packets ")[2].split()[0])
+
+    def expect_tcp(self) -> None:
+        """Nothing is held back any more: it became TCP, and every byte arrives."""
+        expect(self.transfer.poll() is None, f"it did not wait: {self.transfer.out!r} {self.transfer.err!r}")
+        self.server.check("nft delete table ip late")
+        code = self.transfer.wait(30)
+        traffic.transfer_result(code, self.transfer.out + self.transfer.err, "the connection")
+        made = traffic.raw_counters(self.client)["smc"]["client"] - self.made
+        expect_equal(made, 0, "SMC-D connections made by the client")
+
+
+@case("fabric", "unbind-during-connect", agent=False, timeout=60, append=FREED)
+def unbind_during_connect(lab):
+    """The driver is taken from its device while a connect() waits for the peer's answer in SMC's
+    handshake: it becomes TCP, and carries every byte. Bound again, the next one is SMC-D.
+    """
+    server, client = lab.guests
+    native.load_all(lab)
+    native.server(server)
+    device = client.check(f"basename $(readlink -f {driver.DEVICE}/device)").strip()
+    handshake = Handshake(client, server)
+    client.check(f"echo {device} >/sys/bus/pci/drivers/ivpci/unbind")
+    handshake.expect_tcp()
+    client.check(f"echo {device} >/sys/bus/pci/drivers/ivpci/bind")
+    native.wait_members(client, 1)
+    smcd.expect_native(client, server, size=SIZE)
+
+
+@case("fabric", "abort-during-handshake", agent=False, timeout=60, append=FREED)
+def abort_during_handshake(lab):
+    """The peer's header says "abort" while a server waits for its half of a handshake, which then fails: the
+    connection is TCP, and carries every byte. The next one is SMC-D.
+    """
+    server, client = lab.guests
+    native.load_all(lab)
+    native.server(server)
+    handshake = Handshake(client, server)
+    liar = Liar(client, server, client)
+    buffers = liar.buffers()
+    expect_equal(len(buffers), 1, "buffers of the server")
+    index, length = buffers[0]["index"], buffers[0]["len"]
+    # The client will not take a buffer of another length than the server said.
+    liar.claim_length(index, length // 2)
+    before = looks(server)
+    liar.lie(index, (0, 0), (0, 0), state=ABORT)
+    wait_until(lambda: looks(server), lambda now: now > before, 10, "looks at the client's buffers")
+    handshake.expect_tcp()
+    liar.claim_length(index, length)
+    smcd.expect_native(client, server, size=SIZE)
+
+
+def users(guest) -> int:
+    """Of the module smc: its sockets, for the most part."""
+    return int(guest.check("cat /sys/module/smc/refcnt"))
+
+
+@case("fabric", "aborts-meet", agent=False, timeout=60)
+def aborts_meet(lab):
+    """A program sleeps in recv() with its socket locked. The driver is taken from its device, and waits for
+    the lock; then the peer aborts, and waits, too. Woken up and closed, the socket is gone, and the device.
+    """
+    server, client = lab.guests
+    native.load_all(lab)
+    victim, peer = Ends(server, *native.SMC), Ends(client, *native.SMC)
+    victim.ask("listen", "l", 9600)
+    before = users(server)
+    peer.ask("connect", "c", server.ip4, 9600)
+    victim.ask("accept", "c", "l")
+    peer.ask("send", "c", 100)
+    liar = Liar(client, server, client)
+    buffers = [each for each in liar.buffers() if each["prod"][:2] == [0, 100]]
+    expect_equal(len(buffers), 1, "buffers of the connection")
+    victim.ask("stick", "c")
+    device = server.check(f"basename $(readlink -f {driver.DEVICE}/device)").strip()
+    unbinding = server.spawn(f"echo {device} >/sys/bus/pci/drivers/ivpci/unbind")
+    wait_until(server.console, lambda text: "removing smcd device" in text, 20, "the driver's removal")
+    time.sleep(0.5)
+    looked = looks(server)
+    liar.lie(buffers[0]["index"], (0, 100), (0, 0), state=ABORT)
+    wait_until(lambda: looks(server), lambda now: now > looked, 10, "looks at the client's buffers")
+    expect(unbinding.poll() is None, "the driver did not wait")
+    victim.ask("unstick", "c")
+    victim.ask("close", "c")
+    peer.ask("close", "c")
+    expect_equal(unbinding.wait(20), 0, "exit code of the unbinding")
+    wait_until(lambda: users(server), lambda now: now <= before, 20, "users of smc")
