@@ -63,7 +63,11 @@ void look_at_kernel(const Features& f, Report& report) {
 // What the agent goes by is asked of it: agent.yaml may be anywhere.
 void look_at_trust(const Facts& facts, Report& report) {
     constexpr const char* kWhat = "shared memory";
-    constexpr const char* kUnbounded = "net/smc does not bound what it reads from the region";
+    constexpr const char* kBytes =
+        "members of the region can read and change the bytes of all connections in it";
+    constexpr const char* kHarm =
+        ", and harm this kernel: net/smc does not bound what it reads from there";
+    const std::string unbounded = std::string(kBytes) + kHarm;
     constexpr const char* kRemedy =
         "write 'trust: region' into agent.yaml if all members of the region trust each other, or "
         "use a kernel whose net/smc does";
@@ -73,13 +77,13 @@ void look_at_trust(const Facts& facts, Report& report) {
         return;
     }
     if (facts.smc_bounded) {
-        report.good(kWhat, "net/smc bounds what it reads from the region");
+        report.good(kWhat, std::string(kBytes) + ", and no more");
     } else if (trusted) {
-        report.good(kWhat, std::string(kUnbounded) + "; trust: region says it need not");
+        report.good(kWhat, unbounded + "; trust: region says they may");
     } else if (facts.status.is_object()) {
-        report.bad(kWhat, std::string(kUnbounded) + ": nothing is steered", kRemedy);
+        report.bad(kWhat, unbounded + "; nothing is steered", kRemedy);
     } else {
-        report.warning(kWhat, kUnbounded, kRemedy);
+        report.warning(kWhat, unbounded, kRemedy);
     }
 }
 

@@ -89,6 +89,23 @@ TEST(AgentDoctor, NamesWhatIsWrong) {
     EXPECT_EQ(with([](Facts& f) { f.status["last_error"] = "p.yaml:1: x"; }), Names{"rules"});
 }
 
+// Whatever else is true: it is so with any kernel, and trusted or not.
+TEST(AgentDoctor, WhatMembersCanDoIsAlwaysSaid) {
+    constexpr const char* kAlways = "can read and change the bytes of all connections";
+    Facts facts = healthy();
+    auto said = [&facts] { return render_findings(diagnose(facts)); };
+    EXPECT_NE(said().find(kAlways), std::string::npos) << said();
+    EXPECT_EQ(said().find("harm this kernel"), std::string::npos) << said();
+    facts.smc_bounded = false;
+    for (bool region : {false, true}) {
+        facts.status["trust"]["region"] = region;
+        EXPECT_NE(said().find(kAlways), std::string::npos) << said();
+        EXPECT_NE(said().find("harm this kernel"), std::string::npos) << said();
+    }
+    facts.status = nullptr;
+    EXPECT_NE(said().find(kAlways), std::string::npos) << said();
+}
+
 TEST(AgentDoctor, WarningsDoNotFail) {
     Facts facts = healthy();
     facts.bpffs = false;

@@ -116,7 +116,7 @@ def others(lab):
     return stress.start(client, server, 4, 1000, 20000)
 
 
-@case("fabric", "forged-cursors", guests=3, booted=2, timeout=90, long_timeout=180)
+@case("fabric", "forged-cursors", guests=3, booted=2, timeout=120, long_timeout=180)
 def forged_cursors(lab):
     """A member forges the cursors in the headers of another's buffers, each beyond one bound of
     what the peer could have done: that connection ends with an error, and nothing else does.
