@@ -3,6 +3,7 @@
 deploy/kernel/patches. Nobody steers.
 """
 
+import signal
 import time
 
 from harness import driver, native, smcd, traffic
@@ -13,8 +14,10 @@ SIZE = 1 << 20
 ABORT = 0x20  # peer_conn_abort, of a header's state
 # What was freed is all zeros, so that whoever still uses it notices.
 FREED = "init_on_free=1"
-# TCP's own packets are shorter than the server's half of SMC's handshake.
-HOLD_BACK = f"""nft 'add table ip late; add chain ip late out {{ type filter hook output priority 0; }}
+# TCP's own packets are shorter than the server's half of SMC's handshake. The client waits six seconds for
+# that, so it is sent again each second.
+HOLD_BACK = f"""sysctl -qw net.ipv4.tcp_rto_max_ms=1000
+    nft 'add table ip late; add chain ip late out {{ type filter hook output priority 0; }}
     add rule ip late out tcp sport {traffic.TRANSFER_PORT} meta length > 80 counter drop'"""
 
 
@@ -52,9 +55,16 @@ def unbind_during_connect(lab):
     native.load_all(lab)
     native.server(server)
     device = client.check(f"basename $(readlink -f {driver.DEVICE}/device)").strip()
+    # Told that this member left, the server's net/smc would reset the connection that has become TCP.
+    broker = lab.brokers[0].process
+    broker.send_signal(signal.SIGSTOP)
     handshake = Handshake(client, server)
-    client.check(f"echo {device} >/sys/bus/pci/drivers/ivpci/unbind")
+    unbinding = client.spawn(f"echo {device} >/sys/bus/pci/drivers/ivpci/unbind")
+    wait_until(client.console, lambda text: "removing smcd device" in text, 20, "the driver's removal")
+    time.sleep(0.2)
     handshake.expect_tcp()
+    broker.send_signal(signal.SIGCONT)
+    expect_equal(unbinding.wait(20), 0, "exit code of the unbinding")
     client.check(f"echo {device} >/sys/bus/pci/drivers/ivpci/bind")
     native.wait_members(client, 1)
     smcd.expect_native(client, server, size=SIZE)
@@ -68,17 +78,17 @@ def abort_during_handshake(lab):
     server, client = lab.guests
     native.load_all(lab)
     native.server(server)
-    handshake = Handshake(client, server)
     liar = Liar(client, server, client)
+    before = looks(server)
+    handshake = Handshake(client, server)
     buffers = liar.buffers()
     expect_equal(len(buffers), 1, "buffers of the server")
     index, length = buffers[0]["index"], buffers[0]["len"]
     # The client will not take a buffer of another length than the server said.
     liar.claim_length(index, length // 2)
-    before = looks(server)
     liar.lie(index, (0, 0), (0, 0), state=ABORT)
-    wait_until(lambda: looks(server), lambda now: now > before, 10, "looks at the client's buffers")
     handshake.expect_tcp()
+    expect(looks(server) > before, "the server did not look at the client's buffers")
     liar.claim_length(index, length)
     smcd.expect_native(client, server, size=SIZE)
 
