@@ -27,13 +27,14 @@ def prepare(kernel: str) -> Path:
     source = next((paths.kernel_dir(kernel) / "lib" / "modules").iterdir())
     target = top / "lib" / "modules" / source.name
     shutil.copytree(source, target, symlinks=True)
-    places = [("extra", paths.driver(kernel).parent / name) for name in OURS]
+    places = {f"extra/{name}": paths.driver(kernel).parent / name for name in OURS}
     if other := other_smc(kernel):
-        places.append(("updates", other))  # what depmod prefers
-    for place, module in places:
+        # Whatever its file is called. depmod prefers what lies here.
+        places["updates/smc.ko"] = other
+    for place, module in places.items():
         if module.exists():
-            (target / place).mkdir(exist_ok=True)
+            (target / place).parent.mkdir(exist_ok=True)
             # Links: guests take a module from where it is built, also one that was built meanwhile.
-            (target / place / module.name).symlink_to(module)
+            (target / place).symlink_to(module)
     subprocess.run(["depmod", "-b", top, source.name], check=True)
     return target
