@@ -21,8 +21,8 @@ def looks(guest: Guest) -> int:
 class Ends:
     """tests/vm/guest/ends in a guest."""
 
-    def __init__(self, guest: Guest, *flags: str):
-        self.process = guest.spawn([str(ENDS), *flags], stdin=True)
+    def __init__(self, guest: Guest):
+        self.process = guest.spawn([str(ENDS)], stdin=True)
         self.asked = 0
 
     def say(self, *words) -> None:
