@@ -188,8 +188,8 @@ Json smc() {
     if (!family) {
         return nullptr;
     }
-    auto stats =
-        nested(netlink.ask(*family, SMC_NETLINK_GET_STATS, NLM_F_DUMP).at(0), SMC_GEN_STATS);
+    auto answers = netlink.ask(*family, SMC_NETLINK_GET_STATS, NLM_F_DUMP);
+    auto stats = nested(answers.at(0), SMC_GEN_STATS);
     auto tech = attributes(only(stats, SMC_NLA_STATS_SMCD_TECH));
     auto count = [&tech](int kind) { return number(only(tech, kind)); };
     auto limits = netlink.ask(*family, SMC_NETLINK_DUMP_HS_LIMITATION, NLM_F_DUMP);
