@@ -33,4 +33,7 @@ private:
 
 constexpr int kNothingMs = 60;  // long enough to see that nothing comes
 
+// What poll says of a connection that was reset.
+constexpr const char* kGone = "IN+OUT+RDHUP+ERR+HUP";
+
 }  // namespace semantics

@@ -13,7 +13,6 @@ namespace semantics {
 namespace {
 
 constexpr unsigned kAll = EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP;
-constexpr const char* kGone = "IN+OUT+RDHUP+ERR+HUP";
 
 class Ready : public Connected {};
 SEMANTICS_BOTH_ROLES(Ready);

@@ -10,8 +10,6 @@
 namespace semantics {
 namespace {
 
-constexpr const char* kGone = "IN+OUT+RDHUP+ERR+HUP";
-
 class Reset : public Connected {};
 SEMANTICS_BOTH_ROLES(Reset);
 
