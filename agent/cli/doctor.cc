@@ -77,7 +77,7 @@ void look_at_trust(const Facts& facts, Report& report) {
         return;
     }
     if (facts.smc_bounded) {
-        report.good(kWhat, std::string(kBytes) + ", and no more");
+        report.good(kWhat, std::string(kBytes) + "; net/smc bounds what it reads from there");
     } else if (trusted) {
         report.good(kWhat, unbounded + "; trust: region says they may");
     } else if (facts.status.is_object()) {
