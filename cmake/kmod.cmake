@@ -39,6 +39,7 @@ function(smc_steer_add_kmod module directory)
   file(GLOB headers CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/include/ivpci/*.h
                                       ${PROJECT_SOURCE_DIR}/include/ivshmem/*.h
                                       ${PROJECT_SOURCE_DIR}/include/smc_steer/version.h
+                                      ${PROJECT_SOURCE_DIR}/include/smc_steer/direct_abi.h
                                       ${PROJECT_SOURCE_DIR}/include/smc_steer/join_abi.h)
   # kbuild's own messages ("CC [M] ...") are what a person wants to see of it.
   add_custom_command(

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Receiving without ever sleeping in TCP: who sleeps there takes what comes by TCP when it wakes, whatever
+ * else may have come by then. Attempts that do not sleep, and a wait of our own between them,
+ * from which a thread comes back through tcp_ivpci_enter().
+ */
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/module.h>
+#include <linux/sched/signal.h>
+#include <linux/wait.h>
+#include <net/inet_common.h>
+
+#include "compat/net.h"
+#include "tcp_ivpci.h"
+
+/* To be told from those who sleep in TCP. */
+static int tcp_ivpci_woken(struct wait_queue_entry *wait, unsigned int mode, int sync, void *key)
+{
+	return woken_wake_function(wait, mode, sync, key);
+}
+
+static int tcp_ivpci_try(struct sock *sk, struct msghdr *msg, size_t len, int flags,
+			 int *name_length)
+{
+	struct tcp_ivpci_call call;
+	int rc;
+
+	tcp_ivpci_enter(sk, &call, false);
+#ifdef IVPCI_HAVE_RECVMSG_NAME
+	rc = tcp_prot.recvmsg(sk, msg, len, flags, name_length);
+#else
+	rc = tcp_prot.recvmsg(sk, msg, len, flags);
+#endif
+	tcp_ivpci_leave(&call);
+	return rc;
+}
+
+/* Bytes, and a FIN, that nobody has read. */
+static int tcp_ivpci_unread(const struct sock *sk)
+{
+	return READ_ONCE(tcp_sk(sk)->rcv_nxt) - READ_ONCE(tcp_sk(sk)->copied_seq);
+}
+
+static bool tcp_ivpci_ended(const struct sock *sk)
+{
+	return READ_ONCE(sk->sk_err) || (READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN) ||
+	       READ_ONCE(sk->sk_state) == TCP_CLOSE;
+}
+
+/* One peek finds what all before it have found: it is made when there is as much as was asked for. */
+static bool tcp_ivpci_too_early(const struct sock *sk, int flags, int target, long timeo)
+{
+	return (flags & MSG_PEEK) && timeo && !tcp_ivpci_ended(sk) &&
+	       tcp_ivpci_unread(sk) - max(READ_ONCE(sk->sk_peek_off), 0) < target;
+}
+
+/*
+ * The next part of what one call of TCP's would have taken at once. Control messages are those of the last
+ * part that has some; an error that comes meanwhile is the next call's.
+ */
+static int tcp_ivpci_try_more(struct sock *sk, struct msghdr *msg, size_t len, int flags,
+			      const struct msghdr *began)
+{
+	void *control = msg->msg_control;
+	size_t length = msg->msg_controllen;
+	int rc;
+
+	if (READ_ONCE(sk->sk_err) && !tcp_ivpci_unread(sk))
+		return 0;
+	msg->msg_control = began->msg_control;
+	msg->msg_controllen = began->msg_controllen;
+	rc = tcp_ivpci_try(sk, msg, len, flags, NULL);
+	if (msg->msg_controllen == began->msg_controllen) {
+		msg->msg_control = control;
+		msg->msg_controllen = length;
+	}
+	if (rc < 0 && rc != -EAGAIN && rc != -EFAULT && rc != -ENOTCONN && rc != -EINVAL)
+		cmpxchg(&sk->sk_err, 0, -rc);
+	return rc;
+}
+
+int tcp_ivpci_receive(struct sock *sk, struct msghdr *msg, size_t len, int flags, int *name_length)
+{
+	DEFINE_WAIT_FUNC(wait, tcp_ivpci_woken);
+	struct msghdr began = {.msg_control = msg->msg_control,
+			       .msg_controllen = msg->msg_controllen};
+	long timeo = sock_rcvtimeo(sk, flags & MSG_DONTWAIT);
+	int target = sock_rcvlowat(sk, flags & MSG_WAITALL, len);
+	bool waiting = false;
+	int copied = 0;
+	int rc;
+
+	/* neither sleeps */
+	if (flags & (MSG_OOB | MSG_ERRQUEUE))
+		return tcp_ivpci_try(sk, msg, len, flags, name_length);
+	for (;;) {
+		if (copied)
+			rc = tcp_ivpci_try_more(sk, msg, len - copied, flags | MSG_DONTWAIT,
+						&began);
+		else if (tcp_ivpci_too_early(sk, flags, target, timeo))
+			rc = -EAGAIN;
+		else
+			rc = tcp_ivpci_try(sk, msg, len, flags | MSG_DONTWAIT, name_length);
+		if (rc > 0)
+			copied += rc;
+		if (rc > 0 && copied < target && !(flags & MSG_PEEK))
+			continue;
+		if (rc != -EAGAIN || !timeo || copied >= target)
+			break;
+		if (!waiting) {
+			/* it is told of what changes from here on */
+			add_wait_queue(sk_sleep(sk), &wait);
+			smp_mb(); /* pairs with wq_has_sleeper() */
+			waiting = true;
+			continue;
+		}
+		if (signal_pending(current)) {
+			rc = sock_intr_errno(timeo);
+			if (flags & MSG_PEEK) {
+				int some = tcp_ivpci_try(sk, msg, len, flags | MSG_DONTWAIT, NULL);
+
+				rc = some > 0 ? some : rc;
+			}
+			break;
+		}
+		timeo = wait_woken(&wait, TASK_INTERRUPTIBLE, timeo);
+	}
+	if (waiting)
+		remove_wait_queue(sk_sleep(sk), &wait);
+	return copied ? copied : rc;
+}
+
+/* TCP sleeps if there is nothing, and if somebody else was faster: then it is not clean to receive. */
+ssize_t tcp_ivpci_splice_read(struct socket *sock, loff_t *ppos, struct pipe_inode_info *pipe,
+			      size_t len, unsigned int flags)
+{
+	DEFINE_WAIT_FUNC(wait, tcp_ivpci_woken);
+	struct sock *sk = sock->sk;
+	long timeo = sock_rcvtimeo(sk, sock->file->f_flags & O_NONBLOCK);
+	struct tcp_ivpci_call call;
+	ssize_t rc;
+
+	add_wait_queue(sk_sleep(sk), &wait);
+	smp_mb(); /* pairs with wq_has_sleeper() */
+	while (timeo && len && !*ppos && !tcp_ivpci_unread(sk) && !tcp_ivpci_ended(sk)) {
+		if (signal_pending(current)) {
+			rc = sock_intr_errno(timeo);
+			goto out;
+		}
+		timeo = wait_woken(&wait, TASK_INTERRUPTIBLE, timeo);
+	}
+	rc = -EAGAIN;
+	if (!timeo && !(sock->file->f_flags & O_NONBLOCK) && !tcp_ivpci_unread(sk) &&
+	    !tcp_ivpci_ended(sk))
+		goto out; /* its time is over */
+	tcp_ivpci_enter(sk, &call, false);
+	rc = inet_stream_ops.splice_read(sock, ppos, pipe, len, flags);
+	tcp_ivpci_leave(&call);
+out:
+	remove_wait_queue(sk_sleep(sk), &wait);
+	return rc;
+}
