@@ -28,6 +28,12 @@ class RefusedKernelTest(unittest.TestCase):
     def test_preempt_rt_is_refused_by_its_name(self):
         self.expect_refused("CONFIG_PREEMPT_RT", options=("CONFIG_PREEMPT_RT=y",))
 
+    def test_tcp_ivpci_is_left_out_by_name_without_preemption(self):
+        with tempfile.TemporaryDirectory() as directory:
+            said = self.build(directory, "CONFIG_PREEMPTION=").stdout
+        self.assertIn("tcp_ivpci: kernel 6.12.", said)
+        self.assertIn("without CONFIG_PREEMPTION", said)
+
     def expect_refused(self, *words: str, options: tuple = ()) -> None:
         with tempfile.TemporaryDirectory() as directory:
             run = self.build(directory, *options)

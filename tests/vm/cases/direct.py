@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""tcp_ivpci: calls of programs that pass through it are TCP's, whenever it is attached and detached."""
+
+import json
+import signal
+import time
+
+from harness import paths, semantics, stress, traffic
+from harness.case import case, expect, expect_equal, wait_until
+
+OFFLOAD = paths.PROGRAMS / "offload"
+DAWDLE = paths.PROGRAMS / "dawdle"
+ALL = "9000-9899"  # the ports of transfer, stress and semantics; the puppet's 9300 among them
+
+
+def offload(guest, *argv: str):
+    return json.loads(guest.check([str(paths.built(OFFLOAD)), *argv]))
+
+
+def start(guest, *argv: str):
+    running = guest.spawn([str(paths.built(OFFLOAD)), *argv])
+    running.wait_output("running", 20)
+    return running
+
+
+def finish(lab, guest, running) -> dict:
+    running.signal(signal.SIGTERM)
+    expect_equal(running.wait(20), 0, f"exit code of offload ({running.err})")
+    told = json.loads(running.out.splitlines()[-1])
+    lab.progress(f"{guest.name}: {json.dumps(told)}")
+    return told
+
+
+def rows(lab, plain: dict) -> None:
+    """No row differs while every connection of either end is attached to and detached from each
+    millisecond.
+    """
+    server, client = lab.guests
+    loops = [start(guest, "loop", "1", "1", semantics.PORTS) for guest in lab.guests]
+    began = time.monotonic()
+    other = semantics.run(client, server)
+    found = semantics.differences(plain, other)
+    lab.progress(f"attached: {len(other)} rows in {time.monotonic() - began:.1f} s, {len(found)} differ")
+    if found:
+        # what a busy machine did once is no property of these sockets
+        lab.progress("\n".join(f"{name}: {cells}: {other[name].reason}" for name, cells in found.items()))
+        other = {**other, **semantics.run(client, server, only=semantics.filter_of(found))}
+        found = semantics.differences(plain, other)
+    counts = [finish(lab, guest, loop) for guest, loop in zip(lab.guests, loops)]
+    semantics.keep(other, lab.logs / "semantics.attached")
+    expect(not found, "rows that differ:\n" + "\n".join(
+        f"{name}: {' | '.join(cells)} {other[name].reason if name in other else ''}"
+        for name, cells in found.items()))
+    for guest, count in zip(lab.guests, counts):
+        expect(count["attached"] > len(plain) // 4, f"{guest.name}: hardly attached to any: {count}")
+
+
+def bytes_right(lab, seconds: int) -> None:
+    """Every byte is right and nothing stands still, attached to and detached from at random at both ends, with
+    threads that take their time on the way into TCP.
+    """
+    server, client = lab.guests
+    listener = stress.serve(server)
+    traffic.transfer_server(server)
+    slow = [guest.spawn([str(paths.built(DAWDLE)), "stress"]) for guest in lab.guests]
+    for each in slow:
+        each.wait_output("dawdling", 20)
+    loops = [start(guest, "random", "2", ALL) for guest in lab.guests]
+    running = stress.start(client, server, 12, seconds, 30000)
+    traffic.transfer(client, server.ip4, 16 << 20)
+    report = stress.finish(running, seconds + 60, listener)
+    for guest, loop in zip(lab.guests, loops):
+        finish(lab, guest, loop)
+    for each in slow:
+        each.signal(signal.SIGTERM)
+        each.wait(10)
+        expect(int(each.out.split()[-1]) > 0, "nobody was slow on the way into TCP")
+    lab.progress(f"{report['bytes'] >> 20} MiB right")
+    listener.kill()
+
+
+def becomes_clean(lab) -> None:
+    """Both directions of connections at work do. Of one with a reader asleep in TCP since before: the
+    sending one at once, the receiving one when something comes.
+    """
+    server, client = lab.guests
+    listener = stress.serve(server)
+    running = stress.start(client, server, 4, 6, 30000)
+    # again and again: a thread may have a socket's lock at that moment
+    now = wait_until(lambda: offload(client, "attach", f"{stress.PORT}-{stress.PORT}")["now"],
+                     lambda now: now["clean_receiving"] == 4, 5, "connections at work that are clean")
+    expect_equal(now, {"attached": 4, "clean_sending": 4, "clean_receiving": 4}, "connections at work")
+    stress.finish(running, 60, listener)
+    listener.kill()
+
+    silent = client.spawn(["python3", "-Sc", f"""
+import socket, sys
+listener = socket.create_server(('127.0.0.1', 9801))
+sender = socket.create_connection(('127.0.0.1', 9801))
+reader, _ = listener.accept()
+import threading
+def read():
+    print(reader.recv(5, socket.MSG_WAITALL).decode(), flush=True)
+thread = threading.Thread(target=read)
+thread.start()
+print('asleep', flush=True)
+for line in sys.stdin:
+    sender.send(line.strip().encode())
+"""])
+    silent.wait_output("asleep", 20)
+    time.sleep(0.3)
+    offload(client, "attach", "9801-9801")
+    time.sleep(1.5)
+    expect_equal(offload(client, "look", "9801-9801")["now"],
+                 {"attached": 2, "clean_sending": 2, "clean_receiving": 1}, "a silent connection")
+    silent.kill()
+
+
+def unloaded(lab, seconds: int) -> None:
+    """The module goes under ten transfers and forty other connections, at work and asleep, all attached to: within two
+    seconds, and all go on. Loaded again, it attaches to them again.
+    """
+    server, client = lab.guests
+    listener = stress.serve(server)
+    traffic.transfer_server(server, port=9001)
+    running = stress.start(client, server, 20, 3 * seconds, 30000)
+    transfers = [client.spawn(traffic.transfer_argv(server.ip4, 32 << 20, 9001)) for _ in range(10)]
+    held = traffic.hold(client, server.ip4, 20, 9001)
+    for _ in range(seconds):
+        for guest in lab.guests:
+            expect(offload(guest, "attach", ALL)["now"]["attached"] > 20, "hardly attached to any")
+        time.sleep(0.5)
+        for guest in lab.guests:
+            took = offload(guest, "unload")["ms"]
+            guest.check("modprobe tcp_ivpci")
+            lab.progress(f"{guest.name}: unloaded in {took} ms")
+            expect(took < 2000, f"to unload took {took} ms")
+            expect_equal(offload(guest, "look", ALL)["now"]["attached"], 0, "attached to after rmmod")
+    for each in transfers:
+        expect_equal(each.wait(120), 0, f"exit code of a transfer ({each.out + each.err})")
+    stress.finish(running, 60 + 3 * seconds, listener)
+    expect_equal(held.poll(), None, "exit code of idle connections")
+    held.kill()
+
+
+def under_attach(lab) -> None:
+    server, client = lab.guests
+    plain = semantics.run_plain(client, server)
+    for guest in lab.guests:
+        guest.check("modprobe tcp_ivpci")
+    for _ in range(10 if lab.long else 1):
+        rows(lab, plain)
+
+
+def under_unload(lab) -> None:
+    for guest in lab.guests:
+        guest.check("modprobe tcp_ivpci")
+    becomes_clean(lab)
+    bytes_right(lab, 600 if lab.long else 4)
+    unloaded(lab, 20 if lab.long else 2)
+
+
+@case("direct", "direct-attach", agent=False, timeout=300, long_timeout=1800)
+def direct_attach(lab):
+    """All rows of semantics over plain TCP, and again with every connection attached to and detached from each
+    millisecond at both ends: no row differs.
+    """
+    under_attach(lab)
+
+
+@case("direct", "direct-attach-6.1", agent=False, timeout=300, long_timeout=1800,
+      kernels=["stock", "stock"])
+def direct_attach_61(lab):
+    """The same on Debian 12's own 6.1."""
+    under_attach(lab)
+
+
+@case("direct", "direct-unload", agent=False, timeout=150, long_timeout=1800)
+def direct_unload(lab):
+    """Connections become CLEAN; every byte is right under attach and detach at random from both ends, beside
+    threads that dawdle; the module goes under traffic within two seconds, and everything goes on.
+    """
+    under_unload(lab)
+
+
+@case("direct", "direct-unload-6.1", agent=False, timeout=150, long_timeout=1800,
+      kernels=["stock", "stock"])
+def direct_unload_61(lab):
+    """The same on Debian 12's own 6.1."""
+    under_unload(lab)
