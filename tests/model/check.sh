@@ -15,7 +15,7 @@ errors() {
     spin -a "${@:2}" "$1.pml" >/dev/null
     # COLLAPSE: half the memory, exact all the same
     gcc -O2 -DSAFETY -DCOLLAPSE -DMEMLIM=800 -w -o pan pan.c
-    out=$(./pan -m100000)
+    out=$(./pan -m200000)
     if grep -qE 'search depth too small|Search not completed' <<<"$out" &&
         ! grep -qE 'errors: [1-9]' <<<"$out"; then
         echo "$1: the search was not exhaustive" >&2

@@ -13,7 +13,7 @@
  * the macros NO_* or WOKEN_UNSEEN the model finds the one that the part left out would have seen.
  * FAULTS_BEFORE_LOCK is what the check does not see: docs/DIRECT.md, "What is not exact".
  */
-#define THREADS 2
+#define THREADS 3
 
 bool ours, clean, foreign;
 
@@ -66,6 +66,7 @@ inline give_lock()
 #ifndef NO_WAKES
 		:: queued[0] && !marked[0] -> foreign = true
 		:: queued[1] && !marked[1] -> foreign = true
+		:: queued[2] && !marked[2] -> foreign = true
 #endif
 		:: else
 		fi;
@@ -73,6 +74,7 @@ inline give_lock()
 		if
 		:: queued[0] -> wake(0)
 		:: queued[1] -> wake(1)
+		:: queued[2] -> wake(2)
 		:: else
 		fi
 	}
@@ -114,10 +116,11 @@ active proctype attach()
 	:: atomic {
 		foreign = false;
 		holds_up[0] = runs[0];
-		holds_up[1] = runs[1]
+		holds_up[1] = runs[1];
+		holds_up[2] = runs[2]
 	};
 #ifndef NO_GRACE
-		!holds_up[0] && !holds_up[1];
+		!holds_up[0] && !holds_up[1] && !holds_up[2];
 #endif
 		atomic {
 			if
@@ -128,6 +131,7 @@ active proctype attach()
 #ifndef NO_SLEEPERS
 			:: sleeps[0] && !marked[0]
 			:: sleeps[1] && !marked[1]
+			:: sleeps[2] && !marked[2]
 #endif
 			:: else -> clean = true; break
 			fi
