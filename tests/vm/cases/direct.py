@@ -168,14 +168,14 @@ def direct_attach(lab):
     under_attach(lab)
 
 
-@case("direct", "direct-attach-6.1", agent=False, timeout=300, long_timeout=1800,
+@case("direct", "direct-attach-6.1", agent=False, long_only=True, timeout=300, long_timeout=1800,
       kernels=["stock", "stock"])
 def direct_attach_61(lab):
     """The same on Debian 12's own 6.1."""
     under_attach(lab)
 
 
-@case("direct", "direct-unload", agent=False, timeout=150, long_timeout=1800)
+@case("direct", "direct-unload", agent=False, cpus=2, long_only=True, timeout=150, long_timeout=1800)
 def direct_unload(lab):
     """Connections become CLEAN; every byte is right under attach and detach at random from both ends, beside
     threads that dawdle; the module goes under traffic within two seconds, and everything goes on.
@@ -183,7 +183,7 @@ def direct_unload(lab):
     under_unload(lab)
 
 
-@case("direct", "direct-unload-6.1", agent=False, timeout=150, long_timeout=1800,
+@case("direct", "direct-unload-6.1", agent=False, cpus=2, timeout=150, long_timeout=1800,
       kernels=["stock", "stock"])
 def direct_unload_61(lab):
     """The same on Debian 12's own 6.1."""

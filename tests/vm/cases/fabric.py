@@ -22,7 +22,7 @@ def stress_both_modes(lab, seconds: int) -> None:
         listener.kill()
 
 
-@case("fabric", "no-lost-wakeup", agent=False, timeout=100, long_timeout=900)
+@case("fabric", "no-lost-wakeup", agent=False, cpus=2, timeout=100, long_timeout=900)
 def no_lost_wakeup(lab):
     """Small and large messages; blocking, select and epoll, writers and readers; buffers of 16 KiB
     to 1 MiB; both copy modes: no connection stands still for two seconds (in the long form ten minutes,

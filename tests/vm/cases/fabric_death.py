@@ -61,7 +61,7 @@ def silent_guest(lab):
     smcd.expect_smcd(client, server)
 
 
-@case("fabric", "unload-under-traffic", timeout=90)
+@case("fabric", "unload-under-traffic", cpus=2, timeout=90)
 def unload_under_traffic(lab):
     """modprobe -r under traffic: the sockets at both ends fail with an ordinary error, and the
     next connections are TCP, then SMC-D again.

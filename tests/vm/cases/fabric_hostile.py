@@ -21,7 +21,7 @@ def scribble(guest, targets: str, seconds: int) -> None:
     expect("0 writes" != run.out.strip(), "nothing was written")
 
 
-@case("fabric", "hostile-member", guests=3, timeout=120, long_timeout=400)
+@case("fabric", "hostile-member", guests=3, cpus=2, timeout=120, long_timeout=400)
 def hostile_member(lab):
     """A member that writes garbage over all it can reach of the other areas' words, under load:
     no kernel complains, and TCP and loopback go on. Then over everything.

@@ -364,7 +364,7 @@ assert s.recv(1) == b''
     expect(min(carried) >= 2, f"connections that the kernel carries on: {carried}")
 
 
-@case("splice", "splice-takeover", agent=False, timeout=300, long_timeout=1800,
+@case("splice", "splice-takeover", agent=False, cpus=2, timeout=300, long_timeout=1800,
       kernels=["stock", "stock"])
 def takeover(lab):
     """Two 6.1 guests whose connections the kernel takes over at once."""
