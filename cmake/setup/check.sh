@@ -54,7 +54,7 @@ check_shell() {
 
 check_python() {
     sources '*.py' tests/vm/guest/dibs_client tests/vm/guest/chat tests/vm/guest/ends \
-        tests/vm/guest/ueid tests/vm/guest/device_file tests/vm/guest/lend |
+        tests/vm/guest/device_file tests/vm/guest/lend |
         xargs -r /usr/bin/python3 -B -c '
 import sys
 for name in sys.argv[1:]:

@@ -193,7 +193,7 @@ def run_servers(client, server, ask_agent, running) -> None:
                f"{one.name}: {made.tx_bytes} and {made.rx_bytes} bytes over SMC-D")
 
 
-@case("splice", "splice-pair", agent=False, timeout=500, long_timeout=3600,
+@case("splice", "splice-pair", agent=False, cpus=2, timeout=500, long_timeout=3600,
       kernels=["stock", "stock"])
 def pair(lab):
     """Two 6.1 guests. Every byte there and back is right and went over SMC-D: IPv4, IPv6, IPv4 to a

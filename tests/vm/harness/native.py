@@ -6,7 +6,7 @@ from .case import wait_until
 from .guest import Guest
 
 SMC = ("--smc",)  # of transfer and stress
-UEID_COMMAND = paths.REPO / "tests" / "vm" / "guest" / "ueid"
+UEID_COMMAND = paths.PROGRAMS / "ueid"
 DEVICE = "/sys/class/misc/ivpci0"
 
 
@@ -34,7 +34,7 @@ def load(guest: Guest) -> str:
     """
     guest.check("modprobe ivpci && modprobe smc")
     ueid = eid(guest)
-    guest.check([str(UEID_COMMAND), "add", ueid])
+    guest.check([str(paths.built(UEID_COMMAND)), "add", ueid])
     return ueid
 
 
