@@ -81,7 +81,9 @@ Commands::Run define_upgrade(Commands& commands, CLI::App& command) {
             !good) {
             return complain(good.error().message, kExitBadUsage);
         }
-        auto answer = ask(commands.socket(), request);
+        // The agent has tried the new program before it answers, which takes what the machine
+        // leaves it.
+        auto answer = ask(commands.socket(), request, 60s);
         if (!answer) {
             return complain(answer.error().message, kExitFailure);
         }

@@ -15,7 +15,7 @@ namespace {
 
 constexpr std::size_t kAnswerMost = 64 << 20;
 
-Result<UniqueFd> dial(const std::string& path) {
+Result<UniqueFd> dial(const std::string& path, std::chrono::seconds silence) {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
     if (path.size() >= sizeof(address.sun_path)) {
@@ -26,7 +26,7 @@ Result<UniqueFd> dial(const std::string& path) {
     if (!fd) {
         return fail_errno("cannot make a socket");
     }
-    timeval patience{10, 0};
+    timeval patience{silence.count(), 0};
     setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
     setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
     if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0) {
@@ -102,8 +102,9 @@ Result<nlohmann::json> judge(const std::string& text) {
 
 }  // namespace
 
-Result<nlohmann::json> ask(const std::string& socket_path, const nlohmann::json& request) {
-    auto fd = dial(socket_path);
+Result<nlohmann::json> ask(const std::string& socket_path, const nlohmann::json& request,
+                           std::chrono::seconds silence) {
+    auto fd = dial(socket_path, silence);
     if (!fd) {
         return tl::unexpected(fd.error());
     }
@@ -119,7 +120,7 @@ Result<nlohmann::json> ask(const std::string& socket_path, const nlohmann::json&
 
 Error listen(const std::string& socket_path, const nlohmann::json& request,
              const std::function<void(const nlohmann::json&)>& on_line) {
-    auto fd = dial(socket_path);
+    auto fd = dial(socket_path, kSilence);
     if (!fd) {
         return fd.error();
     }

@@ -3,6 +3,7 @@
 #ifndef SMC_STEER_AGENT_CLI_CLIENT_H
 #define SMC_STEER_AGENT_CLI_CLIENT_H
 
+#include <chrono>
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -11,9 +12,12 @@
 
 namespace smc_steer {
 
+inline constexpr std::chrono::seconds kSilence{10};
+
 // The answer, which is an object with "ok": true. Errors: no agent there, no right to ask, what
-// the agent said ("error"), or ten seconds of silence.
-Result<nlohmann::json> ask(const std::string& socket_path, const nlohmann::json& request);
+// the agent said ("error"), or `silence`.
+Result<nlohmann::json> ask(const std::string& socket_path, const nlohmann::json& request,
+                           std::chrono::seconds silence = kSilence);
 
 // Likewise, and then each line that follows, for as long as the agent keeps the connection.
 // Returns why it ended.
