@@ -54,7 +54,7 @@ def upgrade(lab):
     wait_until(lambda: agents[1].status()["connections"]["smcd"], lambda made: made >= 10, 20,
                "transfers of 10 that started")
     seconds = 30 if lab.long else 10
-    prober = client.spawn([str(PROBER), server.ip4, str(PROBED), str(seconds)])
+    prober = client.spawn([str(PROBER), server.ip4, str(PROBED), str(seconds), str(traffic.COUNTERS)])
     client.check(["smc-policy", "upgrade", new[1]])
     server.check(["smc-policy", "upgrade", new[0]])
     running = sum(process.poll() is None for process in transfers)
