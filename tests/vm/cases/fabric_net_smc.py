@@ -1,16 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Moments at which net/smc used what was gone: patches 0002 and 0003 of deploy/kernel/patches. Nobody steers.
-"""
+"""A moment at which net/smc used what was gone: patch 0002 of deploy/kernel/patches. Nobody steers."""
 
 import signal
 import time
 
 from harness import driver, native, smcd, traffic
 from harness.case import case, expect, expect_equal, wait_until
-from harness.liar import Liar, looks
 
 SIZE = 1 << 20
-ABORT = 0x20  # peer_conn_abort, of a header's state
 # What was freed is all zeros, so that whoever still uses it notices.
 FREED = "init_on_free=1"
 # TCP's own packets are shorter than the server's half of SMC's handshake. The client waits six seconds for
@@ -67,30 +64,3 @@ def unbind_during_connect(lab):
     client.check(f"echo {device} >/sys/bus/pci/drivers/ivpci/bind")
     native.wait_members(client, 1)
     smcd.expect_native(client, server, size=SIZE)
-
-
-@case("fabric", "abort-during-handshake", agent=False, timeout=60, append=FREED)
-def abort_during_handshake(lab):
-    """The peer's header says "abort" while a server waits for its half of a handshake, which then fails: the
-    connection is TCP, and carries every byte. The next one is SMC-D.
-    """
-    server, client = lab.guests
-    native.load_all(lab)
-    native.server(server)
-    # Or the client would end its link group with the handshake, and have the server do so: threat model, "A
-    # device that goes".
-    held = native.link(client, server)
-    liar = Liar(client, server, client)
-    before = looks(server)
-    handshake = Handshake(client, server)
-    buffers = [each for each in liar.buffers() if each["prod"][:2] == [0, 0]]
-    expect_equal(len(buffers), 1, "buffers of the server that nobody wrote into")
-    index, length = buffers[0]["index"], buffers[0]["len"]
-    # The client will not take a buffer of another length than the server said.
-    liar.claim_length(index, length // 2)
-    liar.lie(index, (0, 0), (0, 0), state=ABORT)
-    handshake.expect_tcp()
-    expect(looks(server) > before, "the server did not look at the client's buffers")
-    liar.claim_length(index, length)
-    smcd.expect_native(client, server, size=SIZE)
-    expect(held.poll() is None, f"the other connection ended: {held.out!r} {held.err!r}")
