@@ -28,9 +28,10 @@ TEST(AgentSameHost, LivePeersWithAnAgentCount) {
 }
 
 TEST(AgentSameHost, OurOwnAndUnreachableAddressesNeverCount) {
-    PeerTable peers{{2, peer(1, {parsed("10.0.0.1"), parsed("127.0.0.1"), parsed("169.254.1.1"),
-                                 parsed("0.0.0.0"), parsed("224.0.0.1"), parsed("255.255.255.255"),
-                                 parsed("::"), parsed("::1"), parsed("fe80::1"), parsed("ff02::1")})}};
+    PeerTable peers{
+        {2, peer(1, {parsed("10.0.0.1"), parsed("127.0.0.1"), parsed("169.254.1.1"),
+                     parsed("0.0.0.0"), parsed("224.0.0.1"), parsed("255.255.255.255"),
+                     parsed("::"), parsed("::1"), parsed("fe80::1"), parsed("ff02::1")})}};
     EXPECT_TRUE(same_host_of(peers, {parsed("10.0.0.1")}).addresses.empty());
 }
 
@@ -46,7 +47,8 @@ TEST(AgentSameHost, AnAddressOfTwoPeersIsNobodys) {
 // docker's default bridge in both guests: each has its own containers there, and only TCP between
 // them and whoever they reach.
 TEST(AgentSameHost, OurOwnWinsOverAPeersEqualAddress) {
-    PeerTable peers{{2, peer(1, {parsed("172.17.0.1"), parsed("172.17.0.2"), parsed("172.17.0.3")})}};
+    PeerTable peers{
+        {2, peer(1, {parsed("172.17.0.1"), parsed("172.17.0.2"), parsed("172.17.0.3")})}};
     auto set = same_host_of(peers, {parsed("172.17.0.1"), parsed("172.17.0.2")});
     ASSERT_EQ(set.addresses.size(), 1U);
     EXPECT_TRUE(set.addresses.contains(parsed("172.17.0.3")));
@@ -116,7 +118,8 @@ TEST(AgentOwnAddresses, ANetworkCanBeLeftOut) {
     InterfaceAddress pod{parsed("172.17.0.2"), "eth0", IFA_F_PERMANENT, RT_SCOPE_UNIVERSE};
     EXPECT_EQ(publishable({pod}, {{}, {*parse_cidr("172.17.0.0/16")}}).size(), 0U);
     EXPECT_EQ(publishable({pod}, {{}, {*parse_cidr("10.0.0.0/8")}}).size(), 1U);
-    GuestAddresses guest{{parsed("10.0.0.1")}, {parsed("10.0.0.1"), parsed("10.1.0.1")}, {pod.address}};
+    GuestAddresses guest{
+        {parsed("10.0.0.1")}, {parsed("10.0.0.1"), parsed("10.1.0.1")}, {pod.address}};
     EXPECT_EQ(guest.publishable(), 2U);
     EXPECT_EQ(guest.all().size(), 3U);
 }
@@ -126,7 +129,8 @@ TEST(AgentOwnAddresses, WithoutRoomTheNodeComesFirstAndThenThosePublishedBefore)
     guest.node = {parsed("192.168.0.1")};
     guest.others = {parsed("10.0.0.1"), parsed("10.0.0.2"), parsed("10.0.0.3")};
     auto first = choose_published(guest, {}, 3);
-    EXPECT_EQ(first, (std::set<Address>{parsed("192.168.0.1"), parsed("10.0.0.1"), parsed("10.0.0.2")}));
+    EXPECT_EQ(first,
+              (std::set<Address>{parsed("192.168.0.1"), parsed("10.0.0.1"), parsed("10.0.0.2")}));
     // One that comes takes nobody's place, though its address is a lower one ...
     guest.others.insert(parsed("10.0.0.0"));
     EXPECT_EQ(choose_published(guest, first, 3), first);
