@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The driver's ops as a DIBS client calls them, good and bad, without SMC between."""
 
-import signal
-
-from harness import dibs, paths, shm
+from harness import dawdle, dibs, shm
 from harness.case import case, expect, expect_equal, wait_until
 
 KIB = 1024
@@ -154,7 +152,6 @@ def dibs_client(lab):
     lab.guests[1].check("rmmod ivpci")
 
 
-DAWDLE = paths.PROGRAMS / "dawdle"
 ROUNDS = 4000
 
 
@@ -171,18 +168,16 @@ def last_look(lab):
     for guest in lab.guests:
         guest.check("echo 1000 >/sys/module/ivpci/parameters/poll_us")
     # The drivers' threads that look dawdle where they take a lock, as they do between the two.
-    slow = [guest.spawn([str(paths.built(DAWDLE)), "--locks", f"{a.name}/"]) for guest in lab.guests]
-    for each in slow:
-        each.wait_output("dawdling", 20)
+    slow = [dawdle.start(guest, "--locks", f"{a.name}/") for guest in lab.guests]
+    dawdle.wait(slow)
     there, back = a.register(b, 16 * KIB), b.register(a, 16 * KIB)
     b.ask(f"echo {back} {there}")
     rounds = ROUNDS * (10 if lab.long else 1)
     took = a.ask(f"ping {there} {back} {rounds}", timeout=250)
     for one, each in zip((a, b), slow):
-        each.signal(signal.SIGTERM)
-        each.wait(10)
+        count = dawdle.finish(each)
         counted = {name: one.stat(name) for name in ("polls", "poll_hits", "interrupts")}
-        lab.progress(f"{one.guest.name}: dawdled {each.out.split()[-1].decode()} times, {counted}")
-        expect(int(each.out.split()[-1]) > rounds // 100, "hardly anybody dawdled")
+        lab.progress(f"{one.guest.name}: dawdled {count} times, {counted}")
+        expect(count > rounds // 100, "hardly anybody dawdled")
     lab.progress(f"{rounds} round trips: min, p50, p99, max {took} ns")
     b.ask("echo off")

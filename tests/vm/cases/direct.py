@@ -5,11 +5,10 @@ import json
 import signal
 import time
 
-from harness import paths, semantics, stress, traffic
+from harness import dawdle, paths, semantics, stress, traffic
 from harness.case import case, expect, expect_equal, wait_until
 
 OFFLOAD = paths.PROGRAMS / "offload"
-DAWDLE = paths.PROGRAMS / "dawdle"
 ALL = "9000-9899"  # the ports of transfer, stress and semantics; the puppet's 9300 among them
 
 
@@ -62,9 +61,8 @@ def bytes_right(lab, seconds: int) -> None:
     server, client = lab.guests
     listener = stress.serve(server)
     traffic.transfer_server(server)
-    slow = [guest.spawn([str(paths.built(DAWDLE)), "stress"]) for guest in lab.guests]
-    for each in slow:
-        each.wait_output("dawdling", 20)
+    slow = [dawdle.start(guest, "stress") for guest in lab.guests]
+    dawdle.wait(slow)
     loops = [start(guest, "random", "2", ALL) for guest in lab.guests]
     running = stress.start(client, server, 12, seconds, 30000)
     traffic.transfer(client, server.ip4, 16 << 20)
@@ -72,9 +70,7 @@ def bytes_right(lab, seconds: int) -> None:
     for guest, loop in zip(lab.guests, loops):
         finish(lab, guest, loop)
     for each in slow:
-        each.signal(signal.SIGTERM)
-        each.wait(10)
-        expect(int(each.out.split()[-1]) > 0, "nobody was slow on the way into TCP")
+        expect(dawdle.finish(each) > 0, "nobody was slow on the way into TCP")
     lab.progress(f"{report['bytes'] >> 20} MiB right")
     listener.kill()
 

@@ -125,4 +125,4 @@ def forging_member(lab):
         native.wait_members(guest, 2)
     native.server(server)
     traffic.transfer(client, server.ip4, 1 << 20, flags=native.SMC)
-    expect_equal(traffic.counters(client).client > 0, True, "SMC-D connections afterwards")
+    expect(traffic.counters(client).client > 0, "no SMC-D connection afterwards")

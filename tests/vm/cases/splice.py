@@ -7,13 +7,12 @@ import re
 import signal
 import time
 
-from harness import documented, many, paths, servers, smcd, splice, stress, traffic
+from harness import dawdle, documented, many, servers, smcd, splice, stress, traffic
 from harness.case import case, expect, expect_equal, wait_until
 
 SIZE = 4 << 20
 PORT = traffic.TRANSFER_PORT
 PLAIN_PORT = 9001  # that no rule with adopt is about
-DAWDLE = paths.PROGRAMS / "dawdle"
 LAST_PORT = 9003
 LAST_SIZE = 3 << 19  # more than one buffer of 1 MiB, less than both
 LOSE = """table inet lost {{
@@ -262,10 +261,8 @@ def taken_over(lab, listener, rounds: int, agents) -> None:
     """
     server, client = lab.guests
     connections = 12
-    slow = [agent.guest.spawn([str(paths.built(DAWDLE)), name]) for agent in agents
-            for name in ("stress", "many")]
-    for each in slow:
-        each.wait_output("dawdling", 20)
+    slow = [dawdle.start(agent.guest, name) for agent in agents for name in ("stress", "many")]
+    dawdle.wait(slow)
     before = [splice.counters(agent)["carried"] for agent in agents]
     moved = 0
     for _ in range(rounds):
@@ -279,9 +276,7 @@ def taken_over(lab, listener, rounds: int, agents) -> None:
         expect_equal(running.wait(60 + 5 * rounds), 0,
                      f"exit code ({running.out + running.err})")
     for each in slow:
-        each.signal(signal.SIGTERM)
-        each.wait(10)
-        count = int(each.out.split()[-1])
+        count = dawdle.finish(each)
         expect(count > rounds, f"{count} were slow on the way into TCP")
     for agent in agents:
         lab.progress(f"{agent.guest.name}: {splice.show(agent)}")
