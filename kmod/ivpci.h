@@ -10,6 +10,8 @@
  *   vector.lock, peer_lock > smcd events      spin, bh off
  *   peer.producer_lock                        spin, bh off
  *   attach_lock                               spin, bh off
+ *   rings_gate > peer_lock; rings_gate > dmb_lock   rwsem of ivpci_rings.c, mutexes
+ *   vector.lock, peer_lock > rings_lock       spin, bh off; also inside of what users of rings have
  */
 #ifndef IVPCI_H
 #define IVPCI_H
@@ -38,9 +40,11 @@
 #include <ivpci/uapi.h>
 
 #include "ivpci_alloc.h"
+#include "ivpci_rings.h"
 #include "ivpci_users.h"
 
 struct ivpci;
+struct ivpci_rings_held;
 
 /* of ivpci_slot.generation */
 #define IVPCI_GENERATION_MASK 0xffffff
@@ -54,6 +58,7 @@ struct ivpci_dmb {
 	u32 parked_writer; /* slot whose claim keeps the memory aside */
 	u32 writer_generation;
 	struct list_head parked; /* on ivpci.parked, or empty */
+	struct ivpci_rings_held __rcu *rings; /* rings_lock; NULL: SMC's */
 };
 
 /* A chunk leased to us; dmb_lock. */
@@ -92,6 +97,7 @@ struct ivpci_peer {
 	u32 heartbeat;	     /* as last seen; peer_lock, as the next */
 	unsigned long quiet; /* jiffies that it did not change in */
 	u32 bulletin_seq;    /* member_lock only */
+	struct list_head rings; /* rings_lock */
 	u32 events;	     /* served since `events_since`, see ivpci_irq.c; vector.lock */
 	unsigned long events_since;
 	spinlock_t producer_lock; /* our half of the pair: ring and event ring */
@@ -203,6 +209,15 @@ struct ivpci {
 	struct ivpci_attachment __rcu **attachments;
 	spinlock_t attach_lock;
 	atomic_t nr_attachments;
+
+	/* ivpci_rings.c */
+	struct list_head rings_device; /* under its gate */
+	spinlock_t rings_lock;
+	struct list_head rings_due;
+	u32 nr_rings; /* not released; written under rings_lock */
+	struct workqueue_struct *rings_wq;
+	struct work_struct rings_work;
+	wait_queue_head_t rings_wait;
 
 	struct notifier_block pm_notifier;
 	struct ivpci_chardev *chardev;
@@ -316,6 +331,8 @@ void ivpci_member_shutdown(struct ivpci *ivpci);
 void ivpci_member_stop(struct ivpci *ivpci);
 void ivpci_member_exit(struct ivpci *ivpci);
 u32 ivpci_peer_by_gid(struct ivpci *ivpci, u64 gid);
+/* Makes what we know of peers what the broker's table says. Process context, sleeps. */
+void ivpci_peers_sync(struct ivpci *ivpci);
 /* For what members can cause as often as they like. @dev_level: dev_info or dev_warn. */
 #define ivpci_member_log(dev_level, ivpci, ...)                      \
 	do {                                                         \
@@ -352,6 +369,18 @@ void ivpci_signal(struct ivpci *ivpci, u32 slot, u32 index);
 /* Looks at the rings as if every data vector had been rung. Any context. */
 void ivpci_look(struct ivpci *ivpci);
 int ivpci_send_event(struct ivpci *ivpci, u32 slot, u32 code, u64 info);
+
+/* ivpci_rings.c: memory for other modules */
+int ivpci_rings_init(struct ivpci *ivpci);
+void ivpci_rings_exit(struct ivpci *ivpci);
+void ivpci_rings_open(struct ivpci *ivpci);
+void ivpci_rings_close(struct ivpci *ivpci);
+void ivpci_rings_wait(struct ivpci *ivpci);
+/* After the state says so that new ones are refused by. */
+void ivpci_rings_lost(struct ivpci *ivpci, u32 slot, enum ivpci_rings_why why);
+void ivpci_rings_lost_all(struct ivpci *ivpci, enum ivpci_rings_why why);
+/* softirq; false: not of rings */
+bool ivpci_rings_signalled(struct ivpci *ivpci, u32 index);
 
 /* ivpci_sysfs.c */
 extern const struct attribute_group *ivpci_sysfs_groups[];

@@ -115,11 +115,14 @@ static int ivpci_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	rc = ivpci_member_init(ivpci);
 	if (rc)
 		goto exit_attach;
+	rc = ivpci_rings_init(ivpci);
+	if (rc)
+		goto exit_member;
 	/* before an agent can open the device and write there */
 	memset(ivpci_bulletin(ivpci, ivpci->slot), 0, IVPCI_BULLETIN_SIZE);
 	rc = ivpci_chardev_add(ivpci);
 	if (rc)
-		goto exit_member;
+		goto exit_rings;
 	rc = ivpci_irq_init(ivpci);
 	if (rc)
 		goto del_chardev;
@@ -129,12 +132,15 @@ static int ivpci_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	if (rc)
 		goto exit_irq;
 	ivpci_member_start(ivpci);
+	ivpci_rings_open(ivpci);
 	return 0;
 
 exit_irq:
 	ivpci_irq_exit(ivpci);
 del_chardev:
 	ivpci_chardev_del(ivpci);
+exit_rings:
+	ivpci_rings_exit(ivpci);
 exit_member:
 	ivpci_member_exit(ivpci);
 exit_attach:
@@ -163,6 +169,7 @@ static void ivpci_remove(struct pci_dev *pdev)
 	ivpci_member_stop(ivpci);
 	ivpci_chardev_del(ivpci);
 	ivpci_irq_exit(ivpci);
+	ivpci_rings_exit(ivpci);
 	ivpci_member_exit(ivpci);
 	ivpci_attach_exit(ivpci);
 	ivpci_dmb_exit(ivpci);

@@ -8,7 +8,7 @@
  * until ivpci_rings_put(): for as long as make() takes, not for as long as rings live. So ivpci.ko can
  * be unloaded, or a device unbound, at any time. What keeps that exact is this rule:
  *
- *   - Who has made rings ends them, once: ivpci_rings_end(), from any context but hard irq, also
+ *   - Who has made rings ends them, once: ivpci_rings_end(), from any context with interrupts on, also
  *     inside of gone() or signal(). From then on nobody touches `in` and `out`, calls anything with
  *     the rings, or is still in such a call.
  *   - Until then both are mapped, and nobody else is given their memory, whatever the peer and the
@@ -61,8 +61,8 @@ struct ivpci_rings_calls {
 	 */
 	int (*connect)(struct ivpci_rings *rings, u64 token);
 	/*
-	 * Has the peer's user called back: after all that was stored before. Any context but hard irq, also
-	 * in callbacks. Only when connected.
+	 * Has the peer's user called back: after all that was stored before. Any context with interrupts on,
+	 * also in callbacks. Only when connected.
 	 */
 	void (*signal)(struct ivpci_rings *rings);
 	/* Milliseconds for which the peer's heart stands still: steps of a second. Any context. */
