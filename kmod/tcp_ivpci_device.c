@@ -112,7 +112,9 @@ static u32 tcp_ivpci_state(struct sock *sk)
 		return 0;
 	state = (READ_ONCE(ts->attached) ? DIRECT_ATTACHED : 0) |
 		(READ_ONCE(ts->clean_sending) ? DIRECT_CLEAN_SENDING : 0) |
-		(READ_ONCE(ts->clean_receiving) ? DIRECT_CLEAN_RECEIVING : 0);
+		(READ_ONCE(ts->clean_receiving) ? DIRECT_CLEAN_RECEIVING : 0) |
+		(READ_ONCE(ts->writer.ring) ? DIRECT_RINGS : 0) |
+		(READ_ONCE(ts->by_ring) ? DIRECT_MOVED : 0);
 	tcp_ivpci_put(ts);
 	return state;
 }

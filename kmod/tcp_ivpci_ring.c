@@ -421,6 +421,12 @@ void tcp_ivpci_sock_init(struct tcp_ivpci_sock *ts)
 
 void tcp_ivpci_sock_free(struct tcp_ivpci_sock *ts)
 {
+	u64 *sum = (u64 *)&tcp_ivpci_counters.flow;
+	const u64 *add = (const u64 *)&ts->flow;
+	size_t i;
+
+	for (i = 0; i < sizeof(ts->flow) / sizeof(u64); i++)
+		WRITE_ONCE(sum[i], sum[i] + add[i]);
 	kvfree(ts->kept);
 	kfree_skb(ts->spare);
 }

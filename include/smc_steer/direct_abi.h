@@ -38,6 +38,8 @@
 #define DIRECT_ATTACHED	       1
 #define DIRECT_CLEAN_SENDING   2
 #define DIRECT_CLEAN_RECEIVING 4
+#define DIRECT_RINGS	       8  /* made and connected */
+#define DIRECT_MOVED	       16 /* what is sent goes by the ring */
 
 /* Why a connection was not attached to, or is no longer. */
 enum direct_reason {
@@ -116,6 +118,7 @@ struct direct_counters {
 	__u64 made;	/* pairs of rings */
 	__u64 returned; /* likewise */
 	__u64 lies;	/* of other ends: connections that were reset */
+	struct direct_flow flow; /* of all that are no more */
 	__u64 refused[DIRECT_REASONS];
 };
 
