@@ -115,6 +115,11 @@ void tcp_ivpci_leave(struct tcp_ivpci_call *call);
 void tcp_ivpci_release_cb(struct sock *sk);
 void tcp_ivpci_clean(struct tcp_ivpci_sock *ts);
 int tcp_ivpci_clean_init(void);
+/* That thread has come through us. `sends`: to send. */
+bool tcp_ivpci_is_in(struct tcp_ivpci_sock *ts, const struct task_struct *task, bool sends);
+
+/* tcp_ivpci_late.c */
+bool tcp_ivpci_late(struct tcp_ivpci_sock *ts);
 
 /* tcp_ivpci_functions.c: what replaces TCP's */
 int tcp_ivpci_functions_init(void);

@@ -59,7 +59,7 @@ void tcp_ivpci_leave(struct tcp_ivpci_call *call)
 	tcp_ivpci_put(call->ts);
 }
 
-static bool tcp_ivpci_is_in(struct tcp_ivpci_sock *ts, const struct task_struct *task, bool sends)
+bool tcp_ivpci_is_in(struct tcp_ivpci_sock *ts, const struct task_struct *task, bool sends)
 {
 	struct tcp_ivpci_call *call;
 	unsigned long flags;
@@ -135,6 +135,7 @@ static void tcp_ivpci_begin(struct tcp_ivpci_sock *ts)
 static bool tcp_ivpci_look(struct tcp_ivpci_sock *ts)
 {
 	struct sock *sk = ts->sk;
+	bool late = tcp_ivpci_late(ts);
 	bool done = false;
 	int tries;
 
@@ -147,7 +148,7 @@ static bool tcp_ivpci_look(struct tcp_ivpci_sock *ts)
 			if (!ts->clean_sending)
 				tcp_ivpci_count(clean_sending);
 			ts->clean_sending = true;
-			if (!tcp_ivpci_sleeps(ts, sk)) {
+			if (!late && !tcp_ivpci_sleeps(ts, sk)) {
 				ts->clean_receiving = true;
 				tcp_ivpci_count(clean_receiving);
 			}

@@ -34,7 +34,7 @@ struct records_reader {
 	__u32 len;    /* of the record that is next, 0: not looked at */
 	__u32 seq;    /* likewise */
 	__u32 done;   /* bytes of it that are read */
-	_Bool closed; /* `end` is final */
+	bool closed; /* `end` is final */
 };
 
 static inline __u64 records_extent(__u32 len)
@@ -50,7 +50,7 @@ static inline struct ivpci_record *records_at(const char *data, __u32 size, __u6
 /* ---- the sender ---- */
 
 /* False: `consumed` cannot be. */
-static inline _Bool records_room(struct records_writer *w, __u32 *room)
+static inline bool records_room(struct records_writer *w, __u32 *room)
 {
 	__u64 consumed = smp_load_acquire(&w->ring->consumed);
 
@@ -71,15 +71,16 @@ static inline __u64 records_next(const struct records_writer *w)
 static inline void records_publish(struct records_writer *w, __u32 len, __u32 seq)
 {
 	struct ivpci_record *record = records_at(w->data, w->size, w->produced);
+	__u64 end = w->produced + records_extent(len);
 
 	WRITE_ONCE(record->len, len);
 	WRITE_ONCE(record->tcp_seq, seq);
-	WRITE_ONCE(w->produced, w->produced + records_extent(len));
-	smp_store_release(&w->ring->produced, w->produced);
+	WRITE_ONCE(w->produced, end);
+	smp_store_release(&w->ring->produced, end);
 	virt_mb();
 }
 
-static inline _Bool records_closed(const struct records_writer *w)
+static inline bool records_closed(const struct records_writer *w)
 {
 	return READ_ONCE(w->ring->closed);
 }
@@ -98,7 +99,7 @@ static inline enum records_answer records_final(const struct records_writer *w, 
 }
 
 /* The reader had read all that was there before `before`, or wants to hear of each. */
-static inline _Bool records_signal(const struct records_writer *w, __u64 before)
+static inline bool records_signal(const struct records_writer *w, __u64 before)
 {
 	return READ_ONCE(w->ring->consumed) == before || READ_ONCE(w->ring->watch);
 }
@@ -152,29 +153,30 @@ static inline __u32 records_offset(const struct records_reader *r)
 	return (r->pos - r->base + sizeof(struct ivpci_record) + r->done) % r->size;
 }
 
-static inline _Bool records_unread(const struct records_reader *r)
+static inline bool records_unread(const struct records_reader *r)
 {
 	return READ_ONCE(r->pos) != READ_ONCE(r->end);
 }
 
 /* `n` bytes of the next record are read. True: signal the sender, who waits for room. */
-static inline _Bool records_take(struct records_reader *r, __u32 n)
+static inline bool records_take(struct records_reader *r, __u32 n)
 {
+	__u64 pos = r->pos + records_extent(r->len);
 	__u32 want;
 
 	r->done += n;
 	if (r->done < r->len)
 		return 0;
-	WRITE_ONCE(r->pos, r->pos + records_extent(r->len));
+	WRITE_ONCE(r->pos, pos);
 	r->len = 0;
 	if (r->closed)
 		return 0;
-	if (r->pos == r->end && READ_ONCE(r->ring->watch))
+	if (pos == r->end && READ_ONCE(r->ring->watch))
 		WRITE_ONCE(r->ring->watch, 0);
-	smp_store_release(&r->ring->consumed, r->pos);
+	smp_store_release(&r->ring->consumed, pos);
 	virt_mb();
 	want = READ_ONCE(r->ring->want_room);
-	if (!want || want == r->told || READ_ONCE(r->ring->produced) - r->pos > r->size / 2)
+	if (!want || want == r->told || READ_ONCE(r->ring->produced) - pos > r->size / 2)
 		return 0;
 	r->told = want;
 	return 1;
@@ -190,10 +192,10 @@ static inline void records_watch(struct records_reader *r)
 }
 
 /* Nothing is read any more but what is there now. False: that was a lie, and nothing is there. */
-static inline _Bool records_close(struct records_reader *r)
+static inline bool records_close(struct records_reader *r)
 {
 	__u64 produced;
-	_Bool right;
+	bool right;
 
 	WRITE_ONCE(r->ring->closed, 1);
 	virt_mb();

@@ -125,8 +125,7 @@ struct Records {
 // The reader takes the last record that it knows of while the next one comes: first whether it
 // sees that, then whether it was signalled.
 TEST(KmodTso, NoRecordGoesUnheard) {
-    static Records both;
-    both = Records();
+    Records both;
     both.writer.produced = 16;
     both.memory.ring.produced = 16;
 
@@ -149,8 +148,7 @@ TEST(KmodTso, NoRecordGoesUnheard) {
 // The writer asks for room while the reader makes some: first whether it is told, then whether
 // the writer sees it.
 TEST(KmodTso, NoRoomGoesUnheard) {
-    static Records both;
-    both = Records();
+    Records both;
     both.memory.ring.produced = 64;
 
     const auto ends = tso::explore(
@@ -170,8 +168,7 @@ TEST(KmodTso, NoRoomGoesUnheard) {
 // The reader closes while a record comes: first whether that is at or before `final`, then whether
 // its writer saw that it is closed.
 TEST(KmodTso, NoRecordIsLostAtTheEnd) {
-    static Records both;
-    both = Records();
+    Records both;
 
     const auto ends = tso::explore(
         [&] {
