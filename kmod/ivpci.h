@@ -38,6 +38,7 @@
 #include <ivpci/uapi.h>
 
 #include "ivpci_alloc.h"
+#include "ivpci_poll.h"
 #include "ivpci_users.h"
 
 struct ivpci;
@@ -116,6 +117,7 @@ enum ivpci_counter {
 	IVPCI_POLLS,
 	IVPCI_POLL_HITS,
 	IVPCI_POLL_NS,
+	IVPCI_POLL_RESTS,
 	IVPCI_REFUSED_BROKER,
 	IVPCI_REFUSED_MEMORY,
 	IVPCI_REFUSED_HEADER,
@@ -135,10 +137,9 @@ struct ivpci_vector {
 	struct task_struct *poller;
 	spinlock_t lock; /* who looks: the tasklet or the poller; the words below */
 	bool polling;
-	u64 until_ns;	/* the poller's time */
-	u64 window_ns;	/* how long it gets after work came */
-	u64 stopped_ns; /* when it looked last */
-	unsigned int credit, resting;
+	struct ivpci_poll poll;
+	u64 worked_ns; /* when work was found last */
+	u64 until_ns;  /* the poller's time */
 	u32 looked_at; /* slot */
 };
 

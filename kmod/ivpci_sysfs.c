@@ -91,6 +91,7 @@ IVPCI_ATTR(peers_lost, "%llu", ivpci_counter(ivpci, IVPCI_PEERS_LOST));
 IVPCI_ATTR(polls, "%llu", ivpci_counter(ivpci, IVPCI_POLLS));
 IVPCI_ATTR(poll_hits, "%llu", ivpci_counter(ivpci, IVPCI_POLL_HITS));
 IVPCI_ATTR(poll_ns, "%llu", ivpci_counter(ivpci, IVPCI_POLL_NS));
+IVPCI_ATTR(poll_rests, "%llu", ivpci_counter(ivpci, IVPCI_POLL_RESTS));
 IVPCI_ATTR(refused_broker, "%llu", ivpci_counter(ivpci, IVPCI_REFUSED_BROKER));
 IVPCI_ATTR(refused_memory, "%llu", ivpci_counter(ivpci, IVPCI_REFUSED_MEMORY));
 IVPCI_ATTR(refused_header, "%llu", ivpci_counter(ivpci, IVPCI_REFUSED_HEADER));
@@ -121,6 +122,7 @@ static struct attribute *ivpci_stats_attrs[] = {
 	&dev_attr_polls.attr,
 	&dev_attr_poll_hits.attr,
 	&dev_attr_poll_ns.attr,
+	&dev_attr_poll_rests.attr,
 	&dev_attr_refused_broker.attr,
 	&dev_attr_refused_memory.attr,
 	&dev_attr_refused_header.attr,

@@ -62,7 +62,7 @@ def frame(lab: Lab) -> dict:
             "accel": lab.accel, "cpus": lab.plan.cpus}
 
 
-def run(lab: Lab, word: str, kind: str, pairs: int, seconds: int, say) -> dict:
+def run(lab: Lab, word: str, kind: str, pairs: int, seconds: int, say, rows_wanted: str = "") -> dict:
     """In the lab's namespaces, guests up and agents not started: measures; the report."""
     if kind == "fabric":
         return {**frame(lab), "results": fabric_bench.run(lab, say)}
@@ -75,7 +75,7 @@ def run(lab: Lab, word: str, kind: str, pairs: int, seconds: int, say) -> dict:
     if lab.stock():
         for guest in lab.guests:
             splice.configure(guest, splice_bench.PORTS)
-    measured = works(word)
+    measured = [work for work in works(word) if work.rows[0].name.startswith(rows_wanted)]
     if lab.stock():  # a relay's goals
         for row in (row for work in measured for row in work.rows if row.goal):
             row.goal = round(1 / splice_bench.LATENCY_GOAL, 2) if row.better == "less" else \
@@ -134,6 +134,9 @@ def main() -> int:
     if word == "bench":
         parser.add_argument("--only", choices=KINDS, default=KINDS[0], metavar="WHAT",
                             help=" or ".join(KINDS))
+        parser.add_argument("--rows", default="", metavar="BEGINNING",
+                            help="of end-to-end: only works whose first row's name begins so "
+                            "(pingpong_64B, stream_1x)")
     if word == "demo":
         parser.add_argument("--kernel", choices=["guest", "6.1"], default="guest", metavar="WHICH",
                             help="6.1: Debian 12's own, where the agents relay the programs' "
@@ -154,7 +157,12 @@ def main() -> int:
     if options.keep and supervisor.is_up():
         sys.exit(f"./dev {word}: guests are up already: ./dev vm down first")
     kind = getattr(options, "only", KINDS[0])
-    job = {"word": word, "kind": kind, "pairs": options.pairs, "seconds": options.seconds}
+    rows = getattr(options, "rows", "")
+    if not any(work.rows[0].name.startswith(rows) for work in works(word)):
+        parser.error(f"--rows: no row's name begins with '{rows}'; there are "
+                     f"{', '.join(work.rows[0].name for work in works(word))}")
+    job = {"word": word, "kind": kind, "pairs": options.pairs, "seconds": options.seconds,
+           "rows_wanted": rows}
     # Hundreds of connections with 1 MiB of buffers each way.
     size = fabric_bench.REGION if kind == "fabric" else Plan.size
     stock = getattr(options, "kernel", "guest") == "6.1" or kind == "splice"
