@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whether a receiver looks: two ends that talk by turns, simulated with the driver's own decisions. Time is in
-// nanoseconds and nobody's but the simulation's.
-#include <linux/types.h>
-
+// Whether a receiver looks: two ends that talk by turns, simulated with the driver's own decisions.
+// Time is in nanoseconds and nobody's but the simulation's.
 #include <gtest/gtest.h>
+#include <linux/types.h>
 
 #include <algorithm>
 #include <array>
@@ -60,10 +59,11 @@ struct End {
 };
 
 class Talk {
-   public:
+public:
     std::array<End, 2> ends;
 
-    // `stops`: one in so many messages meets an end that its host has taken the CPU from, for five milliseconds.
+    // `stops`: one in so many messages meets an end that its host has taken the CPU from, for five
+    // milliseconds.
     void rounds(int count, std::uint64_t doorbell, unsigned stops = 0) {
         for (int i = 0; i < count; i++)
             for (End& end : ends) {
@@ -78,7 +78,7 @@ class Talk {
         return std::min(ends[0].share(), ends[1].share());
     }
 
-   private:
+private:
     std::uint64_t now_ = 10 * kUs;
     std::minstd_rand random_{1};
 };
@@ -93,7 +93,8 @@ TEST(KmodPoll, TwoThatBeginLookWithinAFewMessages) {
     }
 }
 
-// The slow state is no state to stay in, if an answer that takes one doorbell comes within a window.
+// The slow state is no state to stay in, if an answer that takes one doorbell comes within a
+// window.
 bool answers_in_a_window(std::uint64_t us) { return us * kUs + kProgram < kMost; }
 
 TEST(KmodPoll, TwoThatLiveByDoorbellsFindBack) {
@@ -110,7 +111,8 @@ TEST(KmodPoll, TwoThatLiveByDoorbellsFindBack) {
     }
 }
 
-// Slower ones meet in a try if they began to rest at about the same time, and so do those of two that talk by turns.
+// Slower ones meet in a try if they began to rest at about the same time, and so do those of two
+// that talk by turns.
 TEST(KmodPoll, SlowDoorbellsMeetInATry) {
     for (const std::uint64_t us : {250, 400, 700}) {
         Talk talk;
@@ -134,7 +136,8 @@ TEST(KmodPoll, WhatComesTooSeldomCostsLittle) {
     for (const std::uint64_t apart : {300, 500, 1000, 10000}) {
         End end;
         std::uint64_t now = 0;
-        for (int i = 0; i < 100000; i++) now = std::max(end.message(now, 50 * kUs), now + apart * kUs);
+        for (int i = 0; i < 100000; i++)
+            now = std::max(end.message(now, 50 * kUs), now + apart * kUs);
         EXPECT_LT(end.looked / 100000, 15 * kUs) << "messages " << apart << " us apart";
         EXPECT_LT(end.share(), 0.03) << "messages " << apart << " us apart";
     }
