@@ -25,7 +25,7 @@ TEST(UapiAbi, Info) {
 
 // Counters: each eight bytes, in this order.
 TEST(UapiAbi, Stats) {
-    EXPECT_EQ(sizeof(ivpci_stats), 224U);
+    EXPECT_EQ(sizeof(ivpci_stats), 232U);
     EXPECT_EQ(offsetof(ivpci_stats, dmbs), 0U);
     EXPECT_EQ(offsetof(ivpci_stats, dmbs_parked), 8U);
     EXPECT_EQ(offsetof(ivpci_stats, dmb_bytes), 16U);
