@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 
-from . import arguments, fabric_bench, namespaces, qemu, splice, splice_bench, supervisor, traffic
+from . import arguments, direct_bench, fabric_bench, namespaces, qemu, splice, splice_bench, supervisor, traffic
 from .lab import Lab, Plan
 from .measure import SIZES_IN_BYTES, Meter, Row, Work, pingpong, short, stream
 
@@ -27,12 +27,16 @@ medians. The programs are Debian's sockperf and iperf3, unchanged, from guest2 t
 BENCH_EPILOG = """
   ./dev bench --only fabric         driver and broker by themselves: doorbells, moves,
                                     allocations, joins, memory per connection
+  ./dev bench --only direct         plain TCP, SMC-D, and TCP moved onto rings (docs/DIRECT.md)
   ./dev bench --only splice         plain TCP, relayed and native on Debian 12's own 6.1
   ./dev bench --only end-to-end     TCP against SMC-D (the default)"""
 
-KINDS = ["end-to-end", "fabric", "splice"]
+KINDS = ["end-to-end", "direct", "fabric", "splice"]
 NOTE = ("this kernel has no IPPROTO_SMC: the agents make the programs' connections, and the "
         "kernel carries on what is not short")
+
+# Of agents: or short connections would be TCP after the first ones.
+ALL = "workloads: all\nshort_connections: off\n"
 
 # pairs, seconds of each run
 LENGTH = {"demo": (3, 3), "bench": (7, 10)}
@@ -66,12 +70,16 @@ def run(lab: Lab, word: str, kind: str, pairs: int, seconds: int, say, rows_want
     """In the lab's namespaces, guests up and agents not started: measures; the report."""
     if kind == "fabric":
         return {**frame(lab), "results": fabric_bench.run(lab, say)}
+    if kind == "direct":
+        for guest in lab.guests:
+            guest.configure_agent(ALL)
+        return {**frame(lab), **direct_bench.run(lab, pairs, seconds, say, rows_wanted)}
     if kind == "splice":
         rows, failed = splice_bench.run(lab, pairs, seconds, say)
         return {**frame(lab), "results": rows, "failed": failed}
-    if word == "bench":  # or short connections would be TCP after the first ones
+    if word == "bench":
         for guest in lab.guests:
-            guest.configure_agent("workloads: all\nshort_connections: off\n")
+            guest.configure_agent(ALL)
     if lab.stock():
         for guest in lab.guests:
             splice.configure(guest, splice_bench.PORTS)
@@ -135,12 +143,11 @@ def main() -> int:
         parser.add_argument("--only", choices=KINDS, default=KINDS[0], metavar="WHAT",
                             help=" or ".join(KINDS))
         parser.add_argument("--rows", default="", metavar="BEGINNING",
-                            help="of end-to-end: only works whose first row's name begins so "
+                            help="of end-to-end and direct: only works whose first row's name begins so "
                             "(pingpong_64B, stream_1x)")
-    if word == "demo":
-        parser.add_argument("--kernel", choices=["guest", "6.1"], default="guest", metavar="WHICH",
-                            help="6.1: Debian 12's own, where the agents relay the programs' "
-                            "connections; builds no kernel")
+    parser.add_argument("--kernel", choices=["guest", "6.1"], default="guest", metavar="WHICH",
+                        help="6.1: Debian 12's own; builds no kernel. What is not over TCP is what the agents "
+                        "relay, and with --only direct what is moved")
     parser.add_argument("--keep", action="store_true", help="leave the guests up")
     parser.add_argument("--guests", type=arguments.number(2, 16), default=2, metavar="N")
     parser.add_argument("--pairs", type=arguments.number(1, 100), default=pairs, metavar="N")
@@ -176,6 +183,8 @@ def main() -> int:
     if kind == "fabric":
         lines = [*fabric_bench.table(report["results"]), "", machine(report),
                  *fabric_bench.warnings(report["results"])]
+    elif kind == "direct":
+        lines = [*direct_bench.table(report), "", machine(report), *direct_bench.warnings(report)]
     elif kind == "splice":
         lines = [*splice_bench.table(report["results"]), "", *report["failed"], machine(report),
                  *splice_bench.warnings(report["results"])]
