@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * ivpci: QEMU's ivshmem-doorbell device as a device for SMC-D: a DIBS device, or an smcd device of
- * kernels before that.
+ * ivpci: QEMU's ivshmem-doorbell device as memory that guests share: for SMC-D, as a DIBS device or as an smcd
+ * device of kernels before that, where there is one; and for rings (ivpci_rings.h).
  *
  * Lock order, outermost first:
  *   member_lock > dmb_lock > request_lock     mutexes
@@ -57,7 +57,7 @@ struct ivpci_dmb {
 	u32 writer;	   /* slot; 0: index is free or withdrawn */
 	u32 parked_writer; /* slot whose claim keeps the memory aside */
 	u32 writer_generation;
-	struct list_head parked; /* on ivpci.parked, or empty */
+	struct list_head parked;	      /* on ivpci.parked, or empty */
 	struct ivpci_rings_held __rcu *rings; /* rings_lock; NULL: SMC's */
 };
 
@@ -92,13 +92,13 @@ struct ivpci_peer {
 	u32 generation; /* 0: not live */
 	u32 vectors;
 	u64 gid;
-	bool unreachable;    /* of another era: no doorbell reaches it, nor its us */
-	bool silent;	     /* its heart stands still, see ivpci_silence.c */
-	u32 heartbeat;	     /* as last seen; peer_lock, as the next */
-	unsigned long quiet; /* jiffies that it did not change in */
-	u32 bulletin_seq;    /* member_lock only */
+	bool unreachable;	/* of another era: no doorbell reaches it, nor its us */
+	bool silent;		/* its heart stands still, see ivpci_silence.c */
+	u32 heartbeat;		/* as last seen; peer_lock, as the next */
+	unsigned long quiet;	/* jiffies that it did not change in */
+	u32 bulletin_seq;	/* member_lock only */
 	struct list_head rings; /* rings_lock */
-	u32 events;	     /* served since `events_since`, see ivpci_irq.c; vector.lock */
+	u32 events;		/* served since `events_since`, see ivpci_irq.c; vector.lock */
 	unsigned long events_since;
 	spinlock_t producer_lock; /* our half of the pair: ring and event ring */
 };
@@ -392,7 +392,8 @@ int ivpci_chardev_add(struct ivpci *ivpci);
 void ivpci_chardev_del(struct ivpci *ivpci);
 void ivpci_chardev_wake(struct ivpci *ivpci);
 
-/* ivpci_dibs.c or ivpci_smcd.c: the kernel's side. Handlers may be called from softirq. */
+/* ivpci_dibs.c, ivpci_smcd.c or ivpci_nosmc.c: the kernel's side. Handlers may be called from softirq. */
+extern const char ivpci_client_kind[]; /* of SMC device: "dibs", "smcd", "none" */
 /* Makes the device, or tells the one that is there its new GID. */
 int ivpci_client_add(struct ivpci *ivpci);
 void ivpci_client_del(struct ivpci *ivpci);

@@ -198,6 +198,7 @@ static struct pci_driver ivpci_driver = {
 };
 module_pci_driver(ivpci_driver);
 
-MODULE_DESCRIPTION("QEMU ivshmem-doorbell as a device for SMC-D between virtual machines");
+MODULE_DESCRIPTION(
+	"QEMU ivshmem-doorbell as memory that virtual machines share, for SMC-D and rings");
 MODULE_LICENSE("GPL");
 MODULE_VERSION(STEER_VERSION);

@@ -23,7 +23,7 @@ struct ivpci_rings_held {
 	u64 out_token;	      /* 0: not connected */
 
 	/* rings_lock */
-	struct list_head list; /* empty: the work has it */
+	struct list_head list;	  /* empty: the work has it */
 	enum ivpci_rings_why why; /* 0: all is well */
 	bool told;		  /* so by gone() */
 	bool ended;
