@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * ivpci: QEMU's ivshmem-doorbell device as a device for SMC-D: a DIBS device, or an smcd device of
- * kernels before that.
+ * ivpci: QEMU's ivshmem-doorbell device as memory that guests share: for SMC-D, as a DIBS device or as an smcd
+ * device of kernels before that, where there is one; and for rings (ivpci_rings.h).
  *
  * Lock order, outermost first:
  *   member_lock > dmb_lock > request_lock     mutexes
@@ -10,6 +10,8 @@
  *   vector.lock, peer_lock > smcd events      spin, bh off
  *   peer.producer_lock                        spin, bh off
  *   attach_lock                               spin, bh off
+ *   rings_gate > peer_lock; rings_gate > dmb_lock   rwsem of ivpci_rings.c, mutexes
+ *   vector.lock, peer_lock > rings_lock       spin, bh off; also inside of what users of rings have
  */
 #ifndef IVPCI_H
 #define IVPCI_H
@@ -39,9 +41,11 @@
 
 #include "ivpci_alloc.h"
 #include "ivpci_poll.h"
+#include "ivpci_rings.h"
 #include "ivpci_users.h"
 
 struct ivpci;
+struct ivpci_rings_held;
 
 /* of ivpci_slot.generation */
 #define IVPCI_GENERATION_MASK 0xffffff
@@ -54,7 +58,8 @@ struct ivpci_dmb {
 	u32 writer;	   /* slot; 0: index is free or withdrawn */
 	u32 parked_writer; /* slot whose claim keeps the memory aside */
 	u32 writer_generation;
-	struct list_head parked; /* on ivpci.parked, or empty */
+	struct list_head parked;	      /* on ivpci.parked, or empty */
+	struct ivpci_rings_held __rcu *rings; /* rings_lock; NULL: SMC's */
 };
 
 /* A chunk leased to us; dmb_lock. */
@@ -88,12 +93,13 @@ struct ivpci_peer {
 	u32 generation; /* 0: not live */
 	u32 vectors;
 	u64 gid;
-	bool unreachable;    /* of another era: no doorbell reaches it, nor its us */
-	bool silent;	     /* its heart stands still, see ivpci_silence.c */
-	u32 heartbeat;	     /* as last seen; peer_lock, as the next */
-	unsigned long quiet; /* jiffies that it did not change in */
-	u32 bulletin_seq;    /* member_lock only */
-	u32 events;	     /* served since `events_since`, see ivpci_irq.c; vector.lock */
+	bool unreachable;	/* of another era: no doorbell reaches it, nor its us */
+	bool silent;		/* its heart stands still, see ivpci_silence.c */
+	u32 heartbeat;		/* as last seen; peer_lock, as the next */
+	unsigned long quiet;	/* jiffies that it did not change in */
+	u32 bulletin_seq;	/* member_lock only */
+	struct list_head rings; /* rings_lock */
+	u32 events;		/* served since `events_since`, see ivpci_irq.c; vector.lock */
 	unsigned long events_since;
 	spinlock_t producer_lock; /* our half of the pair: ring and event ring */
 };
@@ -204,6 +210,15 @@ struct ivpci {
 	struct ivpci_attachment __rcu **attachments;
 	spinlock_t attach_lock;
 	atomic_t nr_attachments;
+
+	/* ivpci_rings.c */
+	struct list_head rings_device; /* under its gate */
+	spinlock_t rings_lock;
+	struct list_head rings_due;
+	u32 nr_rings; /* not released; written under rings_lock */
+	struct workqueue_struct *rings_wq;
+	struct work_struct rings_work;
+	wait_queue_head_t rings_wait;
 
 	struct notifier_block pm_notifier;
 	struct ivpci_chardev *chardev;
@@ -317,6 +332,8 @@ void ivpci_member_shutdown(struct ivpci *ivpci);
 void ivpci_member_stop(struct ivpci *ivpci);
 void ivpci_member_exit(struct ivpci *ivpci);
 u32 ivpci_peer_by_gid(struct ivpci *ivpci, u64 gid);
+/* Makes what we know of peers what the broker's table says. Process context, sleeps. */
+void ivpci_peers_sync(struct ivpci *ivpci);
 /* For what members can cause as often as they like. @dev_level: dev_info or dev_warn. */
 #define ivpci_member_log(dev_level, ivpci, ...)                      \
 	do {                                                         \
@@ -354,6 +371,18 @@ void ivpci_signal(struct ivpci *ivpci, u32 slot, u32 index);
 void ivpci_look(struct ivpci *ivpci);
 int ivpci_send_event(struct ivpci *ivpci, u32 slot, u32 code, u64 info);
 
+/* ivpci_rings.c: memory for other modules */
+int ivpci_rings_init(struct ivpci *ivpci);
+void ivpci_rings_exit(struct ivpci *ivpci);
+void ivpci_rings_open(struct ivpci *ivpci);
+void ivpci_rings_close(struct ivpci *ivpci);
+void ivpci_rings_wait(struct ivpci *ivpci);
+/* After the state says so that new ones are refused by. */
+void ivpci_rings_lost(struct ivpci *ivpci, u32 slot, enum ivpci_rings_why why);
+void ivpci_rings_lost_all(struct ivpci *ivpci, enum ivpci_rings_why why);
+/* softirq; false: not of rings */
+bool ivpci_rings_signalled(struct ivpci *ivpci, u32 index);
+
 /* ivpci_sysfs.c */
 extern const struct attribute_group *ivpci_sysfs_groups[];
 u64 ivpci_counter(struct ivpci *ivpci, enum ivpci_counter c);
@@ -364,7 +393,8 @@ int ivpci_chardev_add(struct ivpci *ivpci);
 void ivpci_chardev_del(struct ivpci *ivpci);
 void ivpci_chardev_wake(struct ivpci *ivpci);
 
-/* ivpci_dibs.c or ivpci_smcd.c: the kernel's side. Handlers may be called from softirq. */
+/* ivpci_dibs.c, ivpci_smcd.c or ivpci_nosmc.c: the kernel's side. Handlers may be called from softirq. */
+extern const char ivpci_client_kind[]; /* of SMC device: "dibs", "smcd", "none" */
 /* Makes the device, or tells the one that is there its new GID. */
 int ivpci_client_add(struct ivpci *ivpci);
 void ivpci_client_del(struct ivpci *ivpci);

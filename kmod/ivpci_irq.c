@@ -102,7 +102,8 @@ static void ivpci_serve(struct ivpci *ivpci, u32 producer, u32 index)
 	if (READ_ONCE(ivpci->dmbs[index].writer) != producer)
 		return;
 	ivpci_inc(ivpci, IVPCI_SIGNALS_RECEIVED);
-	ivpci_client_signal(ivpci, index);
+	if (!ivpci_rings_signalled(ivpci, index))
+		ivpci_client_signal(ivpci, index);
 }
 
 static void ivpci_serve_all(struct ivpci *ivpci, u32 producer, int *budget)
@@ -137,13 +138,15 @@ static bool ivpci_drain_signals(struct ivpci *ivpci, u32 producer, int *budget)
 	return true;
 }
 
-static void ivpci_serve_event(struct ivpci *ivpci, u64 gid, u32 code, u64 info)
+static void ivpci_serve_event(struct ivpci *ivpci, u32 producer, u64 gid, u32 code, u64 info)
 {
 	ivpci_inc(ivpci, IVPCI_EVENTS_RECEIVED);
-	if (code == IVPCI_EVENT_PARTED)
+	if (code == IVPCI_EVENT_PARTED) {
+		ivpci_rings_lost(ivpci, producer, IVPCI_RINGS_PEER_PARTED);
 		ivpci_client_peer_lost(ivpci, gid);
-	else
+	} else {
 		ivpci_client_event(ivpci, gid, code, info);
+	}
 }
 
 /* Link groups that end, hardly ever more: as many a second as a ring holds. SMC allocates for each and
@@ -181,7 +184,8 @@ static bool ivpci_drain_events(struct ivpci *ivpci, u32 producer)
 	peer->events += head - i;
 	for (; i != head; i++) {
 		event = &pair->event[i % IVPCI_EVENT_RING_SIZE];
-		ivpci_serve_event(ivpci, gid, READ_ONCE(event->code), READ_ONCE(event->info));
+		ivpci_serve_event(ivpci, producer, gid, READ_ONCE(event->code),
+				  READ_ONCE(event->info));
 	}
 	smp_store_release(tail, head);
 	return allowed;

@@ -114,11 +114,14 @@ static int ivpci_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	rc = ivpci_member_init(ivpci);
 	if (rc)
 		goto exit_attach;
+	rc = ivpci_rings_init(ivpci);
+	if (rc)
+		goto exit_member;
 	/* before an agent can open the device and write there */
 	memset(ivpci_bulletin(ivpci, ivpci->slot), 0, IVPCI_BULLETIN_SIZE);
 	rc = ivpci_chardev_add(ivpci);
 	if (rc)
-		goto exit_member;
+		goto exit_rings;
 	rc = ivpci_irq_init(ivpci);
 	if (rc)
 		goto del_chardev;
@@ -128,12 +131,15 @@ static int ivpci_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	if (rc)
 		goto exit_irq;
 	ivpci_member_start(ivpci);
+	ivpci_rings_open(ivpci);
 	return 0;
 
 exit_irq:
 	ivpci_irq_exit(ivpci);
 del_chardev:
 	ivpci_chardev_del(ivpci);
+exit_rings:
+	ivpci_rings_exit(ivpci);
 exit_member:
 	ivpci_member_exit(ivpci);
 exit_attach:
@@ -162,6 +168,7 @@ static void ivpci_remove(struct pci_dev *pdev)
 	ivpci_member_stop(ivpci);
 	ivpci_chardev_del(ivpci);
 	ivpci_irq_exit(ivpci);
+	ivpci_rings_exit(ivpci);
 	ivpci_member_exit(ivpci);
 	ivpci_attach_exit(ivpci);
 	ivpci_dmb_exit(ivpci);
@@ -190,6 +197,7 @@ static struct pci_driver ivpci_driver = {
 };
 module_pci_driver(ivpci_driver);
 
-MODULE_DESCRIPTION("QEMU ivshmem-doorbell as a device for SMC-D between virtual machines");
+MODULE_DESCRIPTION(
+	"QEMU ivshmem-doorbell as memory that virtual machines share, for SMC-D and rings");
 MODULE_LICENSE("GPL");
 MODULE_VERSION(STEER_VERSION);

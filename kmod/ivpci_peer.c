@@ -39,6 +39,7 @@ static void ivpci_peer_lost(struct ivpci *ivpci, u32 slot)
 	WRITE_ONCE(peer->generation, 0);
 	WRITE_ONCE(peer->gid, 0);
 	ivpci_inc(ivpci, IVPCI_PEERS_LOST);
+	ivpci_rings_lost(ivpci, slot, IVPCI_RINGS_PEER_LEFT);
 	ivpci_client_peer_lost(ivpci, gid);
 }
 
@@ -56,7 +57,7 @@ static void ivpci_peer_found(struct ivpci *ivpci, u32 slot, u32 generation, u64 
 	ivpci_member_log(dev_info, ivpci, "slot %u joined, GID %016llx\n", slot, gid);
 }
 
-static void ivpci_peers_sync(struct ivpci *ivpci)
+void ivpci_peers_sync(struct ivpci *ivpci)
 {
 	struct ivpci_peer *peer;
 	bool changed = false;
@@ -185,7 +186,9 @@ static void ivpci_withdraw(struct ivpci *ivpci)
 	unsigned long end;
 
 	WRITE_ONCE(ivpci->open, false);
+	ivpci_rings_lost_all(ivpci, IVPCI_RINGS_UNBIND);
 	ivpci_client_del(ivpci);
+	ivpci_rings_wait(ivpci);
 	end = jiffies + IVPCI_PIPES_WAIT;
 	while (!ivpci_dmb_all_returned(ivpci) && time_before(jiffies, end))
 		msleep(50);
@@ -217,6 +220,8 @@ static void ivpci_part(struct ivpci *ivpci)
 
 	WRITE_ONCE(ivpci->open, false);
 	ivpci->parted = jiffies;
+	ivpci_rings_lost_all(ivpci,
+			     ivpci->going_away ? IVPCI_RINGS_SHUTDOWN : IVPCI_RINGS_NO_MEMBER);
 	for (slot = 1; slot <= ivpci->layout.slots; slot++)
 		if (ivpci_peer_generation(ivpci, slot))
 			ivpci_client_peer_lost(ivpci, READ_ONCE(ivpci->peers[slot].gid));
@@ -378,6 +383,7 @@ void ivpci_member_kick(struct ivpci *ivpci)
 /* Interrupts still come (the LEAVE is answered by one), but start no work any more. */
 void ivpci_member_stop(struct ivpci *ivpci)
 {
+	ivpci_rings_close(ivpci);
 	mutex_lock(&ivpci->member_lock);
 	WRITE_ONCE(ivpci->going_away, true);
 	mutex_unlock(&ivpci->member_lock);

@@ -22,6 +22,7 @@ static void ivpci_peer_silent(struct ivpci *ivpci, u32 slot)
 	ivpci_inc(ivpci, IVPCI_PEERS_SILENT);
 	/* first, so that it is there whatever the peer does when it goes on */
 	ivpci_send_event(ivpci, slot, IVPCI_EVENT_PARTED, 0);
+	ivpci_rings_lost(ivpci, slot, IVPCI_RINGS_PEER_SILENT);
 	ivpci_client_peer_lost(ivpci, peer->gid);
 }
 
@@ -37,7 +38,7 @@ static void ivpci_peer_watch(struct ivpci *ivpci, u32 slot, unsigned long passed
 		ivpci_silence_reset(ivpci, slot);
 		return;
 	}
-	peer->quiet += passed;
+	WRITE_ONCE(peer->quiet, peer->quiet + passed);
 	if (!peer->silent && limit && peer->quiet >= limit)
 		ivpci_peer_silent(ivpci, slot);
 }
@@ -62,6 +63,6 @@ void ivpci_silence_reset(struct ivpci *ivpci, u32 slot)
 	struct ivpci_peer *peer = &ivpci->peers[slot];
 
 	peer->heartbeat = READ_ONCE(ivpci_ctl(ivpci, slot)->heartbeat);
-	peer->quiet = 0;
+	WRITE_ONCE(peer->quiet, 0);
 	WRITE_ONCE(peer->silent, false);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * /sys/class/misc/ivpciN: slot, generation, gid, region_uuid, region_size, fabric_id,
- * broker_away, header_trusted (0: see ivpci_guard.c),
+ * /sys/class/misc/ivpciN: slot, generation, gid, region_uuid, region_size, fabric_id, smc (what is made for SMC:
+ * dibs or smcd, the kernel's interface, or none), broker_away, header_trusted (0: see ivpci_guard.c),
  * members (slot, generation and GID of each live peer, a line each), and stats/, one
  * counter a file, named as in struct ivpci_stats.
  */
@@ -42,6 +42,12 @@ IVPCI_ATTR(fabric_id, "0x%04x", ivpci->identity.fabric_id);
 IVPCI_ATTR(broker_away, "%d", READ_ONCE(ivpci->broker_away));
 IVPCI_ATTR(header_trusted, "%d", ivpci_header_trusted(ivpci));
 
+static ssize_t smc_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%s\n", ivpci_client_kind);
+}
+static DEVICE_ATTR_RO(smc);
+
 static ssize_t members_show(struct device *dev, struct device_attribute *attr, char *buf)
 {
 	struct ivpci *ivpci = to_ivpci(dev);
@@ -59,11 +65,17 @@ static ssize_t members_show(struct device *dev, struct device_attribute *attr, c
 static DEVICE_ATTR_RO(members);
 
 static struct attribute *ivpci_attrs[] = {
-	&dev_attr_slot.attr,	    &dev_attr_generation.attr,
-	&dev_attr_gid.attr,	    &dev_attr_region_uuid.attr,
-	&dev_attr_region_size.attr, &dev_attr_fabric_id.attr,
-	&dev_attr_broker_away.attr, &dev_attr_header_trusted.attr,
-	&dev_attr_members.attr,	    NULL,
+	&dev_attr_slot.attr,
+	&dev_attr_generation.attr,
+	&dev_attr_gid.attr,
+	&dev_attr_region_uuid.attr,
+	&dev_attr_region_size.attr,
+	&dev_attr_fabric_id.attr,
+	&dev_attr_smc.attr,
+	&dev_attr_broker_away.attr,
+	&dev_attr_header_trusted.attr,
+	&dev_attr_members.attr,
+	NULL,
 };
 
 static const struct attribute_group ivpci_group = {.attrs = ivpci_attrs};
@@ -73,6 +85,7 @@ IVPCI_ATTR(dmbs_parked, "%u", READ_ONCE(ivpci->nr_parked));
 IVPCI_ATTR(dmb_bytes, "%llu", READ_ONCE(ivpci->dmb_bytes));
 IVPCI_ATTR(chunks, "%u", READ_ONCE(ivpci->nr_chunks));
 IVPCI_ATTR(attachments, "%d", atomic_read(&ivpci->nr_attachments));
+IVPCI_ATTR(rings, "%u", READ_ONCE(ivpci->nr_rings));
 IVPCI_ATTR(registered, "%llu", ivpci_counter(ivpci, IVPCI_REGISTERED));
 IVPCI_ATTR(refused_full, "%llu", ivpci_counter(ivpci, IVPCI_REFUSED_FULL));
 IVPCI_ATTR(refused_index, "%llu", ivpci_counter(ivpci, IVPCI_REFUSED_INDEX));
@@ -104,6 +117,7 @@ static struct attribute *ivpci_stats_attrs[] = {
 	&dev_attr_dmb_bytes.attr,
 	&dev_attr_chunks.attr,
 	&dev_attr_attachments.attr,
+	&dev_attr_rings.attr,
 	&dev_attr_registered.attr,
 	&dev_attr_refused_full.attr,
 	&dev_attr_refused_index.attr,
