@@ -21,9 +21,10 @@ MODULE_PARM_DESC(
 
 unsigned int ivpci_poll_us = 200;
 module_param_named(poll_us, ivpci_poll_us, uint, 0644);
-MODULE_PARM_DESC(poll_us, "microseconds a receiver looks on, on an idle CPU, before it wants a "
-			  "doorbell; four times as "
-			  "long while it tries whether that is worth it (default 200; 0: never)");
+MODULE_PARM_DESC(
+	poll_us,
+	"microseconds a receiver looks on, on an idle CPU, before it wants a doorbell; in a try "
+	"whether that pays, four times as long (default 200; 0: never)");
 
 unsigned int ivpci_silent_s = 900;
 module_param_named(silent_s, ivpci_silent_s, uint, 0644);
