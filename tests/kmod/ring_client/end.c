@@ -43,7 +43,8 @@ static void end_signalled(void *user)
 {
 	struct end *end = user;
 
-	WARN_ON(end->released);
+	mdelay(READ_ONCE(end->slow_ms));
+	WARN_ON(READ_ONCE(end->released));
 	spin_lock(&end->lock);
 	end->signals++;
 	if (end->echoes && end_connected(end))
@@ -279,6 +280,16 @@ int end_echo(struct end *end, const char *words, char *answer)
 	spin_lock_bh(&end->lock);
 	end->echoes = true;
 	spin_unlock_bh(&end->lock);
+	return 0;
+}
+
+int end_slow(struct end *end, const char *words, char *answer)
+{
+	u32 ms;
+
+	if (sscanf(words, "%u", &ms) != 1)
+		return -EINVAL;
+	WRITE_ONCE(end->slow_ms, ms);
 	return 0;
 }
 

@@ -18,7 +18,7 @@ static const struct {
 } of_an_end[] = {
 	{"connect", end_connect}, {"put", end_put},	{"peek", end_peek}, {"signal", end_signal},
 	{"look", end_look},	  {"quiet", end_quiet}, {"end", end_end},   {"busy", end_busy},
-	{"keep", end_keep},	  {"echo", end_echo},	{"ping", end_ping},
+	{"keep", end_keep},	  {"echo", end_echo},	{"ping", end_ping}, {"slow", end_slow},
 };
 
 static int client_run(const char *text, char *answer)

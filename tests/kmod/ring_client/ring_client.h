@@ -15,6 +15,7 @@
  *   busy ID                         a thread reads, writes and signals, many times a ms, until the end
  *   keep ID                         gone() is heard and not followed: `end` has to be asked for
  *   echo ID                         what a signal says is there is sent back, in softirq
+ *   slow ID MS                      signals take that long, in softirq
  *   ping ID COUNT                   round trips with an echo: ns for all of them
  *   all                             ends that were made, told that they are gone, and released
  */
@@ -35,6 +36,7 @@ struct end {
 	bool released;
 	bool keeps;
 	bool echoes;
+	u32 slow_ms;
 	struct task_struct *busy;
 	u64 wanted; /* that ping waits for */
 	struct completion came;
@@ -54,6 +56,7 @@ int end_end(struct end *end, const char *words, char *answer);
 int end_busy(struct end *end, const char *words, char *answer);
 int end_keep(struct end *end, const char *words, char *answer);
 int end_echo(struct end *end, const char *words, char *answer);
+int end_slow(struct end *end, const char *words, char *answer);
 int end_ping(struct end *end, const char *words, char *answer);
 int end_all(const char *words, char *answer);
 struct end *end_find(unsigned int id);
