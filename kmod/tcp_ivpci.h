@@ -8,19 +8,36 @@
  *                    any time, and detaches from all.
  *
  * Lock order: the socket's slock, lock of a wait queue (sk_lock.wq, sk_sleep), ts->lock; slock,
- * tcp_ivpci_lock. Nothing here takes lock_sock(): a program can have it for as long as it likes.
+ * tcp_ivpci_lock. Mutexes: ts->reading, lock_sock(), ts->looking, ts->writing, slock.
+ *
+ * A program can have lock_sock() and ts->reading for as long as it likes, with a page fault. So nothing that has to
+ * come to an end waits for these two: giving back takes `looking` and `writing`, under which
+ * nobody waits for a program.
  */
 #ifndef TCP_IVPCI_H
 #define TCP_IVPCI_H
 
 #include <linux/list.h>
+#include <linux/mutex.h>
 #include <linux/net.h>
 #include <linux/refcount.h>
 #include <linux/spinlock.h>
+#include <linux/workqueue.h>
 #include <net/sock.h>
 #include <net/tcp.h>
 
 #include <smc_steer/direct_abi.h>
+
+#include "ivpci_rings.h"
+#include "tcp_ivpci_records.h"
+
+/* A pair of rings of one connection, ours and the other end's. Freed by its release(). */
+struct tcp_ivpci_pair {
+	struct rcu_head rcu;
+	struct ivpci_rings *rings;
+	struct tcp_ivpci_sock *ts; /* with a reference */
+	bool gone;		   /* before it was installed; ts->looking */
+};
 
 /* A socket that is, or was, attached to; its ULP data as long as it is. */
 struct tcp_ivpci_sock {
@@ -39,6 +56,28 @@ struct tcp_ivpci_sock {
 	struct list_head unclean; /* the cleaner's */
 	spinlock_t lock;	  /* irqs off: taken inside of wait queues' */
 	struct list_head calls;	  /* threads that have come through us */
+
+	/* Who takes bytes, one after the other, in TCP, too. */
+	struct mutex reading;
+	bool merges; /* by sequence: there were rings; changed under `reading` */
+
+	/* Both to change `pair` and `writer.ring`. Who has neither looks under RCU. */
+	struct mutex looking; /* at `reader` */
+	struct mutex writing; /* to `writer` */
+	struct tcp_ivpci_pair __rcu *pair;
+	struct records_reader reader;
+	struct records_writer writer;
+	void *kept;	       /* what was unread when the ring went; `reader.data` then */
+	struct sk_buff *spare; /* for close() with unread bytes */
+	bool by_ring;	       /* what is sent goes by the ring, */
+	bool overflow;	       /* but not before that is empty: it was full for long */
+	bool wants_room;       /* somebody waits for some */
+	bool lied;	       /* the other end */
+	atomic_t wanted;       /* how often */
+	atomic_t in_tcp;       /* threads that send by TCP */
+	struct delayed_work full_work;
+	struct work_struct end_work;
+	struct direct_flow flow;
 };
 
 /* A thread's attempt at something, on its stack. */
@@ -60,6 +99,9 @@ void tcp_ivpci_detach_all(void);
 /* With the socket's lock. */
 void tcp_ivpci_detach_owned(struct sock *sk);
 void tcp_ivpci_restore(struct tcp_ivpci_sock *ts, struct sock *sk);
+/* By anybody, if nobody has the lock. */
+void tcp_ivpci_try_restore(struct tcp_ivpci_sock *ts);
+void tcp_ivpci_closed(struct sock *sk);
 /* setsockopt() `optname`, for which the socket has to be TCP's own before and stay so meanwhile. */
 int tcp_ivpci_yield(struct sock *sk, int level, int optname, sockptr_t value, unsigned int length);
 
@@ -80,7 +122,58 @@ bool tcp_ivpci_replace(struct sock *sk);
 void tcp_ivpci_put_back(struct sock *sk);
 bool tcp_ivpci_replaced(const struct sock *sk);
 
+/* tcp_ivpci_ring.c: rings come and go */
+int tcp_ivpci_make_rings(struct sock *sk, struct direct_rings *ask);
+int tcp_ivpci_connect_rings(struct sock *sk, u64 token);
+int tcp_ivpci_move(struct sock *sk, bool by_ring);
+int tcp_ivpci_return_rings(struct sock *sk);
+void tcp_ivpci_sock_init(struct tcp_ivpci_sock *ts);
+void tcp_ivpci_sock_free(struct tcp_ivpci_sock *ts);
+/* What is unread is read before TCP. Process context. */
+void tcp_ivpci_give_back(struct tcp_ivpci_sock *ts);
+/* Later, from any context. */
+void tcp_ivpci_give_back_soon(struct tcp_ivpci_sock *ts);
+/* The socket is closed. True: something was unread. */
+bool tcp_ivpci_discard(struct tcp_ivpci_sock *ts);
+/* The other end wrote what cannot be: the connection is reset. */
+void tcp_ivpci_lied(struct tcp_ivpci_sock *ts);
+/* The other end is to look at its rings; under `looking` or `writing`. */
+void tcp_ivpci_signal(struct tcp_ivpci_sock *ts);
+/* Nothing is in the way of its socket being TCP's own. Under the slock. */
+bool tcp_ivpci_has_rings(const struct tcp_ivpci_sock *ts);
+int tcp_ivpci_rings_init(void);
+
+/* tcp_ivpci_send.c */
+int tcp_ivpci_send(struct sock *sk, struct msghdr *msg, size_t len);
+bool tcp_ivpci_memory_free(const struct sock *sk, int wake);
+void tcp_ivpci_has_room(struct tcp_ivpci_sock *ts);
+void tcp_ivpci_look_for_room(struct tcp_ivpci_sock *ts, struct ivpci_records *ring);
+void tcp_ivpci_full_work(struct work_struct *work);
+
+/* tcp_ivpci_merge.c: under ts->reading */
+int tcp_ivpci_merge(struct tcp_ivpci_sock *ts, struct msghdr *msg, size_t len, int flags,
+		    bool *fault);
+ssize_t tcp_ivpci_merge_splice(struct tcp_ivpci_sock *ts, struct socket *sock, loff_t *ppos,
+			       struct pipe_inode_info *pipe, size_t len, unsigned int flags);
+/*
+ * Bytes that are to be read by now: of the ring, and, a FIN counting one, by TCP. `watch`: the caller is about to
+ * wait for more.
+ */
+int tcp_ivpci_unread(struct sock *sk, bool watch);
+/* TCP's next byte is the urgent one: one recv() does not go over that. */
+bool tcp_ivpci_at_mark(const struct sock *sk);
+/* More than what was just read. */
+bool tcp_ivpci_has_more(struct sock *sk);
+bool tcp_ivpci_is_readable(struct sock *sk);
+/* Of the ring. */
+int tcp_ivpci_unread_in_ring(struct sock *sk);
+bool tcp_ivpci_ended(const struct sock *sk);
+
 /* tcp_ivpci_receive.c */
+/* Nobody else takes anything of the stream meanwhile. call->ts: NULL if it is TCP's own. */
+void tcp_ivpci_read_begin(struct sock *sk, struct tcp_ivpci_call *call);
+void tcp_ivpci_read_end(struct tcp_ivpci_call *call);
+int tcp_ivpci_woken(struct wait_queue_entry *wait, unsigned int mode, int sync, void *key);
 int tcp_ivpci_receive(struct sock *sk, struct msghdr *msg, size_t len, int flags, int *name_length);
 ssize_t tcp_ivpci_splice_read(struct socket *sock, loff_t *ppos, struct pipe_inode_info *pipe,
 			      size_t len, unsigned int flags);

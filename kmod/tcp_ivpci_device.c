@@ -112,7 +112,9 @@ static u32 tcp_ivpci_state(struct sock *sk)
 		return 0;
 	state = (READ_ONCE(ts->attached) ? DIRECT_ATTACHED : 0) |
 		(READ_ONCE(ts->clean_sending) ? DIRECT_CLEAN_SENDING : 0) |
-		(READ_ONCE(ts->clean_receiving) ? DIRECT_CLEAN_RECEIVING : 0);
+		(READ_ONCE(ts->clean_receiving) ? DIRECT_CLEAN_RECEIVING : 0) |
+		(READ_ONCE(ts->writer.ring) ? DIRECT_RINGS : 0) |
+		(READ_ONCE(ts->by_ring) ? DIRECT_MOVED : 0);
 	tcp_ivpci_put(ts);
 	return state;
 }
@@ -148,10 +150,61 @@ static long tcp_ivpci_do(unsigned int cmd, struct direct_request *request)
 	return rc;
 }
 
+static int tcp_ivpci_do_rings(struct sock *sk, unsigned int cmd, struct direct_rings *rings)
+{
+	switch (cmd) {
+	case DIRECT_MAKE:
+		return tcp_ivpci_make_rings(sk, rings);
+	case DIRECT_CONNECT:
+		return tcp_ivpci_connect_rings(sk, rings->token);
+	case DIRECT_MOVE:
+	case DIRECT_BACK:
+		return tcp_ivpci_move(sk, cmd == DIRECT_MOVE);
+	case DIRECT_RETURN:
+		return tcp_ivpci_return_rings(sk);
+	}
+	return DIRECT_NO_REASON;
+}
+
+static void tcp_ivpci_flow(struct sock *sk, struct direct_flow *flow)
+{
+	struct tcp_ivpci_sock *ts = tcp_ivpci_get(sk);
+
+	memset(flow, 0, sizeof(*flow));
+	if (!ts)
+		return;
+	*flow = ts->flow;
+	tcp_ivpci_put(ts);
+}
+
+static long tcp_ivpci_rings(unsigned int cmd, struct direct_rings *rings)
+{
+	struct direct_request *connection = &rings->connection;
+	struct sock *sk;
+	int rc;
+
+	if (connection->unused)
+		return -EINVAL;
+	sk = tcp_ivpci_find(connection, false);
+	if (!sk)
+		return -ENOENT;
+	rc = tcp_ivpci_do_rings(sk, cmd, rings);
+	connection->reason = max(rc, 0);
+	if (rc > 0) {
+		tcp_ivpci_count(refused[rc]);
+		rc = -EBUSY;
+	}
+	tcp_ivpci_flow(sk, &rings->flow);
+	connection->state = tcp_ivpci_state(sk);
+	sock_put(sk);
+	return rc;
+}
+
 static long tcp_ivpci_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	void __user *to = (void __user *)arg;
 	struct direct_request request;
+	struct direct_rings rings;
 	long rc;
 
 	/* who was given the descriptor is not asked what it may */
@@ -166,6 +219,18 @@ static long tcp_ivpci_ioctl(struct file *file, unsigned int cmd, unsigned long a
 			return -EFAULT;
 		rc = tcp_ivpci_do(cmd, &request);
 		if (copy_to_user(to, &request, sizeof(request)))
+			return -EFAULT;
+		return rc;
+	case DIRECT_MAKE:
+	case DIRECT_CONNECT:
+	case DIRECT_MOVE:
+	case DIRECT_BACK:
+	case DIRECT_RETURN:
+	case DIRECT_FLOW:
+		if (copy_from_user(&rings, to, sizeof(rings)))
+			return -EFAULT;
+		rc = tcp_ivpci_rings(cmd, &rings);
+		if (copy_to_user(to, &rings, sizeof(rings)))
 			return -EFAULT;
 		return rc;
 	case DIRECT_DETACH_ALL:

@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What replaces TCP's functions of a socket. Nothing here does anything else than TCP would: it marks who
- * passes, and detaches where the socket has to be TCP's own.
+ * What replaces TCP's functions of a socket: it marks who passes, counts what is in the ring, too, and
+ * detaches where the socket has to be TCP's own.
  */
 #include <linux/in6.h>
 #include <linux/module.h>
+#include <linux/bvec.h>
+#include <linux/sockios.h>
+#include <linux/uaccess.h>
+
 #include <net/inet_common.h>
 #include <net/transp_v6.h>
+#include <asm/ioctls.h>
 
 #include "compat/net.h"
 #include "tcp_ivpci.h"
@@ -24,25 +29,23 @@ static struct proto tcp_ivpci_protos[TCP_IVPCI_FAMILIES];
 static const struct proto_ops *tcp_ivpci_base_ops[TCP_IVPCI_FAMILIES];
 static struct proto_ops tcp_ivpci_ops[TCP_IVPCI_FAMILIES];
 
-/* May sleep in TCP, as it likes: there is no order that it could be out of (tcp_ivpci_clean.c). */
-static int tcp_ivpci_sendmsg(struct sock *sk, struct msghdr *msg, size_t len)
-{
-	struct tcp_ivpci_call call;
-	int rc;
-
-	tcp_ivpci_enter(sk, &call, true);
-	rc = tcp_prot.sendmsg(sk, msg, len);
-	tcp_ivpci_leave(&call);
-	return rc;
-}
-
 #ifdef IVPCI_HAVE_PROTO_SENDPAGE
 static int tcp_ivpci_sendpage(struct sock *sk, struct page *page, int offset, size_t size,
 			      int flags)
 {
 	struct tcp_ivpci_call call;
+	struct msghdr msg = {.msg_flags = flags};
+	struct bio_vec bytes = {.bv_page = page, .bv_offset = offset, .bv_len = size};
+	struct tcp_ivpci_sock *ts = tcp_ivpci_get(sk);
+	bool by_ring = ts && READ_ONCE(ts->by_ring);
 	int rc;
 
+	if (ts)
+		tcp_ivpci_put(ts);
+	if (by_ring) {
+		iov_iter_bvec(&msg.msg_iter, WRITE, &bytes, 1, size);
+		return tcp_ivpci_send(sk, &msg, size);
+	}
 	tcp_ivpci_enter(sk, &call, true);
 	rc = tcp_prot.sendpage(sk, page, offset, size, flags);
 	tcp_ivpci_leave(&call);
@@ -81,6 +84,46 @@ static int tcp_ivpci_setsockopt(struct sock *sk, int level, int optname, sockptr
 	return rc;
 }
 
+/*
+ * TCP_ZEROCOPY_RECEIVE takes bytes. With rings it maps none, and says how many are to be had by recv(), as TCP
+ * does where pages do not fit.
+ */
+static int tcp_ivpci_zerocopy(struct sock *sk, char __user *value, int __user *length)
+{
+	struct tcp_zerocopy_receive zc = {};
+	int len;
+
+	if (get_user(len, length))
+		return -EFAULT;
+	if (len < (int)offsetofend(struct tcp_zerocopy_receive, length))
+		return -EINVAL;
+	len = min_t(int, len, sizeof(zc));
+	if (copy_from_user(&zc, value, len))
+		return -EFAULT;
+	zc.recv_skip_hint = min_t(u32, zc.length, tcp_ivpci_unread(sk, false));
+	zc.length = 0;
+	zc.inq = tcp_ivpci_unread(sk, false);
+	zc.err = 0;
+	zc.copybuf_len = 0;
+	if (put_user(len, length) || copy_to_user(value, &zc, len))
+		return -EFAULT;
+	return 0;
+}
+
+static int tcp_ivpci_receive_zerocopy(struct sock *sk, char __user *value, int __user *length)
+{
+	struct tcp_ivpci_call call;
+	int rc;
+
+	tcp_ivpci_read_begin(sk, &call);
+	if (call.ts && call.ts->merges)
+		rc = tcp_ivpci_zerocopy(sk, value, length);
+	else
+		rc = tcp_prot.getsockopt(sk, SOL_TCP, TCP_ZEROCOPY_RECEIVE, value, length);
+	tcp_ivpci_read_end(&call);
+	return rc;
+}
+
 static int tcp_ivpci_getsockopt(struct sock *sk, int level, int optname, char __user *value,
 				int __user *length)
 {
@@ -94,6 +137,8 @@ static int tcp_ivpci_getsockopt(struct sock *sk, int level, int optname, char __
 			return -EFAULT;
 		return had < 0 ? -EINVAL : put_user(0, length);
 	}
+	if (level == SOL_TCP && optname == TCP_ZEROCOPY_RECEIVE)
+		return tcp_ivpci_receive_zerocopy(sk, value, length);
 	tcp_ivpci_enter(sk, &call, false);
 	rc = tcp_prot.getsockopt(sk, level, optname, value, length);
 	tcp_ivpci_leave(&call);
@@ -102,7 +147,7 @@ static int tcp_ivpci_getsockopt(struct sock *sk, int level, int optname, char __
 
 static void tcp_ivpci_close(struct sock *sk, long timeout)
 {
-	tcp_ivpci_detach(sk, &tcp_ivpci_counters.closed);
+	tcp_ivpci_closed(sk);
 	tcp_prot.close(sk, timeout);
 }
 
@@ -122,6 +167,41 @@ static int tcp_ivpci_shutdown(struct socket *sock, int how)
 	rc = inet_stream_ops.shutdown(sock, how);
 	tcp_ivpci_leave(&call);
 	return rc;
+}
+
+static int tcp_ivpci_base_ioctl(struct socket *sock, unsigned int cmd, unsigned long arg)
+{
+	struct tcp_ivpci_call call;
+	int rc;
+
+	tcp_ivpci_enter(sock->sk, &call, false);
+	rc = tcp_ivpci_base_ops[sock->sk->sk_family == AF_INET6 ? TCP_IVPCI_V6 : TCP_IVPCI_V4]->ioctl(
+		sock, cmd, arg);
+	tcp_ivpci_leave(&call);
+	return rc;
+}
+
+static int tcp_ivpci_ioctl(struct socket *sock, unsigned int cmd, unsigned long arg)
+{
+	struct sock *sk = sock->sk;
+	int __user *to = (int __user *)arg;
+	struct tcp_ivpci_call call;
+	int of_ring;
+	int count;
+
+	if (cmd != SIOCINQ && cmd != SIOCATMARK)
+		return tcp_ivpci_base_ioctl(sock, cmd, arg);
+	of_ring = tcp_ivpci_unread_in_ring(sk);
+	if (!of_ring)
+		return tcp_ivpci_base_ioctl(sock, cmd, arg);
+	if (cmd == SIOCATMARK)
+		return put_user(0, to);
+	tcp_ivpci_enter(sk, &call, false);
+	lock_sock(sk);
+	count = tcp_inq(sk) + tcp_ivpci_unread_in_ring(sk);
+	release_sock(sk);
+	tcp_ivpci_leave(&call);
+	return put_user(count, to);
 }
 
 bool tcp_ivpci_replaced(const struct sock *sk)
@@ -146,6 +226,7 @@ bool tcp_ivpci_replace(struct sock *sk)
 		*ops = *base;
 		ops->shutdown = tcp_ivpci_shutdown;
 		ops->splice_read = tcp_ivpci_splice_read;
+		ops->ioctl = tcp_ivpci_ioctl;
 		tcp_ivpci_base_ops[family] = base;
 	}
 	if (tcp_ivpci_base_ops[family] != base)
@@ -185,7 +266,9 @@ int tcp_ivpci_functions_init(void)
 		struct proto *proto = &tcp_ivpci_protos[family];
 
 		*proto = *tcp_ivpci_base[family];
-		proto->sendmsg = tcp_ivpci_sendmsg;
+		proto->sendmsg = tcp_ivpci_send;
+		proto->sock_is_readable = tcp_ivpci_is_readable;
+		proto->stream_memory_free = tcp_ivpci_memory_free;
 		proto->recvmsg = tcp_ivpci_recvmsg;
 		proto->setsockopt = tcp_ivpci_setsockopt;
 		proto->getsockopt = tcp_ivpci_getsockopt;

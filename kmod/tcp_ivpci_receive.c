@@ -15,13 +15,77 @@
 #include "tcp_ivpci.h"
 
 /* To be told from those who sleep in TCP. */
-static int tcp_ivpci_woken(struct wait_queue_entry *wait, unsigned int mode, int sync, void *key)
+int tcp_ivpci_woken(struct wait_queue_entry *wait, unsigned int mode, int sync, void *key)
 {
 	return woken_wake_function(wait, mode, sync, key);
 }
 
+/*
+ * The socket may have been detached, and even attached anew, while it was waited for: then the place in the
+ * order is another one.
+ */
+void tcp_ivpci_read_begin(struct sock *sk, struct tcp_ivpci_call *call)
+{
+	for (;;) {
+		tcp_ivpci_enter(sk, call, false);
+		if (!call->ts)
+			return;
+		mutex_lock(&call->ts->reading);
+		if (READ_ONCE(call->ts->attached))
+			return;
+		mutex_unlock(&call->ts->reading);
+		tcp_ivpci_leave(call);
+	}
+}
+
+void tcp_ivpci_read_end(struct tcp_ivpci_call *call)
+{
+	struct tcp_ivpci_sock *ts = call->ts;
+
+	if (!ts)
+		return;
+	mutex_unlock(&ts->reading);
+	if (unlikely(READ_ONCE(ts->leaves)))
+		tcp_ivpci_try_restore(ts);
+	tcp_ivpci_leave(call);
+}
+
+static int tcp_ivpci_try_once(struct sock *sk, struct msghdr *msg, size_t len, int flags,
+			      int *name_length, bool *fault)
+{
+	struct tcp_ivpci_call call;
+	int rc;
+
+	*fault = false;
+	tcp_ivpci_read_begin(sk, &call);
+	if (call.ts && call.ts->merges)
+		rc = tcp_ivpci_merge(call.ts, msg, len, flags, fault);
+	else
+#ifdef IVPCI_HAVE_RECVMSG_NAME
+		rc = tcp_prot.recvmsg(sk, msg, len, flags, name_length);
+#else
+		rc = tcp_prot.recvmsg(sk, msg, len, flags);
+#endif
+	tcp_ivpci_read_end(&call);
+	return rc;
+}
+
+/* Does not sleep but for locks, and for pages with none. */
 static int tcp_ivpci_try(struct sock *sk, struct msghdr *msg, size_t len, int flags,
 			 int *name_length)
+{
+	bool fault;
+	int rc;
+
+	do
+		rc = tcp_ivpci_try_once(sk, msg, len, flags, name_length, &fault);
+	while (unlikely(fault) && fault_in_iov_iter_writeable(&msg->msg_iter, len) < len);
+	return rc;
+}
+
+/* Neither sleeps, nor takes it anything of the stream. */
+static int tcp_ivpci_beside(struct sock *sk, struct msghdr *msg, size_t len, int flags,
+			    int *name_length)
 {
 	struct tcp_ivpci_call call;
 	int rc;
@@ -36,23 +100,11 @@ static int tcp_ivpci_try(struct sock *sk, struct msghdr *msg, size_t len, int fl
 	return rc;
 }
 
-/* Bytes, and a FIN, that nobody has read. */
-static int tcp_ivpci_unread(const struct sock *sk)
-{
-	return READ_ONCE(tcp_sk(sk)->rcv_nxt) - READ_ONCE(tcp_sk(sk)->copied_seq);
-}
-
-static bool tcp_ivpci_ended(const struct sock *sk)
-{
-	return READ_ONCE(sk->sk_err) || (READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN) ||
-	       READ_ONCE(sk->sk_state) == TCP_CLOSE;
-}
-
 /* One peek finds what all before it have found: it is made when there is as much as was asked for. */
-static bool tcp_ivpci_too_early(const struct sock *sk, int flags, int target, long timeo)
+static bool tcp_ivpci_too_early(struct sock *sk, int flags, int target, long timeo)
 {
 	return (flags & MSG_PEEK) && timeo && !tcp_ivpci_ended(sk) &&
-	       tcp_ivpci_unread(sk) - max(READ_ONCE(sk->sk_peek_off), 0) < target;
+	       tcp_ivpci_unread(sk, true) - max(READ_ONCE(sk->sk_peek_off), 0) < target;
 }
 
 /*
@@ -66,7 +118,7 @@ static int tcp_ivpci_try_more(struct sock *sk, struct msghdr *msg, size_t len, i
 	size_t length = msg->msg_controllen;
 	int rc;
 
-	if (READ_ONCE(sk->sk_err) && !tcp_ivpci_unread(sk))
+	if (READ_ONCE(sk->sk_err) && !tcp_ivpci_unread(sk, false))
 		return 0;
 	msg->msg_control = began->msg_control;
 	msg->msg_controllen = began->msg_controllen;
@@ -91,9 +143,8 @@ int tcp_ivpci_receive(struct sock *sk, struct msghdr *msg, size_t len, int flags
 	int copied = 0;
 	int rc;
 
-	/* neither sleeps */
 	if (flags & (MSG_OOB | MSG_ERRQUEUE))
-		return tcp_ivpci_try(sk, msg, len, flags, name_length);
+		return tcp_ivpci_beside(sk, msg, len, flags, name_length);
 	for (;;) {
 		if (copied)
 			rc = tcp_ivpci_try_more(sk, msg, len - copied, flags | MSG_DONTWAIT,
@@ -104,7 +155,9 @@ int tcp_ivpci_receive(struct sock *sk, struct msghdr *msg, size_t len, int flags
 			rc = tcp_ivpci_try(sk, msg, len, flags | MSG_DONTWAIT, name_length);
 		if (rc > 0)
 			copied += rc;
-		if (rc > 0 && copied < target && !(flags & MSG_PEEK))
+		/* a short read says that there is no more */
+		if (rc > 0 && copied < len && !(flags & MSG_PEEK) &&
+		    (copied < target || tcp_ivpci_has_more(sk)) && !tcp_ivpci_at_mark(sk))
 			continue;
 		if (rc != -EAGAIN || !timeo || copied >= target)
 			break;
@@ -139,11 +192,13 @@ ssize_t tcp_ivpci_splice_read(struct socket *sock, loff_t *ppos, struct pipe_ino
 	struct sock *sk = sock->sk;
 	long timeo = sock_rcvtimeo(sk, sock->file->f_flags & O_NONBLOCK);
 	struct tcp_ivpci_call call;
+	bool merges;
 	ssize_t rc;
 
 	add_wait_queue(sk_sleep(sk), &wait);
 	smp_mb(); /* pairs with wq_has_sleeper() */
-	while (timeo && len && !*ppos && !tcp_ivpci_unread(sk) && !tcp_ivpci_ended(sk)) {
+again:
+	while (timeo && len && !*ppos && !tcp_ivpci_unread(sk, false) && !tcp_ivpci_ended(sk)) {
 		if (signal_pending(current)) {
 			rc = sock_intr_errno(timeo);
 			goto out;
@@ -151,12 +206,16 @@ ssize_t tcp_ivpci_splice_read(struct socket *sock, loff_t *ppos, struct pipe_ino
 		timeo = wait_woken(&wait, TASK_INTERRUPTIBLE, timeo);
 	}
 	rc = -EAGAIN;
-	if (!timeo && !(sock->file->f_flags & O_NONBLOCK) && !tcp_ivpci_unread(sk) &&
+	if (!timeo && !(sock->file->f_flags & O_NONBLOCK) && !tcp_ivpci_unread(sk, false) &&
 	    !tcp_ivpci_ended(sk))
 		goto out; /* its time is over */
-	tcp_ivpci_enter(sk, &call, false);
-	rc = inet_stream_ops.splice_read(sock, ppos, pipe, len, flags);
-	tcp_ivpci_leave(&call);
+	tcp_ivpci_read_begin(sk, &call);
+	merges = call.ts && call.ts->merges;
+	rc = merges ? tcp_ivpci_merge_splice(call.ts, sock, ppos, pipe, len, flags)
+		    : inet_stream_ops.splice_read(sock, ppos, pipe, len, flags);
+	tcp_ivpci_read_end(&call);
+	if (merges && rc == -EAGAIN && timeo)
+		goto again; /* somebody was faster */
 out:
 	remove_wait_queue(sk_sleep(sk), &wait);
 	return rc;

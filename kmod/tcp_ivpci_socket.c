@@ -67,6 +67,7 @@ void tcp_ivpci_put(struct tcp_ivpci_sock *ts)
 {
 	if (!refcount_dec_and_test(&ts->refs))
 		return;
+	tcp_ivpci_sock_free(ts);
 	sock_put(ts->sk);
 	kfree_rcu(ts, rcu);
 }
@@ -146,9 +147,21 @@ static void tcp_ivpci_uninstall(struct tcp_ivpci_sock *ts, struct sock *sk, bool
 	tcp_ivpci_put(ts);
 }
 
+/* Under the slock and nobody owns it, or by its owner. What is unread of a ring is read first. */
 void tcp_ivpci_restore(struct tcp_ivpci_sock *ts, struct sock *sk)
 {
-	tcp_ivpci_uninstall(ts, sk, false);
+	if (!tcp_ivpci_has_rings(ts))
+		tcp_ivpci_uninstall(ts, sk, false);
+}
+
+void tcp_ivpci_try_restore(struct tcp_ivpci_sock *ts)
+{
+	struct sock *sk = ts->sk;
+
+	spin_lock_bh(&sk->sk_lock.slock);
+	if (!sock_owned_by_user_nocheck(sk))
+		tcp_ivpci_restore(ts, sk);
+	spin_unlock_bh(&sk->sk_lock.slock);
 }
 
 /* Somebody was in close() before we came. By tcp_cleanup_ulp(), which goes on with icsk_ulp_ops. */
@@ -159,6 +172,8 @@ static void tcp_ivpci_destroyed(struct sock *sk)
 	if (!ts)
 		return;
 	tcp_ivpci_count(closed);
+	ts->leaves = true;
+	tcp_ivpci_give_back_soon(ts);
 	tcp_ivpci_uninstall(ts, sk, true);
 }
 
@@ -172,6 +187,7 @@ int tcp_ivpci_attach(struct sock *sk)
 		return -ENOMEM;
 	refcount_set(&ts->refs, 2); /* the socket's, and ours */
 	spin_lock_init(&ts->lock);
+	tcp_ivpci_sock_init(ts);
 	INIT_LIST_HEAD(&ts->calls);
 	INIT_LIST_HEAD(&ts->all);
 	sock_hold(sk);
@@ -199,27 +215,65 @@ void tcp_ivpci_detach(struct sock *sk, u64 *counter)
 
 	spin_lock_bh(&sk->sk_lock.slock);
 	ts = tcp_ivpci_of(sk);
-	if (ts && !ts->leaves) {
+	if (ts && ts->leaves)
+		ts = NULL;
+	if (ts) {
 		WRITE_ONCE(*counter, *counter + 1);
-		ts->leaves = true;
-		if (!sock_owned_by_user_nocheck(sk))
-			tcp_ivpci_restore(ts, sk);
+		ts->leaves = true; /* and nobody makes rings any more */
+		refcount_inc(&ts->refs);
 	}
 	spin_unlock_bh(&sk->sk_lock.slock);
+	if (!ts)
+		return;
+	tcp_ivpci_give_back(ts);
+	tcp_ivpci_try_restore(ts);
+	tcp_ivpci_put(ts);
 }
 EXPORT_SYMBOL_GPL(tcp_ivpci_detach);
 
+/*
+ * By close(). TCP resets a connection that is closed with unread bytes, and knows of none in the ring: one
+ * without bytes is put into its queue, far from all others.
+ */
+void tcp_ivpci_closed(struct sock *sk)
+{
+	struct tcp_ivpci_call call;
+	struct sk_buff *skb;
+
+	tcp_ivpci_enter(sk, &call, false);
+	if (!call.ts)
+		return;
+	if (tcp_ivpci_discard(call.ts)) {
+		lock_sock(sk);
+		skb = call.ts->spare;
+		call.ts->spare = NULL;
+		TCP_SKB_CB(skb)->tcp_flags = TCPHDR_ACK;
+		TCP_SKB_CB(skb)->seq = tcp_sk(sk)->rcv_nxt + (1 << 28);
+		TCP_SKB_CB(skb)->end_seq = TCP_SKB_CB(skb)->seq + 1;
+		__skb_queue_tail(&sk->sk_receive_queue, skb);
+		release_sock(sk);
+	}
+	tcp_ivpci_detach(sk, &tcp_ivpci_counters.closed);
+	tcp_ivpci_try_restore(call.ts); /* detached before, and waited for what was unread */
+	tcp_ivpci_leave(&call);
+}
+
 void tcp_ivpci_detach_owned(struct sock *sk)
 {
-	struct tcp_ivpci_sock *ts;
+	struct tcp_ivpci_sock *ts = tcp_ivpci_get(sk);
 
+	if (!ts)
+		return;
 	spin_lock_bh(&sk->sk_lock.slock);
-	ts = tcp_ivpci_of(sk);
-	if (ts) {
-		tcp_ivpci_count(yielded);
-		tcp_ivpci_restore(ts, sk);
-	}
+	ts->leaves = true;
 	spin_unlock_bh(&sk->sk_lock.slock);
+	tcp_ivpci_discard(ts);
+	spin_lock_bh(&sk->sk_lock.slock);
+	if (ts->attached)
+		tcp_ivpci_count(yielded);
+	tcp_ivpci_restore(ts, sk);
+	spin_unlock_bh(&sk->sk_lock.slock);
+	tcp_ivpci_put(ts);
 }
 
 void tcp_ivpci_detach_all(void)
@@ -256,7 +310,10 @@ int tcp_ivpci_yield(struct sock *sk, int level, int optname, sockptr_t value, un
 	spin_unlock_bh(&tcp_ivpci_lock);
 	/* one that owns the lock restores it before TCP takes it for this */
 	tcp_ivpci_detach(sk, &tcp_ivpci_counters.yielded);
-	rc = tcp_prot.setsockopt(sk, level, optname, value, length);
+	if (optname == TCP_REPAIR && level == SOL_TCP && tcp_ivpci_replaced(sk))
+		rc = -EBUSY; /* bytes of a ring are unread */
+	else
+		rc = tcp_prot.setsockopt(sk, level, optname, value, length);
 	spin_lock_bh(&tcp_ivpci_lock);
 	list_del(&hold.list);
 	spin_unlock_bh(&tcp_ivpci_lock);
@@ -267,7 +324,9 @@ static int __init tcp_ivpci_calls_init(void)
 {
 	int err = tcp_ivpci_functions_init();
 
-	return err ? err : tcp_ivpci_clean_init();
+	if (!err)
+		err = tcp_ivpci_clean_init();
+	return err ? err : tcp_ivpci_rings_init();
 }
 
 module_init(tcp_ivpci_calls_init);

@@ -11,10 +11,22 @@
  *   DIRECT_ATTACH      From now on the program's calls pass through the module. It is CLEAN, each direction
  *                      by itself, when nobody is inside of TCP any more who came another way.
  *   DIRECT_DETACH      The socket is TCP's own again, as it was. If a thread has its lock just now: when that
- *                      gives it back.
+ *                      gives it back; if bytes of a ring are unread: when they are read.
  *   DIRECT_LOOK        `state` of one that is attached to.
  *   DIRECT_DETACH_ALL  No connection is named.
  *   DIRECT_COUNTERS    struct direct_counters, since the module was loaded.
+ *
+ * And, with struct direct_rings, of one that is attached to and CLEAN (ivpci/ring_abi.h):
+ *
+ *   DIRECT_MAKE        A ring for what comes, which guest `generation` of `slot` is to write to.
+ *                      `token` says where it is, to that guest.
+ *   DIRECT_CONNECT     A ring for what goes: `token` is what the other end's DIRECT_MAKE answered. Both
+ *                      ends have made theirs before.
+ *   DIRECT_MOVE        What is sent from now on goes by the ring, where it can.
+ *   DIRECT_BACK        By TCP. The rings stay.
+ *   DIRECT_RETURN      Nothing comes or goes by rings any more, and their memory is given back. What is in
+ *                      ours is read before TCP; the other end repeats by TCP what came too late.
+ *   DIRECT_FLOW        `flow`: what went which way.
  */
 #ifndef SMC_STEER_DIRECT_ABI_H
 #define SMC_STEER_DIRECT_ABI_H
@@ -26,6 +38,8 @@
 #define DIRECT_ATTACHED	       1
 #define DIRECT_CLEAN_SENDING   2
 #define DIRECT_CLEAN_RECEIVING 4
+#define DIRECT_RINGS	       8  /* made and connected */
+#define DIRECT_MOVED	       16 /* what is sent goes by the ring */
 
 /* Why a connection was not attached to, or is no longer. */
 enum direct_reason {
@@ -38,6 +52,13 @@ enum direct_reason {
 	DIRECT_ALREADY,	  /* attached */
 	DIRECT_LOCKED,	  /* a thread has its lock just now: once more */
 	DIRECT_ASKED,	  /* its program is asking for something that needs TCP's own socket */
+	DIRECT_NOT_ATTACHED,
+	DIRECT_NOT_CLEAN, /* yet: somebody may be in TCP who came another way */
+	DIRECT_NO_DRIVER, /* ivpci.ko is not loaded, or another version, or going */
+	DIRECT_NO_MEMORY, /* the driver gave none: no such device or guest, or none is left */
+	DIRECT_HAS_RINGS,
+	DIRECT_NO_RING,	/* to move to, or none that its receiver made for this */
+	DIRECT_UNREAD,	/* bytes of an earlier ring are: later */
 	DIRECT_REASONS,
 };
 
@@ -60,6 +81,30 @@ struct direct_request {
 	__u32 state;  /* likewise */
 };
 
+/* Of one connection, since it was attached to. */
+struct direct_flow {
+	__u64 ring_sent; /* bytes */
+	__u64 tcp_sent;
+	__u64 ring_received;
+	__u64 tcp_received;
+	__u64 records; /* sent */
+	__u64 signals; /* to the other end, that there are some */
+	__u64 room_signals;
+	__u64 moves;
+	__u64 repeats; /* records that came too late */
+	__u64 full;    /* times that a full ring made it go by TCP */
+};
+
+struct direct_rings {
+	struct direct_request connection;
+	__u32 device;	  /* N of /dev/ivpciN */
+	__u32 slot;	  /* the other end's guest, as sysfs `members` has it */
+	__u32 generation; /* likewise */
+	__u32 size;	  /* 16 KiB << n, 1 MiB at most */
+	__u64 token;
+	struct direct_flow flow; /* answered */
+};
+
 struct direct_counters {
 	__u64 attached; /* all that ever were */
 	__u64 detached; /* by a request, or with the module */
@@ -70,6 +115,10 @@ struct direct_counters {
 	__u64 rounds; /* grace periods waited for */
 	/* who gave back the lock of a clean one and had not come through the module: SOL_SOCKET options, `ss` */
 	__u64 strangers;
+	__u64 made;	/* pairs of rings */
+	__u64 returned; /* likewise */
+	__u64 lies;	/* of other ends: connections that were reset */
+	struct direct_flow flow; /* of all that are no more */
 	__u64 refused[DIRECT_REASONS];
 };
 
@@ -80,5 +129,11 @@ struct direct_counters {
 #define DIRECT_LOOK	  _IOWR(DIRECT_IOC_MAGIC, 4, struct direct_request)
 #define DIRECT_DETACH_ALL _IO(DIRECT_IOC_MAGIC, 5)
 #define DIRECT_COUNTERS	  _IOR(DIRECT_IOC_MAGIC, 6, struct direct_counters)
+#define DIRECT_MAKE	  _IOWR(DIRECT_IOC_MAGIC, 7, struct direct_rings)
+#define DIRECT_CONNECT	  _IOWR(DIRECT_IOC_MAGIC, 8, struct direct_rings)
+#define DIRECT_MOVE	  _IOWR(DIRECT_IOC_MAGIC, 9, struct direct_rings)
+#define DIRECT_BACK	  _IOWR(DIRECT_IOC_MAGIC, 10, struct direct_rings)
+#define DIRECT_RETURN	  _IOWR(DIRECT_IOC_MAGIC, 11, struct direct_rings)
+#define DIRECT_FLOW	  _IOWR(DIRECT_IOC_MAGIC, 12, struct direct_rings)
 
 #endif

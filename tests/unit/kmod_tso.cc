@@ -13,6 +13,7 @@
 //
 #include "kmod/ivpci_order.h"
 #include "kmod/ivpci_ring.h"
+#include "kmod/tcp_ivpci_records.h"
 
 namespace {
 
@@ -103,6 +104,87 @@ TEST(KmodTso, NoClaimIsOverlooked) {
         });
     EXPECT_EQ(ends.results.count({true, true}), 0u) << "written into and free";
     EXPECT_EQ(ends.results.size(), 3u) << "in " << ends.states << " states";
+}
+
+struct Records {
+    struct {
+        ivpci_records ring;
+        char data[64];
+    } memory{};
+    records_writer writer{};
+    records_reader reader{};
+
+    Records() {
+        writer.ring = reader.ring = &memory.ring;
+        writer.data = memory.data;
+        reader.data = memory.data;
+        writer.size = reader.size = sizeof(memory.data);
+    }
+};
+
+// The reader takes the last record that it knows of while the next one comes: first whether it
+// sees that, then whether it was signalled.
+TEST(KmodTso, NoRecordGoesUnheard) {
+    static Records both;
+    both = Records();
+    both.writer.produced = 16;
+    both.memory.ring.produced = 16;
+
+    const auto ends = tso::explore(
+        [&] {
+            records_reader r = both.reader;
+            r.len = 4;
+            r.end = 16;
+            records_take(&r, 4);
+            return READ_ONCE(r.ring->produced) != 16;
+        },
+        [&] {
+            records_writer w = both.writer;
+            records_publish(&w, 4, 0);
+            return records_signal(&w, 16);
+        });
+    EXPECT_EQ(ends.results.count({false, false}), 0u) << "neither signalled nor seen";
+}
+
+// The writer asks for room while the reader makes some: first whether it is told, then whether
+// the writer sees it.
+TEST(KmodTso, NoRoomGoesUnheard) {
+    static Records both;
+    both = Records();
+    both.memory.ring.produced = 64;
+
+    const auto ends = tso::explore(
+        [&] {
+            records_reader r = both.reader;
+            r.len = 40;
+            r.end = 64;
+            return static_cast<bool>(records_take(&r, 40));
+        },
+        [&] {
+            records_want_room(&both.memory.ring, 1);
+            return READ_ONCE(both.memory.ring.consumed) != 0;
+        });
+    EXPECT_EQ(ends.results.count({false, false}), 0u) << "neither told nor seen";
+}
+
+// The reader closes while a record comes: first whether that is at or before `final`, then whether
+// its writer saw that it is closed.
+TEST(KmodTso, NoRecordIsLostAtTheEnd) {
+    static Records both;
+    both = Records();
+
+    const auto ends = tso::explore(
+        [&] {
+            records_reader r = both.reader;
+            records_close(&r);
+            return r.end != 0;
+        },
+        [&] {
+            records_writer w = both.writer;
+            records_publish(&w, 4, 0);
+            return static_cast<bool>(records_closed(&w));
+        });
+    EXPECT_EQ(ends.results.count({false, false}), 0u) << "neither read nor repeated";
 }
 
 }  // namespace

@@ -5,10 +5,12 @@ import json
 import signal
 import time
 
-from harness import dawdle, paths, semantics, stress, traffic
+from harness import dawdle, driver, paths, semantics, stress, traffic
 from harness.case import case, expect, expect_equal, wait_until
 
 OFFLOAD = paths.PROGRAMS / "offload"
+MOVER = paths.PROGRAMS / "mover"
+MOVER_PORT = "9950"
 ALL = "9000-9899"  # the ports of transfer, stress and semantics; the puppet's 9300 among them
 
 
@@ -154,6 +156,69 @@ def under_unload(lab) -> None:
     becomes_clean(lab)
     bytes_right(lab, 600 if lab.long else 4)
     unloaded(lab, 20 if lab.long else 2)
+
+
+def prepare(lab) -> None:
+    """Both modules, and each guest sees the other."""
+    for guest in lab.guests:
+        guest.check("modprobe ivpci && modprobe tcp_ivpci")
+    for guest in lab.guests:
+        others = f"cd {driver.DEVICE}; grep -vc \"^$(cat slot) \" members || true"
+        wait_until(lambda guest=guest: guest.check(others).strip(), lambda count: count == "1", 20, f"others that {guest.name} sees")
+
+
+class Movers:
+    """Moves the connections of `ports` between the two guests, from both ends, meanwhile."""
+
+    def __init__(self, lab, how: str, hold_ms: int, size_kib: int, ports: str = ALL) -> None:
+        self.lab = lab
+        server, client = lab.guests
+        program = str(paths.built(MOVER))
+        self.serving = server.spawn([program, "serve", MOVER_PORT, how, str(hold_ms)])
+        self.serving.wait_output("running", 20)
+        self.running = client.spawn([program, "run", server.ip4, MOVER_PORT, how, str(hold_ms), str(size_kib), ports])
+        self.running.wait_output("running", 20)
+
+    def finish(self) -> list[dict]:
+        """What the two ends have counted, the server's first."""
+        for running in (self.running, self.serving):
+            running.signal(signal.SIGTERM)
+            expect_equal(running.wait(20), 0, f"exit code of mover ({running.err})")
+        return self.counts()
+
+    def counts(self) -> list[dict]:
+        counts = [offload(guest, "counters") for guest in self.lab.guests]
+        for guest, count in zip(self.lab.guests, counts):
+            self.lab.progress(f"{guest.name}: {json.dumps(count)}")
+        return counts
+
+
+def moved(lab, seconds: int, size_kib: int) -> None:
+    """Every byte is right and nothing stands still while connections are moved and moved back at random from both
+    ends.
+    """
+    server, client = lab.guests
+    listener = stress.serve(server)
+    traffic.transfer_server(server)
+    movers = Movers(lab, "random", 3, size_kib)
+    running = stress.start(client, server, 6, seconds, 30000)
+    traffic.transfer(client, server.ip4, 32 << 20, timeout=120)
+    report = stress.finish(running, seconds + 60, listener)
+    counts = movers.finish()
+    lab.progress(f"rings of {size_kib} KiB: {report['bytes'] >> 20} MiB right")
+    for guest, count in zip(lab.guests, counts):
+        expect(count["made"] > 2 and count["moves"] > 20, f"{guest.name}: hardly moved any")
+        expect(count["ring_sent"] > 1 << 20 and count["tcp_sent"] > 1 << 20, f"{guest.name}: one way only")
+        expect_equal(count["lies"], 0, f"{guest.name}: lies")
+    listener.kill()
+
+
+@case("direct", "direct-move", agent=False, cpus=2, timeout=150, long_timeout=3600)
+def direct_move(lab):
+    """Connections are moved onto rings and back at random, from both ends: every byte is right."""
+    prepare(lab)
+    for size_kib in (16, 256) if not lab.long else (16, 64, 256, 1024):
+        moved(lab, 150 if lab.long else 6, size_kib)
 
 
 @case("direct", "direct-attach", agent=False, timeout=300, long_timeout=1800)

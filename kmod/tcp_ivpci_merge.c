@@ -1,0 +1,433 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What comes by the ring and by TCP, as one stream (tests/model/direct.pml). Under ts->reading, which nobody
+ * is in TCP's recvmsg() without:
+ *
+ *   1. what TCP has received is read, then, after a barrier, the ring. A record is visible before any later byte
+ *      of TCP leaves its sender: if there is none, what has come by TCP up to then comes first.
+ *   2. A record at TCP's next byte is read now. For one further on, TCP is read up to there.
+ */
+#include <linux/fs.h>
+#include <linux/module.h>
+#include <linux/pipe_fs_i.h>
+#include <linux/splice.h>
+#include <linux/uaccess.h>
+#include <linux/uio.h>
+#include <net/inet_common.h>
+
+#include "compat/net.h"
+#include "tcp_ivpci.h"
+
+/* What is next. */
+struct tcp_ivpci_next {
+	bool ended;	/* was, before all else was looked at */
+	bool record;	/* a record is, */
+	u32 by_tcp;	/* or that many bytes of TCP's, a FIN counting one */
+	u32 copied_seq; /* a record there is next */
+	u32 rcv_nxt;
+};
+
+bool tcp_ivpci_ended(const struct sock *sk)
+{
+	return READ_ONCE(sk->sk_err) || (READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN) ||
+	       READ_ONCE(sk->sk_state) == TCP_CLOSE;
+}
+
+/* The urgent byte, if it is TCP's next, which reading goes over. */
+static bool tcp_ivpci_at_hole(const struct sock *sk, u32 copied_seq)
+{
+	const struct tcp_sock *tp = tcp_sk(sk);
+
+	return unlikely(READ_ONCE(tp->urg_data)) && tp->urg_seq == copied_seq &&
+	       !sock_flag(sk, SOCK_URGINLINE);
+}
+
+bool tcp_ivpci_at_mark(const struct sock *sk)
+{
+	const struct tcp_sock *tp = tcp_sk(sk);
+
+	return unlikely(READ_ONCE(tp->urg_data)) && tp->urg_seq == READ_ONCE(tp->copied_seq);
+}
+
+/* Under `looking`. False: a lie. */
+static bool tcp_ivpci_look_next(struct tcp_ivpci_sock *ts, struct tcp_ivpci_next *next)
+{
+	struct sock *sk = ts->sk;
+	const struct tcp_sock *tp = tcp_sk(sk);
+	enum records_answer answer;
+	u32 rcv_nxt, limit;
+
+	next->ended = tcp_ivpci_ended(sk);
+	smp_rmb(); /* the end comes after all bytes */
+	rcv_nxt = READ_ONCE(tp->rcv_nxt);
+	virt_rmb(); /* the ring after what has come by TCP */
+	next->rcv_nxt = rcv_nxt;
+	next->copied_seq = READ_ONCE(tp->copied_seq);
+	answer = records_look(&ts->reader, next->copied_seq, rcv_nxt);
+	if (answer == RECORDS_LIE)
+		return false;
+	limit = rcv_nxt;
+	if (answer == RECORDS_ONE && before(ts->reader.seq, limit))
+		limit = ts->reader.seq;
+	next->by_tcp = limit - next->copied_seq;
+	if (tcp_ivpci_at_hole(sk, next->copied_seq) && next->by_tcp) {
+		next->by_tcp--;
+		if (answer == RECORDS_ONE && ts->reader.seq == next->copied_seq + 1)
+			next->copied_seq++;
+	}
+	next->record = answer == RECORDS_ONE && !after(ts->reader.seq, next->copied_seq);
+	return true;
+}
+
+static size_t tcp_ivpci_copy_out(const struct records_reader *reader, u32 offset, size_t len,
+				 struct msghdr *msg, int flags)
+{
+	size_t first = min_t(size_t, len, reader->size - offset);
+	size_t got;
+
+	if (flags & MSG_TRUNC)
+		return len;
+	pagefault_disable();
+	got = copy_to_iter(reader->data + offset, first, &msg->msg_iter);
+	if (got == first && len > first)
+		got += copy_to_iter(reader->data, len - first, &msg->msg_iter);
+	pagefault_enable();
+	return got;
+}
+
+/* Under `looking`, a record is next: as many as there are, or part of one. */
+static int tcp_ivpci_take_records(struct tcp_ivpci_sock *ts, struct msghdr *msg, size_t len,
+				  int flags, struct tcp_ivpci_next *next, bool *fault)
+{
+	struct records_reader *reader = &ts->reader;
+	struct sock *sk = ts->sk;
+	int copied = 0;
+
+	while (next->record && copied < len) {
+		size_t want = min_t(size_t, len - copied, reader->len - reader->done);
+		size_t got = tcp_ivpci_copy_out(reader, records_offset(reader), want, msg, flags);
+
+		copied += got;
+		if (got && records_take(reader, got)) {
+			ts->flow.room_signals++;
+			tcp_ivpci_signal(ts);
+		}
+		if (got < want) {
+			*fault = !copied;
+			break;
+		}
+		if (reader->len)
+			break;
+		if (!tcp_ivpci_look_next(ts, next)) {
+			tcp_ivpci_lied(ts);
+			break;
+		}
+		/* behind the urgent byte */
+		if (next->record && after(reader->seq, READ_ONCE(tcp_sk(sk)->copied_seq)))
+			break;
+	}
+	/* it was read to its end just when more came, whose sender may have seen neither */
+	if (next->record && !reader->len && records_unread(reader))
+		sk->sk_data_ready(sk);
+	sk_peek_offset_bwd(sk, copied);
+	ts->flow.ring_received += copied;
+	return copied || !len ? copied : -EFAULT;
+}
+
+/* Records that are next are looked at, one after the other, behind *skip bytes. */
+static int tcp_ivpci_peek_records(struct tcp_ivpci_sock *ts, struct msghdr *msg, size_t len,
+				  int flags, u32 *skip, struct tcp_ivpci_next *next, bool *fault)
+{
+	struct records_reader at = ts->reader;
+	struct sock *sk = ts->sk;
+	u32 limit = next->rcv_nxt;
+	int copied = 0;
+
+	while (next->record && copied < len) {
+		u32 left = at.len - at.done;
+		u32 over = min(left, *skip);
+		size_t want = min_t(size_t, len - copied, left - over);
+		size_t got;
+
+		*skip -= over;
+		at.done += over;
+		got = want ? tcp_ivpci_copy_out(&at, records_offset(&at), want, msg, flags) : 0;
+		copied += got;
+		if (got < want) {
+			*fault = true;
+			break;
+		}
+		at.done += got;
+		if (at.done < at.len)
+			break;
+		/* beyond the end of this one, and nothing of it is said to anybody */
+		at.pos += records_extent(at.len);
+		at.len = 0;
+		at.closed = true;
+		next->record = records_look(&at, next->copied_seq, next->rcv_nxt) == RECORDS_ONE &&
+			       !after(at.seq, next->copied_seq);
+	}
+	if (at.len && before(at.seq, limit))
+		limit = at.seq;
+	next->by_tcp = limit - READ_ONCE(tcp_sk(sk)->copied_seq);
+	if (next->by_tcp && tcp_ivpci_at_hole(sk, READ_ONCE(tcp_sk(sk)->copied_seq)))
+		next->by_tcp--;
+	if (copied && tcp_ivpci_at_mark(sk))
+		next->by_tcp = 0;
+	return copied;
+}
+
+static int tcp_ivpci_by_tcp(struct sock *sk, struct msghdr *msg, size_t len, int flags)
+{
+	flags |= MSG_DONTWAIT;
+#ifdef IVPCI_HAVE_RECVMSG_NAME
+	return tcp_prot.recvmsg(sk, msg, len, flags, NULL);
+#else
+	return tcp_prot.recvmsg(sk, msg, len, flags);
+#endif
+}
+
+/* The records that are next, and what comes by TCP behind them. What comes behind that is not looked at. */
+static int tcp_ivpci_peek(struct tcp_ivpci_sock *ts, struct msghdr *msg, size_t len, int flags,
+			  struct tcp_ivpci_next *next, bool *fault)
+{
+	struct sock *sk = ts->sk;
+	int offset = READ_ONCE(sk->sk_peek_off);
+	u32 skip = max(offset, 0);
+	int copied;
+	int rc;
+
+	copied = tcp_ivpci_peek_records(ts, msg, len, flags, &skip, next, fault);
+	mutex_unlock(&ts->looking);
+	if (*fault) {
+		iov_iter_revert(&msg->msg_iter, copied);
+		return -EFAULT;
+	}
+	rc = -EAGAIN;
+	if (copied < len && next->by_tcp > skip) {
+		if (offset >= 0)
+			WRITE_ONCE(sk->sk_peek_off, skip);
+		rc = tcp_ivpci_by_tcp(sk, msg, min_t(size_t, len - copied, next->by_tcp - skip), flags);
+	}
+	if (rc > 0)
+		copied += rc;
+	if (offset >= 0)
+		WRITE_ONCE(sk->sk_peek_off, offset + copied);
+	return copied ? copied : rc;
+}
+
+/* As TCP, when nothing is there. */
+static int tcp_ivpci_end(struct sock *sk)
+{
+	if (sock_flag(sk, SOCK_DONE))
+		return 0;
+	if (READ_ONCE(sk->sk_err))
+		return sock_error(sk);
+	if (READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN)
+		return 0;
+	return READ_ONCE(sk->sk_state) == TCP_CLOSE ? -ENOTCONN : -EAGAIN;
+}
+
+/*
+ * One attempt. Bytes; 0: the end; -EAGAIN; or another error. *fault: -EFAULT may be of a page that is
+ * not at hand.
+ */
+int tcp_ivpci_merge(struct tcp_ivpci_sock *ts, struct msghdr *msg, size_t len, int flags,
+		    bool *fault)
+{
+	struct sock *sk = ts->sk;
+	struct tcp_ivpci_next next;
+	int rc;
+
+	*fault = false;
+	flags &= MSG_PEEK | MSG_TRUNC | MSG_CMSG_COMPAT;
+	mutex_lock(&ts->looking);
+	if (!tcp_ivpci_look_next(ts, &next)) {
+		mutex_unlock(&ts->looking);
+		tcp_ivpci_lied(ts);
+		return tcp_ivpci_ended(sk) ? tcp_ivpci_end(sk) : -EAGAIN;
+	}
+	if (flags & MSG_PEEK) {
+		rc = tcp_ivpci_peek(ts, msg, len, flags, &next, fault);
+		if (rc != -EAGAIN || !next.ended)
+			return rc;
+		return tcp_ivpci_end(sk);
+	}
+	if (next.record) {
+		rc = tcp_ivpci_take_records(ts, msg, len, flags, &next, fault);
+		mutex_unlock(&ts->looking);
+		return rc;
+	}
+	mutex_unlock(&ts->looking);
+	if (!next.by_tcp)
+		return next.ended ? tcp_ivpci_end(sk) : -EAGAIN;
+	rc = tcp_ivpci_by_tcp(sk, msg, min_t(size_t, len, next.by_tcp), flags);
+	if (rc > 0)
+		ts->flow.tcp_received += rc;
+	return rc;
+}
+
+static void tcp_ivpci_spd_release(struct splice_pipe_desc *spd, unsigned int i)
+{
+	put_page(spd->pages[i]);
+}
+
+/*
+ * The pipe is locked: what it has room for it takes. It cannot have the ring's pages, which are written to
+ * again.
+ */
+static ssize_t tcp_ivpci_fill_pipe(struct tcp_ivpci_sock *ts, struct pipe_inode_info *pipe,
+				   size_t len)
+{
+	ssize_t done = 0;
+
+	while (len && pipe->readers && !pipe_full(pipe->head, pipe->tail, pipe->max_usage)) {
+		struct page *page = alloc_page(GFP_KERNEL);
+		struct partial_page partial = {};
+		struct splice_pipe_desc spd = {
+			.pages = &page,
+			.partial = &partial,
+			.nr_pages = 1,
+			.nr_pages_max = 1,
+			.ops = &nosteal_pipe_buf_ops,
+			.spd_release = tcp_ivpci_spd_release,
+		};
+		struct tcp_ivpci_next next;
+		struct msghdr msg = {};
+		struct kvec to;
+		bool fault;
+		int got = 0;
+
+		if (!page)
+			return done ? done : -ENOMEM;
+		to.iov_base = page_address(page);
+		to.iov_len = min_t(size_t, len, PAGE_SIZE);
+		iov_iter_kvec(&msg.msg_iter, READ, &to, 1, to.iov_len);
+		mutex_lock(&ts->looking);
+		if (tcp_ivpci_look_next(ts, &next) && next.record)
+			got = tcp_ivpci_take_records(ts, &msg, to.iov_len, 0, &next, &fault);
+		mutex_unlock(&ts->looking);
+		if (got <= 0) {
+			put_page(page);
+			break;
+		}
+		partial.len = got;
+		if (splice_to_pipe(pipe, &spd) != got)
+			break;
+		done += got;
+		len -= got;
+	}
+	return done ? done : -EAGAIN;
+}
+
+/* One attempt, as tcp_ivpci_merge(). */
+ssize_t tcp_ivpci_merge_splice(struct tcp_ivpci_sock *ts, struct socket *sock, loff_t *ppos,
+			       struct pipe_inode_info *pipe, size_t len, unsigned int flags)
+{
+	struct tcp_ivpci_next next;
+	ssize_t rc;
+	bool right;
+
+	if (*ppos)
+		return -ESPIPE;
+	mutex_lock(&ts->looking);
+	right = tcp_ivpci_look_next(ts, &next);
+	mutex_unlock(&ts->looking);
+	if (!right) {
+		tcp_ivpci_lied(ts);
+		next.record = false;
+		next.by_tcp = 0;
+	}
+	if (next.record)
+		return tcp_ivpci_fill_pipe(ts, pipe, len);
+	if (!next.by_tcp)
+		return next.ended ? tcp_ivpci_end(sock->sk) : -EAGAIN;
+	/* there is something, and nobody else takes it: it does not sleep */
+	rc = inet_stream_ops.splice_read(sock, ppos, pipe, min_t(size_t, len, next.by_tcp), flags);
+	if (rc > 0)
+		ts->flow.tcp_received += rc;
+	return rc;
+}
+
+static int tcp_ivpci_unread_records(struct tcp_ivpci_sock *ts, u32 rcv_nxt, bool watch)
+{
+	struct records_reader *reader = &ts->reader;
+	u32 copied_seq = READ_ONCE(tcp_sk(ts->sk)->copied_seq);
+	enum records_answer answer;
+	int count = 0;
+
+	mutex_lock(&ts->looking);
+	answer = records_look(reader, copied_seq, rcv_nxt);
+	if (answer == RECORDS_ONE && watch) {
+		/* what comes from here on is signalled */
+		records_watch(reader);
+		answer = records_look(reader, copied_seq, rcv_nxt);
+	}
+	if (answer == RECORDS_ONE)
+		count = records_count(reader, rcv_nxt, INT_MAX / 2);
+	else if (answer == RECORDS_LIE)
+		tcp_ivpci_lied(ts);
+	mutex_unlock(&ts->looking);
+	return count;
+}
+
+/* *of_ring: those. */
+static int tcp_ivpci_count_unread(struct sock *sk, bool watch, int *of_ring)
+{
+	struct tcp_ivpci_sock *ts = tcp_ivpci_get(sk);
+	u32 rcv_nxt = READ_ONCE(tcp_sk(sk)->rcv_nxt);
+	int unread = rcv_nxt - READ_ONCE(tcp_sk(sk)->copied_seq);
+
+	*of_ring = 0;
+	if (!ts)
+		return unread;
+	if (READ_ONCE(ts->merges)) {
+		virt_rmb();
+		*of_ring = tcp_ivpci_unread_records(ts, rcv_nxt, watch);
+	}
+	tcp_ivpci_put(ts);
+	return unread + *of_ring;
+}
+
+int tcp_ivpci_unread(struct sock *sk, bool watch)
+{
+	int of_ring;
+
+	return tcp_ivpci_count_unread(sk, watch, &of_ring);
+}
+
+int tcp_ivpci_unread_in_ring(struct sock *sk)
+{
+	int of_ring;
+
+	tcp_ivpci_count_unread(sk, false, &of_ring);
+	return of_ring;
+}
+
+bool tcp_ivpci_has_more(struct sock *sk)
+{
+	struct tcp_ivpci_sock *ts = tcp_ivpci_get(sk);
+	struct ivpci_records *in;
+	bool more;
+
+	if (!ts)
+		return false;
+	rcu_read_lock();
+	in = READ_ONCE(ts->reader.ring);
+	more = ts->merges && !tcp_ivpci_at_mark(sk) &&
+	       (READ_ONCE(tcp_sk(sk)->rcv_nxt) != READ_ONCE(tcp_sk(sk)->copied_seq) ||
+		records_unread(&ts->reader) ||
+		(in && READ_ONCE(in->produced) != READ_ONCE(ts->reader.pos)));
+	rcu_read_unlock();
+	tcp_ivpci_put(ts);
+	return more;
+}
+
+/* Of poll(), in process context; what TCP alone makes readable is known already. */
+bool tcp_ivpci_is_readable(struct sock *sk)
+{
+	int of_ring;
+	int all = tcp_ivpci_count_unread(sk, true, &of_ring);
+
+	return of_ring && all >= READ_ONCE(sk->sk_rcvlowat);
+}
