@@ -109,7 +109,7 @@ def lying_lease(victim: dibs.Client, liar: dibs.Client, other: dibs.Client, vict
     chunk = lie_for(liar.guest, 4, "where", slot, index)
     victim.ask(f"move {token} 0 8 5a 0")
     for _ in range(2):
-        wait_until(surplus, lambda more: more == 0, 10, "chunks before the lie")
+        wait_until(surplus, lambda more: more == 0, 10, "chunks that are only lied about")
         before = victim.stat("chunks")
         lying = liar.guest.spawn(lie(liar.guest, 4, "lease", chunk, victims, 2.5))
         wait_until(lambda: victim.stat("chunks"), lambda now, had=before: now > had, 5,
