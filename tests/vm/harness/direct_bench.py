@@ -3,17 +3,13 @@
 (docs/DIRECT.md), side by side in one run; and what a connection that is never moved pays for the modules.
 """
 
-import json
-import signal
 from dataclasses import dataclass, field
 from statistics import median
 
-from . import paths, traffic
+from . import movers, traffic
 from .lab import Lab
 from .measure import FIRST_PORT, Meter, Row, Work, pingpong, short, stream
 
-OFFLOAD, MOVER = paths.PROGRAMS / "offload", paths.PROGRAMS / "mover"
-MOVER_PORT = 9950
 PORTS = f"{FIRST_PORT}-{FIRST_PORT + 999}"
 LOOK_MS = 5  # how often the movers look for new connections
 RING_KIB = 1024
@@ -55,25 +51,6 @@ class Compared:
                 "runs": self.runs}
 
 
-class Movers:
-    """All connections of PORTS are moved as soon as they are seen, by both ends, and stay so."""
-
-    def __init__(self, lab: Lab):
-        server, client = lab.guests[:2]
-        program = str(paths.built(MOVER))
-        self.serving = server.spawn([program, "serve", str(MOVER_PORT), "stay", str(LOOK_MS)])
-        self.serving.wait_output("running", 30)
-        self.running = client.spawn([program, "run", server.ip4, str(MOVER_PORT), "stay", str(LOOK_MS),
-                                     str(RING_KIB), PORTS])
-        self.running.wait_output("running", 30)
-
-    def stop(self) -> None:
-        for process in (self.running, self.serving):
-            process.signal(signal.SIGTERM)
-            if process.wait(30) != 0:
-                raise AssertionError(f"mover: {process.err.decode()}")
-
-
 class DirectMeter(Meter):
     """Ways: TCP and SMC-D as in Meter, "direct" with agents stopped and movers running."""
 
@@ -93,8 +70,7 @@ class DirectMeter(Meter):
 
     def by_ring(self) -> int:
         """Bytes of connections that are over."""
-        out = self.client.check([str(paths.built(OFFLOAD)), "counters"])
-        flow = json.loads(out)
+        flow = movers.offload(self.client, "counters")
         return flow["ring_sent"] + flow["ring_received"]
 
     def turn(self, way: str, work: Work) -> list[float]:
@@ -111,16 +87,16 @@ class DirectMeter(Meter):
         for number in range(turns):
             for way in self.ways:
                 self.agents(way == "smc")
-                movers = None
+                moving = None
                 if way == "direct":
-                    self.load(True)
-                    movers = Movers(self.lab)
+                    movers.prepare(self.lab)
+                    moving = movers.Movers(self.lab, "stay", LOOK_MS, RING_KIB, PORTS)
                 for work in measured:
                     self.progress(f"turn {number + 1} of {turns}, {way}: {work.what}")
                     for row, value in zip(work.rows, self.turn(way, work)):
                         table[row.name].add(way, value)
-                if movers:
-                    movers.stop()
+                if moving:
+                    moving.finish()
                     self.load(False)
         return list(table.values())
 
