@@ -38,6 +38,7 @@ function(smc_steer_add_kmod module directory)
   file(CREATE_LINK ${PROJECT_SOURCE_DIR}/include ${PROJECT_BINARY_DIR}/include SYMBOLIC)
   file(GLOB headers CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/include/ivpci/*.h
                                       ${PROJECT_SOURCE_DIR}/include/ivshmem/*.h
+                                      ${PROJECT_SOURCE_DIR}/kmod/ivpci_rings.h
                                       ${PROJECT_SOURCE_DIR}/include/smc_steer/version.h
                                       ${PROJECT_SOURCE_DIR}/include/smc_steer/direct_abi.h
                                       ${PROJECT_SOURCE_DIR}/include/smc_steer/join_abi.h)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * ivpci: QEMU's ivshmem-doorbell device as a device for SMC-D: a DIBS device, or an smcd device of
- * kernels before that.
+ * ivpci: QEMU's ivshmem-doorbell device as memory that guests share: for SMC-D, as a DIBS device or as an smcd
+ * device of kernels before that, where there is one; and for rings (ivpci_rings.h).
  *
  * Lock order, outermost first:
  *   member_lock > dmb_lock > request_lock     mutexes
@@ -40,6 +40,7 @@
 #include <ivpci/uapi.h>
 
 #include "ivpci_alloc.h"
+#include "ivpci_poll.h"
 #include "ivpci_rings.h"
 #include "ivpci_users.h"
 
@@ -57,7 +58,7 @@ struct ivpci_dmb {
 	u32 writer;	   /* slot; 0: index is free or withdrawn */
 	u32 parked_writer; /* slot whose claim keeps the memory aside */
 	u32 writer_generation;
-	struct list_head parked; /* on ivpci.parked, or empty */
+	struct list_head parked;	      /* on ivpci.parked, or empty */
 	struct ivpci_rings_held __rcu *rings; /* rings_lock; NULL: SMC's */
 };
 
@@ -92,13 +93,13 @@ struct ivpci_peer {
 	u32 generation; /* 0: not live */
 	u32 vectors;
 	u64 gid;
-	bool unreachable;    /* of another era: no doorbell reaches it, nor its us */
-	bool silent;	     /* its heart stands still, see ivpci_silence.c */
-	u32 heartbeat;	     /* as last seen; peer_lock, as the next */
-	unsigned long quiet; /* jiffies that it did not change in */
-	u32 bulletin_seq;    /* member_lock only */
+	bool unreachable;	/* of another era: no doorbell reaches it, nor its us */
+	bool silent;		/* its heart stands still, see ivpci_silence.c */
+	u32 heartbeat;		/* as last seen; peer_lock, as the next */
+	unsigned long quiet;	/* jiffies that it did not change in */
+	u32 bulletin_seq;	/* member_lock only */
 	struct list_head rings; /* rings_lock */
-	u32 events;	     /* served since `events_since`, see ivpci_irq.c; vector.lock */
+	u32 events;		/* served since `events_since`, see ivpci_irq.c; vector.lock */
 	unsigned long events_since;
 	spinlock_t producer_lock; /* our half of the pair: ring and event ring */
 };
@@ -122,6 +123,7 @@ enum ivpci_counter {
 	IVPCI_POLLS,
 	IVPCI_POLL_HITS,
 	IVPCI_POLL_NS,
+	IVPCI_POLL_RESTS,
 	IVPCI_REFUSED_BROKER,
 	IVPCI_REFUSED_MEMORY,
 	IVPCI_REFUSED_HEADER,
@@ -141,10 +143,9 @@ struct ivpci_vector {
 	struct task_struct *poller;
 	spinlock_t lock; /* who looks: the tasklet or the poller; the words below */
 	bool polling;
-	u64 until_ns;	/* the poller's time */
-	u64 window_ns;	/* how long it gets after work came */
-	u64 stopped_ns; /* when it looked last */
-	unsigned int credit, resting;
+	struct ivpci_poll poll;
+	u64 worked_ns; /* when work was found last */
+	u64 until_ns;  /* the poller's time */
 	u32 looked_at; /* slot */
 };
 
@@ -392,7 +393,8 @@ int ivpci_chardev_add(struct ivpci *ivpci);
 void ivpci_chardev_del(struct ivpci *ivpci);
 void ivpci_chardev_wake(struct ivpci *ivpci);
 
-/* ivpci_dibs.c or ivpci_smcd.c: the kernel's side. Handlers may be called from softirq. */
+/* ivpci_dibs.c, ivpci_smcd.c or ivpci_nosmc.c: the kernel's side. Handlers may be called from softirq. */
+extern const char ivpci_client_kind[]; /* of SMC device: "dibs", "smcd", "none" */
 /* Makes the device, or tells the one that is there its new GID. */
 int ivpci_client_add(struct ivpci *ivpci);
 void ivpci_client_del(struct ivpci *ivpci);

@@ -170,6 +170,7 @@ static void ivpci_stats_get(struct ivpci *ivpci, struct ivpci_stats *s)
 	s->refused_header = ivpci_counter(ivpci, IVPCI_REFUSED_HEADER);
 	s->header_tampered = ivpci_counter(ivpci, IVPCI_HEADER_TAMPERED);
 	s->peers_silent = ivpci_counter(ivpci, IVPCI_PEERS_SILENT);
+	s->poll_rests = ivpci_counter(ivpci, IVPCI_POLL_RESTS);
 }
 
 /* The caller's structure may be older and shorter, or newer and longer than ours. */

@@ -27,6 +27,8 @@ static uuid_t ivpci_gid_to_uuid(u64 gid, u64 extension)
 	return uuid;
 }
 
+const char ivpci_client_kind[] = "dibs";
+
 static u16 ivpci_get_fabric_id(struct dibs_dev *dibs)
 {
 	struct ivpci *ivpci = dibs->drv_priv;

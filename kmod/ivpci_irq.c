@@ -234,53 +234,16 @@ static bool ivpci_vector_drain_rounds(struct ivpci_vector *vector, int *budget)
 	return any;
 }
 
-/* After work came the receiver keeps looking for a while, so that what follows needs no
- * doorbell. How long is learned as in KVM's halt polling: an interrupt soon after we
- * stopped says longer, one long after says shorter. vector->lock held.
- */
-#define IVPCI_POLL_START_NS 10000
-
-static void ivpci_poll_learn(struct ivpci_vector *vector, u64 now)
+static u64 ivpci_poll_most(void)
 {
-	u64 most = (u64)READ_ONCE(ivpci_poll_us) * NSEC_PER_USEC;
-
-	if (vector->resting) {
-		vector->resting--;
-		return;
-	}
-	/* rung although the time was not over: the poller had to make way */
-	if (now < vector->until_ns)
-		return;
-	if (now - vector->stopped_ns < most)
-		vector->window_ns = max_t(u64, vector->window_ns * 2, IVPCI_POLL_START_NS);
-	else
-		vector->window_ns /= 2;
-	if (vector->window_ns < IVPCI_POLL_START_NS)
-		vector->window_ns = 0;
-	vector->window_ns = min(vector->window_ns, most);
+	return (u64)READ_ONCE(ivpci_poll_us) * NSEC_PER_USEC;
 }
 
-/* Looking that finds nothing takes a CPU from somebody on a host that is short of them: less
- * than one find in three windows, and this vector lives by doorbells for a while.
- */
-#define IVPCI_POLL_CREDIT      16
-#define IVPCI_POLL_CREDIT_MAX  64
-#define IVPCI_POLL_CREDIT_FIND 2
-#define IVPCI_POLL_REST	       1024 /* interrupts */
-
-static void ivpci_poll_found(struct ivpci_vector *vector)
+/* @rests: what ivpci_poll_found() or ivpci_poll_in_vain() said */
+static void ivpci_poll_count(struct ivpci_vector *vector, bool rests)
 {
-	ivpci_inc(vector->ivpci, IVPCI_POLL_HITS);
-	vector->credit = min(vector->credit + IVPCI_POLL_CREDIT_FIND, IVPCI_POLL_CREDIT_MAX);
-}
-
-static void ivpci_poll_in_vain(struct ivpci_vector *vector)
-{
-	if (vector->credit--)
-		return;
-	vector->credit = IVPCI_POLL_CREDIT;
-	vector->resting = IVPCI_POLL_REST;
-	vector->window_ns = 0;
+	if (rests)
+		ivpci_inc(vector->ivpci, IVPCI_POLL_RESTS);
 }
 
 static u32 *ivpci_looking(struct ivpci_vector *vector)
@@ -290,16 +253,24 @@ static u32 *ivpci_looking(struct ivpci_vector *vector)
 
 static bool ivpci_vector_look(struct ivpci_vector *vector, int *budget)
 {
+	u64 now;
+
 	if (!ivpci_vector_drain_rounds(vector, budget))
 		return false;
-	WRITE_ONCE(vector->until_ns, ktime_get_mono_fast_ns() + vector->window_ns);
+	now = ktime_get_mono_fast_ns();
+	if (vector->polling) {
+		ivpci_inc(vector->ivpci, IVPCI_POLL_HITS);
+		ivpci_poll_count(vector, ivpci_poll_found(&vector->poll, now - vector->worked_ns,
+							  ivpci_poll_most()));
+	}
+	vector->worked_ns = now;
+	WRITE_ONCE(vector->until_ns, now + ivpci_poll_window(&vector->poll, ivpci_poll_most()));
 	return true;
 }
 
 /* The last look is the one that no doorbell precedes. vector->lock held. */
 static void ivpci_vector_stop_looking(struct ivpci_vector *vector, int budget)
 {
-	vector->stopped_ns = ktime_get_mono_fast_ns();
 	ivpci_stop_looking(ivpci_looking(vector));
 	if (budget <= 0 || ivpci_vector_drain(vector, &budget))
 		tasklet_schedule(&vector->tasklet);
@@ -312,10 +283,9 @@ static void ivpci_vector_tasklet(struct tasklet_struct *t)
 	bool poll;
 
 	spin_lock(&vector->lock);
-	if (!vector->polling)
-		ivpci_poll_learn(vector, ktime_get_mono_fast_ns());
+	ivpci_poll_rung(&vector->poll);
 	WRITE_ONCE(*ivpci_looking(vector), 1);
-	poll = ivpci_vector_look(vector, &budget) && vector->window_ns;
+	poll = ivpci_vector_look(vector, &budget) && vector->until_ns > vector->worked_ns;
 	if (!vector->polling) /* else it goes on looking */
 		ivpci_vector_stop_looking(vector, budget);
 	spin_unlock(&vector->lock);
@@ -349,8 +319,7 @@ static void ivpci_poll(struct ivpci_vector *vector)
 		ivpci_inc(ivpci, IVPCI_POLLS);
 		budget = IVPCI_DRAIN_BUDGET;
 		spin_lock_bh(&vector->lock);
-		if (ivpci_vector_look(vector, &budget))
-			ivpci_poll_found(vector);
+		ivpci_vector_look(vector, &budget);
 		/* SMC's tasklets, which ivpci_serve() scheduled, run here */
 		spin_unlock_bh(&vector->lock);
 		cpu_relax();
@@ -359,11 +328,11 @@ static void ivpci_poll(struct ivpci_vector *vector)
 	spin_lock_bh(&vector->lock);
 	vector->polling = false;
 	if (ktime_get_mono_fast_ns() >= vector->until_ns)
-		ivpci_poll_in_vain(vector);
+		ivpci_poll_count(vector, ivpci_poll_in_vain(&vector->poll));
 	ivpci_vector_stop_looking(vector, IVPCI_DRAIN_BUDGET);
 	spin_unlock_bh(&vector->lock);
 	preempt_enable();
-	ivpci_add(ivpci, IVPCI_POLL_NS, vector->stopped_ns - since);
+	ivpci_add(ivpci, IVPCI_POLL_NS, ktime_get_mono_fast_ns() - since);
 }
 
 /* A task of the lowest priority, so that it looks when the CPU would be idle otherwise, and
@@ -434,7 +403,7 @@ static int ivpci_vector_init(struct ivpci *ivpci, unsigned int number)
 
 	vector->ivpci = ivpci;
 	vector->number = number;
-	vector->credit = IVPCI_POLL_CREDIT;
+	ivpci_poll_init(&vector->poll);
 	spin_lock_init(&vector->lock);
 	tasklet_setup(&vector->tasklet, ivpci_vector_tasklet);
 	/* runs to its first sleep: a thread that was never woken is a hung task */

@@ -23,8 +23,8 @@ unsigned int ivpci_poll_us = 200;
 module_param_named(poll_us, ivpci_poll_us, uint, 0644);
 MODULE_PARM_DESC(
 	poll_us,
-	"microseconds a receiver looks on at most, on an idle CPU, before it wants a doorbell "
-	"(default 200; 0: never)");
+	"microseconds a receiver looks on, on an idle CPU, before it wants a doorbell; in a try "
+	"whether that pays, four times as long (default 200; 0: never)");
 
 unsigned int ivpci_silent_s = 900;
 module_param_named(silent_s, ivpci_silent_s, uint, 0644);
@@ -198,6 +198,7 @@ static struct pci_driver ivpci_driver = {
 };
 module_pci_driver(ivpci_driver);
 
-MODULE_DESCRIPTION("QEMU ivshmem-doorbell as a device for SMC-D between virtual machines");
+MODULE_DESCRIPTION(
+	"QEMU ivshmem-doorbell as memory that virtual machines share, for SMC-D and rings");
 MODULE_LICENSE("GPL");
 MODULE_VERSION(STEER_VERSION);

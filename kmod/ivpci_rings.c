@@ -23,7 +23,7 @@ struct ivpci_rings_held {
 	u64 out_token;	      /* 0: not connected */
 
 	/* rings_lock */
-	struct list_head list; /* empty: the work has it */
+	struct list_head list;	  /* empty: the work has it */
 	enum ivpci_rings_why why; /* 0: all is well */
 	bool told;		  /* so by gone() */
 	bool ended;
@@ -43,6 +43,23 @@ static bool ivpci_rings_wanted(struct ivpci *ivpci, u32 slot, u32 generation)
 {
 	return ivpci_may_begin(ivpci) && ivpci_peer_generation(ivpci, slot) == generation &&
 	       !READ_ONCE(ivpci->peers[slot].silent);
+}
+
+/* The same, asked of the broker's table. Process context, sleeps. */
+static int ivpci_rings_may(struct ivpci *ivpci, u32 slot, u32 generation)
+{
+	if (!ivpci_may_begin(ivpci))
+		return -ENETDOWN;
+	ivpci_peers_sync(ivpci);
+	if (!ivpci_header_trusted(ivpci)) {
+		ivpci_inc(ivpci, IVPCI_REFUSED_HEADER);
+		return -EACCES;
+	}
+	if (!ivpci_rings_wanted(ivpci, slot, generation)) {
+		ivpci_inc(ivpci, IVPCI_REFUSED_PEER);
+		return -ENETUNREACH;
+	}
+	return 0;
 }
 
 /* Where bad news finds it. Who brings some has said so in the state that is looked at here, before. */
@@ -75,10 +92,9 @@ static int ivpci_rings_connect(struct ivpci_rings *rings, u64 token)
 		return -EALREADY;
 	if (ivpci_token_slot(token) != held->slot)
 		return -EINVAL;
-	if (!ivpci_header_trusted(ivpci)) {
-		ivpci_inc(ivpci, IVPCI_REFUSED_HEADER);
-		return -EACCES;
-	}
+	rc = ivpci_rings_may(ivpci, held->slot, held->generation);
+	if (rc)
+		return rc;
 	rc = ivpci_attach(ivpci, token, &theirs, &addr);
 	if (rc)
 		return rc;
@@ -143,17 +159,9 @@ static int ivpci_rings_make_on(struct ivpci *ivpci, struct ivpci_rings_held *hel
 	if (!slot || slot > ivpci->layout.slots || slot == ivpci->slot || !generation)
 		return -EINVAL;
 	slot = array_index_nospec(slot, ivpci->layout.slots + 1);
-	if (!ivpci_may_begin(ivpci))
-		return -ENETDOWN;
-	if (!ivpci_header_trusted(ivpci)) {
-		ivpci_inc(ivpci, IVPCI_REFUSED_HEADER);
-		return -EACCES;
-	}
-	ivpci_peers_sync(ivpci);
-	if (!ivpci_rings_wanted(ivpci, slot, generation)) {
-		ivpci_inc(ivpci, IVPCI_REFUSED_PEER);
-		return -ENETUNREACH;
-	}
+	rc = ivpci_rings_may(ivpci, slot, generation);
+	if (rc)
+		return rc;
 	rc = ivpci_dmb_register(ivpci, slot, len, &own, &addr);
 	if (rc)
 		return rc;

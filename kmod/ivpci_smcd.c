@@ -9,6 +9,8 @@
 
 #include "ivpci.h"
 
+const char ivpci_client_kind[] = "smcd";
+
 #define IVPCI_EID_LEN 32 /* SMC_MAX_EID_LEN, which is net/smc's own */
 
 /* SMC may have found the device just before it went, and call an op afterwards. `priv` is NULL

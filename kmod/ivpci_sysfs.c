@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * /sys/class/misc/ivpciN: slot, generation, gid, region_uuid, region_size, fabric_id,
- * broker_away, header_trusted (0: see ivpci_guard.c),
+ * /sys/class/misc/ivpciN: slot, generation, gid, region_uuid, region_size, fabric_id, smc (what is made for SMC:
+ * dibs or smcd, the kernel's interface, or none), broker_away, header_trusted (0: see ivpci_guard.c),
  * members (slot, generation and GID of each live peer, a line each), and stats/, one
  * counter a file, named as in struct ivpci_stats.
  */
@@ -42,6 +42,12 @@ IVPCI_ATTR(fabric_id, "0x%04x", ivpci->identity.fabric_id);
 IVPCI_ATTR(broker_away, "%d", READ_ONCE(ivpci->broker_away));
 IVPCI_ATTR(header_trusted, "%d", ivpci_header_trusted(ivpci));
 
+static ssize_t smc_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%s\n", ivpci_client_kind);
+}
+static DEVICE_ATTR_RO(smc);
+
 static ssize_t members_show(struct device *dev, struct device_attribute *attr, char *buf)
 {
 	struct ivpci *ivpci = to_ivpci(dev);
@@ -59,11 +65,17 @@ static ssize_t members_show(struct device *dev, struct device_attribute *attr, c
 static DEVICE_ATTR_RO(members);
 
 static struct attribute *ivpci_attrs[] = {
-	&dev_attr_slot.attr,	    &dev_attr_generation.attr,
-	&dev_attr_gid.attr,	    &dev_attr_region_uuid.attr,
-	&dev_attr_region_size.attr, &dev_attr_fabric_id.attr,
-	&dev_attr_broker_away.attr, &dev_attr_header_trusted.attr,
-	&dev_attr_members.attr,	    NULL,
+	&dev_attr_slot.attr,
+	&dev_attr_generation.attr,
+	&dev_attr_gid.attr,
+	&dev_attr_region_uuid.attr,
+	&dev_attr_region_size.attr,
+	&dev_attr_fabric_id.attr,
+	&dev_attr_smc.attr,
+	&dev_attr_broker_away.attr,
+	&dev_attr_header_trusted.attr,
+	&dev_attr_members.attr,
+	NULL,
 };
 
 static const struct attribute_group ivpci_group = {.attrs = ivpci_attrs};
@@ -92,6 +104,7 @@ IVPCI_ATTR(peers_lost, "%llu", ivpci_counter(ivpci, IVPCI_PEERS_LOST));
 IVPCI_ATTR(polls, "%llu", ivpci_counter(ivpci, IVPCI_POLLS));
 IVPCI_ATTR(poll_hits, "%llu", ivpci_counter(ivpci, IVPCI_POLL_HITS));
 IVPCI_ATTR(poll_ns, "%llu", ivpci_counter(ivpci, IVPCI_POLL_NS));
+IVPCI_ATTR(poll_rests, "%llu", ivpci_counter(ivpci, IVPCI_POLL_RESTS));
 IVPCI_ATTR(refused_broker, "%llu", ivpci_counter(ivpci, IVPCI_REFUSED_BROKER));
 IVPCI_ATTR(refused_memory, "%llu", ivpci_counter(ivpci, IVPCI_REFUSED_MEMORY));
 IVPCI_ATTR(refused_header, "%llu", ivpci_counter(ivpci, IVPCI_REFUSED_HEADER));
@@ -123,6 +136,7 @@ static struct attribute *ivpci_stats_attrs[] = {
 	&dev_attr_polls.attr,
 	&dev_attr_poll_hits.attr,
 	&dev_attr_poll_ns.attr,
+	&dev_attr_poll_rests.attr,
 	&dev_attr_refused_broker.attr,
 	&dev_attr_refused_memory.attr,
 	&dev_attr_refused_header.attr,

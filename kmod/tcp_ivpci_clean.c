@@ -22,6 +22,7 @@
 #include <linux/workqueue.h>
 
 #include "tcp_ivpci.h"
+#include "tcp_ivpci_round.h"
 
 /* between two rounds, if there is something left of the last one: somebody sleeps for long */
 #define TCP_IVPCI_PAUSE_MS 10
@@ -109,15 +110,15 @@ static bool tcp_ivpci_sleeps(struct tcp_ivpci_sock *ts, struct sock *sk)
 void tcp_ivpci_release_cb(struct sock *sk)
 {
 	struct tcp_ivpci_sock *ts = tcp_ivpci_of(sk);
+	bool ours, wait;
 
 	if (ts && ts->attached) {
-		if (!tcp_ivpci_is_in(ts, current, false)) {
+		ours = tcp_ivpci_is_in(ts, current, false);
+		wait = waitqueue_active(&sk->sk_lock.wq) && tcp_ivpci_strangers_wait(ts, sk);
+		if (tcp_ivpci_round_foreign(ours, wait))
 			ts->foreign = true;
-			if (ts->clean_receiving)
-				tcp_ivpci_count(strangers);
-		} else if (waitqueue_active(&sk->sk_lock.wq) && tcp_ivpci_strangers_wait(ts, sk)) {
-			ts->foreign = true;
-		}
+		if (!ours && ts->clean_receiving)
+			tcp_ivpci_count(strangers);
 		if (ts->leaves)
 			tcp_ivpci_restore(ts, sk);
 	}
@@ -144,7 +145,7 @@ static bool tcp_ivpci_look(struct tcp_ivpci_sock *ts)
 
 		spin_lock_bh(&sk->sk_lock.slock);
 		owned = ts->attached && sock_owned_by_user_nocheck(sk);
-		if (ts->attached && !owned && !ts->foreign) {
+		if (ts->attached && tcp_ivpci_round_clean(owned, ts->foreign)) {
 			if (!ts->clean_sending)
 				tcp_ivpci_count(clean_sending);
 			ts->clean_sending = true;

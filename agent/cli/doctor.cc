@@ -138,6 +138,11 @@ void look_at_device(const Facts& facts, Report& report) {
         } else if (device.generation == 0) {
             report.bad(device.path, "has not joined its region",
                        "is ivpci-broker running on the host, and has it a free slot?");
+        } else if (!device.smc) {
+            report.bad(device.path,
+                       fmt::format("joined, generation {}; this kernel has no SMC that takes it",
+                                   device.generation),
+                       "use a kernel >= 6.19 with CONFIG_DIBS and CONFIG_SMC");
         } else {
             report.good(device.path, fmt::format("joined, generation {}", device.generation));
         }

@@ -28,6 +28,7 @@ struct Facts {
         std::string path;
         std::string error;             // why it cannot be asked
         std::uint32_t generation = 0;  // 0: not joined
+        bool smc = true;               // the kernel has an SMC that takes devices of modules
     };
     Features features;
     bool smc_bounded = false;  // net/smc bounds what it reads from the region's memory

@@ -44,6 +44,10 @@ std::string lockdown() {
 
 Facts::Device look(const std::string& path) {
     Facts::Device device{path, "", 0};
+    std::string smc;
+    std::getline(std::ifstream("/sys/class/misc/" + path.substr(path.rfind('/') + 1) + "/smc"),
+                 smc);
+    device.smc = smc != "none";
     UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
     ivpci_info info{};
     if (!fd || ioctl(fd.get(), IVPCI_IOC_INFO, &info) != 0) {

@@ -106,6 +106,13 @@ std::string render_status(const json& answer) {
                                   member(region, "uuid"), human_bytes(number_of(region, "size")),
                                   human_bytes(number_of(ivpci, "dmb_bytes")), member(ivpci, "dmbs"),
                                   refused));
+        add("notifications",
+            fmt::format(
+                "{} sent, {} of them with a doorbell; {} received; looking found {} and was "
+                "given up {} times",
+                member(ivpci, "signals_sent"), member(ivpci, "doorbells_sent"),
+                member(ivpci, "signals_received"), member(ivpci, "poll_hits"),
+                number_of(ivpci, "poll_rests")));
         add("EID", member(answer, "eid"));
     }
     add("network namespaces", member(answer, "netns"));

@@ -84,6 +84,8 @@ constexpr auto kFamilies = std::to_array<MetricFamily>({
     {"smc_steer_ivpci_polls_total", kCounter, "", "Looks for notifications without an interrupt."},
     {"smc_steer_ivpci_poll_hits_total", kCounter, "", "Of these, the ones that found something."},
     {"smc_steer_ivpci_poll_nanoseconds_total", kCounter, "", "Time spent looking."},
+    {"smc_steer_ivpci_poll_rests_total", kCounter, "",
+     "Times that looking was given up for a while: it found too little."},
     {"smc_steer_ivpci_header_tampered_total", kCounter, "",
      "Times a member was found to have written into the region's header."},
     {"smc_steer_ivpci_full_scans_total", kCounter, "", "Looks at all DMBs of a peer."},

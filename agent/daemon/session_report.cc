@@ -58,6 +58,7 @@ json stats_json(const ivpci_stats& s) {
         {"refused_header", s.refused_header},
         {"header_tampered", s.header_tampered},
         {"peers_silent", s.peers_silent},
+        {"poll_rests", s.poll_rests},
     };
 }
 

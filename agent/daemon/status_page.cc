@@ -20,7 +20,7 @@ namespace mustache = kainjow::mustache;
 
 constexpr std::size_t kMostBytes = 160;  // of one text that others wrote
 
-const json& member(const json& object, const std::string& name) {
+const json& member(const json& object, const char* name) {
     static const json none;
     auto entry = object.find(name);
     return entry == object.end() ? none : *entry;

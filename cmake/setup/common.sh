@@ -33,14 +33,17 @@ kernel_fragments() {
 }
 
 # kernel_key FLAVOUR: FLAVOUR-<hash of what the kernel is made from, but for its version>;
-# flavours are guest, debug and stock.
+# flavours are guest and debug, and of Debian's own kernels stock (6.1), 6.12 and trixie.
 kernel_key() {
     local fragments
-    if [ "$1" = stock ]; then
-        printf 'stock-%s' "$(hash_of "$STEER_REPO"/cmake/setup/{stock_kernel,private_apt}.sh \
-            "$STEER_REPO/tests/vm/guest/initramfs")"
+    case $1 in
+    stock | 6.12 | trixie)
+        printf '%s-%s' "${1/#[6t]/debian-&}" \
+            "$(hash_of "$STEER_REPO"/cmake/setup/{stock_kernel,private_apt}.sh \
+                "$STEER_REPO/tests/vm/guest/initramfs")"
         return
-    fi
+        ;;
+    esac
     mapfile -t fragments < <(kernel_fragments "$1")
     # Modules are loaded into what they were compiled for: the compiler counts too.
     printf '%s-%s' "$1" "$(hash_of "${fragments[@]}" "$STEER_REPO"/deploy/kernel/patches/{*.patch,sums} \

@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# package_for.sh SUITE OUTPUT: what ./dev package does, with SUITE's compiler, libraries and debhelper: by
-# chroot into a root file system of clean_root.sh's. What was compiled stays beside that, for the next
-# time. libbpf, which is C and static, is the one that ./dev setup made here.
+# package_for.sh SUITE OUTPUT [PRESET]: what ./dev package does, with SUITE's compiler, libraries and
+# debhelper: by chroot into a root file system of clean_root.sh's. What was compiled stays beside that, for
+# the next time. PRESET is release, or dev as tests have it in their short forms. libbpf, which is C and
+# static, is the one that ./dev setup made here.
 set -euo pipefail
 here=$(dirname "${BASH_SOURCE[0]}")
 # shellcheck source=cmake/setup/common.sh
@@ -15,6 +16,7 @@ fi
 
 suite=$1
 output=$(realpath -m -- "$2")
+preset=${3-release}
 libbpf=$(libbpf_prefix)
 [ -n "$libbpf" ] || die "package_for.sh: there is no libbpf: run ./dev setup"
 root=$("$here/clean_root.sh" "$suite" build)
@@ -33,7 +35,7 @@ in_root() {
 
 step "packaging for $suite"
 rm -rf "$build/packages"
-in_root cmake -S "$STEER_REPO" --preset release -DSMC_STEER_UNITY=ON -DSMC_STEER_LIBBPF="$libbpf"
-in_root ninja -C "$STEER_REPO/build/release" smc-agent smc-policy ivpci-broker
-in_root "$STEER_REPO/cmake/setup/package.sh" "$STEER_REPO/build/release" "$STEER_REPO/build/packages"
+in_root cmake -S "$STEER_REPO" --preset "$preset" -DSMC_STEER_UNITY=ON -DSMC_STEER_LIBBPF="$libbpf"
+in_root ninja -C "$STEER_REPO/build/$preset" smc-agent smc-policy ivpci-broker
+in_root "$STEER_REPO/cmake/setup/package.sh" "$STEER_REPO/build/$preset" "$STEER_REPO/build/packages"
 cp -t "$output" "$build"/packages/*.deb

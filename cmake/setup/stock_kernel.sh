@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Debian 12's own kernel in the cache, for guests as most people have them: no DIBS, no
-# smc_hs_ctrl, everything a module. What it leaves below $STEER_CACHE/kernel/stock-KEY-RELEASE:
+# stock_kernel.sh [KERNEL]: one of Debian's own kernels in the cache, for guests as most people have them: no
+# DIBS, no smc_hs_ctrl, everything a module. KERNEL is stock (Debian 12's 6.1), 6.12 (its backports) or trixie (the
+# newest of Debian 13's backports, without SMC). What it leaves below $STEER_CACHE/kernel/KEY-RELEASE:
 #   bzImage lib/modules/RELEASE/   as cmake/setup/kernel.sh does, of the modules the named ones
 #   build/ headers/                what kbuild needs for modules of ours: Debian's headers packages
 #   initrd                         takes such a guest as far as its root file system
@@ -13,17 +14,39 @@ here=$(dirname "${BASH_SOURCE[0]}")
 # shellcheck source=cmake/setup/private_apt.sh
 . "$here/private_apt.sh"
 
-SUITE=bookworm
+KERNEL=${1-stock}
 META=linux-image-amd64 # linux-image-cloud-amd64 has no 9p, which is how guests get their files
+SMC=(smc smc_diag)
+case $KERNEL in
+stock) SUITE=bookworm ;;
+6.12) SUITE=bookworm-backports ;;
+trixie) SUITE=trixie-backports SMC=() ;;
+*) die "stock_kernel.sh: there is no '$KERNEL': there are stock, 6.12, trixie" ;;
+esac
 
 # In the order they are loaded in, before there is a root file system.
 BOOT_MODULES=(virtio_pci 9pnet_virtio 9p overlay virtio_net virtio_console virtio_rng)
 # For what runs in the guest.
-MODULES=("${BOOT_MODULES[@]}" smc smc_diag tcp_diag veth sch_ingress cls_bpf nf_tables)
+MODULES=("${BOOT_MODULES[@]}" "${SMC[@]}" tcp_diag veth sch_ingress cls_bpf nf_tables)
 
-# download PACKAGE: unpacked into $work/root
+# download SUITE PACKAGE: unpacked into $work/root
 download() {
-    private_apt_unpack $SUITE "$1" "$work/root"
+    private_apt_unpack "$1" "$2" "$work/root"
+}
+
+# Newer ones come in several packages, with files where /usr is merged and modules compressed.
+take_kernel() {
+    local package
+    download "$SUITE" "linux-image-$release"
+    for package in $(private_apt_depends "$SUITE" "linux-image-$release" '^linux-(base|binary|modules)-[0-9]'); do
+        download "$SUITE" "$package"
+    done
+    if [ ! -e "$work/root/lib/modules" ]; then
+        mkdir -p "$work/root/lib"
+        ln -s ../usr/lib/modules "$work/root/lib/modules"
+    fi
+    find "$work/root/lib/modules/" -name '*.ko.xz' -print0 | xargs -0 -r -n 64 -P "$(nproc)" unxz
+    depmod -b "$work/root" "$release"
 }
 
 # list_files LIST MODULE...: files of these modules and of what they need, those first; what
@@ -61,25 +84,27 @@ make_initrd() {
     (cd "$tree" && find . | cpio --quiet -o -H newc) >"$dir/initrd"
 }
 
-if [ -n "$(kernel_dir stock)" ]; then
+if [ -n "$(kernel_dir "$KERNEL")" ]; then
     exit 0
 fi
 mkdir -p "$STEER_CACHE/kernel"
 work=$(mktemp -d "$STEER_CACHE/kernel/new.XXXXXX")
 trap 'rm -rf "$work"' EXIT
-private_apt_update $SUITE deb
-package=$(private_apt_depends $SUITE $META . | head -1)
+private_apt_update "$SUITE" deb
+package=$(private_apt_depends "$SUITE" $META '^linux-image-[0-9]' | head -1)
 [ -n "$package" ] || die "./dev setup: $SUITE has no $META"
 release=${package#linux-image-}
 step "taking Debian's own kernel $release"
-download "$package"
-download busybox-static
-depmod -b "$work/root" "$release"
-dir=$STEER_CACHE/kernel/$(kernel_key stock)-$release
+take_kernel
+private_apt_update bookworm deb
+download bookworm busybox-static
+dir=$STEER_CACHE/kernel/$(kernel_key "$KERNEL")-$release
 rm -rf "$dir"
 mkdir -p "$dir"
-cp "$work/root/boot/vmlinuz-$release" "$dir/bzImage"
+for image in "$work/root/boot/vmlinuz-$release" "$work/root/lib/modules/$release/vmlinuz"; do
+    [ ! -e "$image" ] || cp "$image" "$dir/bzImage"
+done
 install_modules
-take_headers $SUITE "linux-headers-$release" "$dir"
+take_headers "$SUITE" "linux-headers-$release" "$dir"
 make_initrd
 touch "$dir/complete"

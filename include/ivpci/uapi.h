@@ -66,6 +66,7 @@ struct ivpci_stats {
 	__u64 refused_header;  /* register_dmb, query: the header cannot be believed */
 	__u64 header_tampered; /* times a member was found to have written into the header */
 	__u64 peers_silent;    /* times connections with a peer ended because it stood still */
+	__u64 poll_rests; /* times that looking was given up for a while: it found too little */
 };
 
 #define IVPCI_IOC_MAGIC 0xB5

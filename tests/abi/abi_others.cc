@@ -25,7 +25,7 @@ TEST(UapiAbi, Info) {
 
 // Counters: each eight bytes, in this order.
 TEST(UapiAbi, Stats) {
-    EXPECT_EQ(sizeof(ivpci_stats), 224U);
+    EXPECT_EQ(sizeof(ivpci_stats), 232U);
     EXPECT_EQ(offsetof(ivpci_stats, dmbs), 0U);
     EXPECT_EQ(offsetof(ivpci_stats, dmbs_parked), 8U);
     EXPECT_EQ(offsetof(ivpci_stats, dmb_bytes), 16U);
@@ -54,13 +54,14 @@ TEST(UapiAbi, Stats) {
     EXPECT_EQ(offsetof(ivpci_stats, refused_header), 200U);
     EXPECT_EQ(offsetof(ivpci_stats, header_tampered), 208U);
     EXPECT_EQ(offsetof(ivpci_stats, peers_silent), 216U);
+    EXPECT_EQ(offsetof(ivpci_stats, poll_rests), 224U);
 }
 
 TEST(UapiAbi, Numbers) {
     EXPECT_EQ(IVPCI_MMAP_BULLETIN, 0U);
     EXPECT_EQ(IVPCI_MMAP_REGION, 0x10000000000U);
     EXPECT_EQ(IVPCI_IOC_INFO, 0x8038b501U);
-    EXPECT_EQ(IVPCI_IOC_STATS, 0x80e0b502U);
+    EXPECT_EQ(IVPCI_IOC_STATS, 0x80e8b502U);
     EXPECT_EQ(IVPCI_IOC_PUBLISH, 0x0000b503U);
 }
 

@@ -2,6 +2,7 @@
 // Clients that are not what they should be cost nothing but themselves.
 #include <fcntl.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -39,6 +40,8 @@ protected:
         std::string done = dir.path("done" + std::to_string(++forks_));
         pid_t pid = fork();
         if (pid == 0) {
+            // A test that failed half-way leaves nobody who keeps its output open.
+            prctl(PR_SET_PDEATHSIG, SIGKILL);
             Client client(socket);
             act(client);
             std::ofstream(done) << "\n";

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * "Nobody is in TCP but through us", kmod/tcp_calls_clean.c: who has loaded TCP's own functions before they
+ * "Nobody is in TCP but through us", kmod/tcp_ivpci_clean.c: who has loaded TCP's own functions before they
  * were replaced can be anywhere between that and its return, for as long as it likes.
  *
  * Threads call as often as they like. A call loads the functions, takes the socket's lock (sleeping in

@@ -80,6 +80,7 @@ TEST(AgentDoctor, NamesWhatIsWrong) {
     EXPECT_EQ(with([](Facts& f) { f.devices.clear(); }), Names{"device"});
     EXPECT_EQ(with([](Facts& f) { f.devices[0].generation = 0; }), Names{"/dev/ivpci0"});
     EXPECT_EQ(with([](Facts& f) { f.devices[0].error = "no"; }), Names{"/dev/ivpci0"});
+    EXPECT_EQ(with([](Facts& f) { f.devices[0].smc = false; }), Names{"/dev/ivpci0"});
     EXPECT_EQ(with([](Facts& f) { f.wmem = 65536; }), Names{"net.smc.wmem, rmem"});
     EXPECT_EQ(with([](Facts& f) { f.status = nullptr; }), Names{"smc-agent"});
     EXPECT_EQ(with([](Facts& f) { f.status["state"] = "idle"; }), Names{"smc-agent"});

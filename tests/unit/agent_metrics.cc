@@ -81,6 +81,7 @@ std::string full_text() {
                              "poll_nanoseconds",
                              "header_tampered",
                              "peers_silent",
+                             "poll_rests",
                              "bytes_sent",
                              "signals_sent",
                              "doorbells_sent",

@@ -264,7 +264,7 @@ def left_behind(runtime: Runtime) -> dict:
 @case("containers", "containers-come-and-go", agent=False, timeout=420, long_timeout=1800,
       memory_mb=1024)
 def containers_come_and_go(lab):
-    """Two hundred containers (ten in the short form) start, connect and end, while two other
+    """Two hundred containers (four in the short form) start, connect and end, while two other
     pods talk without an error; nothing of them stays.
     """
     a, b = start_runtimes(lab)
@@ -275,7 +275,7 @@ def containers_come_and_go(lab):
     wait_listening(a, server, PORT)
     wait_published(lab.agents[1], server)
     wait_published(lab.agents[0], client)
-    count, at_once = (200, 10) if lab.long else (10, 5)
+    count, at_once = (200, 10) if lab.long else (4, 2)
     # The first of all leave what is made once: the bridge's settings, kernel caches, groups.
     b.stop(*b.run(Pod("warm", containers.SLEEP)))
     before = left_behind(b)

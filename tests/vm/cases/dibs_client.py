@@ -56,6 +56,11 @@ def limits(owner: dibs.Client, writer: dibs.Client) -> None:
                  f"move {large} 1 {1024 * KIB} 1 0")
     expect_equal(owner.ask(f"peek {large} {1024 * KIB - 8}"), "7f" * 8, "the end of 1 MiB")
     owner.ask_all(f"unregister {small}", f"unregister {large}")
+    # One of them has the memory that was just given back.
+    again = [owner.register(writer, 1024 * KIB) for _ in range(3)]
+    expect_equal(owner.ask_all(*[f"peek {token} {1024 * KIB - 8}" for token in again]), ["0"] * 3,
+                 "what new DMBs have in them")
+    owner.ask_all(*[f"unregister {token}" for token in again])
 
 
 def foreign_tokens(owner: dibs.Client, writer: dibs.Client, third: dibs.Client) -> None:

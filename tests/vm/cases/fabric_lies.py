@@ -5,13 +5,15 @@ import os
 import signal
 import time
 
-from harness import dibs, driver, native, paths, traffic
+from harness import dibs, driver, native, paths, shm, traffic
 from harness.case import case, expect, expect_equal, wait_until
 
 KIB = 1024
+SIZE, SLOTS = 64 << 20, 4
 LIAR = paths.PROGRAMS / "liar"
 LEND = paths.REPO / "tests" / "vm" / "guest" / "lend"
 LEND_PORT = 9300
+LEFT = "a pipe holds pages of the region: they stay mapped"
 DIBS_DEVICE = "/sys/class/dibs/ivpci0"
 
 
@@ -107,7 +109,7 @@ def lying_lease(victim: dibs.Client, liar: dibs.Client, other: dibs.Client, vict
     chunk = lie_for(liar.guest, 4, "where", slot, index)
     victim.ask(f"move {token} 0 8 5a 0")
     for _ in range(2):
-        wait_until(surplus, lambda more: more == 0, 10, "chunks before the lie")
+        wait_until(surplus, lambda more: more == 0, 10, "chunks that are only lied about")
         before = victim.stat("chunks")
         lying = liar.guest.spawn(lie(liar.guest, 4, "lease", chunk, victims, 2.5))
         wait_until(lambda: victim.stat("chunks"), lambda now, had=before: now > had, 5,
@@ -142,21 +144,27 @@ def doorbells(victim: dibs.Client, liar: dibs.Client, others: int, victims: int)
     wait_until(lambda: reachable(victim, liar.gid), bool, 20, "the liar, reached again")
 
 
+def told(victim: dibs.Client) -> int:
+    """How many events came, from the device that is there still."""
+    victim.ask("device")
+    return int(victim.ask("events").split()[0])
+
+
 def taken_slot(victim: dibs.Client, liar: dibs.Client, victims: int) -> None:
     """The header says for long that the victim is no member: it ends what it has with its peers,
     makes nothing new, and its device stays. SMC has pointers to it.
     """
     token = victim.register(liar, 16 * KIB)
-    before = int(victim.ask("events").split()[0])
+    before = told(victim)
     lying = liar.guest.spawn(lie(liar.guest, 4, "state", victims, 1, 8))
     wait_until(lambda: reachable(victim, liar.gid), lambda yes: not yes, 10, "peers, not reached")
-    wait_until(lambda: int(victim.ask("events").split()[0]), lambda now: now > before, 15,
+    wait_until(lambda: told(victim), lambda now: now > before, 15,
                "told that peers are lost")
     for words in ("header (state of our slot)", "was taken away: its connections end"):
         expect(words in victim.guest.console(), f"it was not said: {words}")
     expect_equal(lying.wait(30), 0, "exit code of liar")
-    told = int(victim.ask("events").split()[0]) - before
-    expect(told < 20, f"told {told} times that peers are gone")
+    times = told(victim) - before
+    expect(times < 20, f"told {times} times that peers are gone")
     wait_until(lambda: reachable(victim, liar.gid), bool, 20, "peers, reached again")
     # The same device, with what it had.
     expect_equal(victim.ask(f"peek {token} 0"), "0", "a DMB from before")
@@ -190,11 +198,10 @@ def taken_slot_of_sockets(client, server, liar) -> None:
     expect("removing smcd device" not in client.console(), "SMC lost its device")
 
 
-@case("fabric", "lies", agent=False, guests=3, slots=4, size="64M", timeout=240)
+@case("fabric", "lies", agent=False, guests=3, slots=4, size="64M", timeout=120)
 def lies(lab):
     """A member that floods another's rings and doorbells, that changes its mind about tokens, and that
-    says of another that it is no member: what that costs the other has a limit, and its device stays, for
-    DIBS clients and for sockets.
+    says of a chunk that it is another's: what that costs the other has a limit.
     """
     victim, liar, other = (dibs.Client(guest) for guest in lab.guests)
     victims, own, others = (slot_of(guest) for guest in lab.guests)
@@ -205,22 +212,35 @@ def lies(lab):
     swapped_token(victim, liar, (own, victims))
     lying_lease(victim, liar, other, victims)
     doorbells(victim, liar, others, victims)
-    taken_slot(victim, liar, victims)
-    for one in (victim, liar, other):
+
+
+@case("fabric", "taken-slot", agent=False, guests=3, slots=4, size="64M", timeout=120)
+def slot_taken(lab):
+    """A member says of another for long that it is no member: that one ends its connections and makes no
+    new ones, and its device stays, for DIBS clients and for sockets.
+    """
+    first, second, third = lab.guests
+    victim, liar = dibs.Client(first), dibs.Client(second)
+    wait_until(lambda: reachable(victim, liar.gid), bool, 20, "reachable")
+    taken_slot(victim, liar, slot_of(first))
+    for one in (victim, liar):
         one.unload()
-    taken_slot_of_sockets(lab.guests[0], lab.guests[2], lab.guests[1])
+    taken_slot_of_sockets(first, third, second)
 
 
 def inject(guest, *parameters: str) -> None:
     guest.check(f"modprobe dibs; insmod {paths.built(paths.INJECT_KO)} {' '.join(parameters)}")
 
 
-def failed_vector(victim, ringing, slots: tuple[int, int]) -> None:
+def failed_vector(victim, ringing, broker, slots: tuple[int, int]) -> None:
     """A vector that cannot be had while somebody rings the first: nothing has begun by then."""
+    joined = f"slot={slots[0]} event=joined"
+    before = broker.log.read_text().count(joined)
     ring = ringing.spawn(lie(ringing, 4, "ring", slots[0], 30))
     inject(victim, "symbol=request_threaded_irq", "skip=2", "delay_ms=300")
     victim.check("modprobe ivpci")
     expect(victim.run(f"test -e {driver.DEVICE}").code != 0, "the device is there without a vector")
+    expect_equal(broker.log.read_text().count(joined) - before, 0, "times that it joined without a vector")
     victim.check("rmmod inject; modprobe -r ivpci")
     # And rung all the time while it comes and goes.
     for _ in range(2):
@@ -259,14 +279,21 @@ def left_before_told(victim, broker) -> None:
     """A broker that takes its time to answer LEAVE: the driver is no member any more from the moment it
     has asked.
     """
+    request = shm.Layout(SIZE, SLOTS).area(slot_of(victim)) + shm.REQUEST
     os.kill(broker.process.pid, signal.SIGSTOP)
     try:
-        last = victim.check(f"""modprobe -r ivpci & last=
-            while read -r word <{driver.DEVICE}/generation; do last=$word; done 2>/dev/null
-            wait; echo "$last\"""")
+        then = shm.run(victim, f"""
+leaving = os.spawnvp(os.P_NOWAIT, "modprobe", ["modprobe", "-r", "ivpci"])
+while m[{request}:{request + 4}] != ({shm.LEAVE}).to_bytes(4, "little"):
+    pass
+print(open("{driver.DEVICE}/generation").read())
+m.close()
+os.close(fd)
+os.waitpid(leaving, 0)
+""")
     finally:
         os.kill(broker.process.pid, signal.SIGCONT)
-    expect_equal(last.strip(), "0", "the generation while LEAVE is not answered")
+    expect_equal(then.strip(), "0", "the generation while LEAVE is not answered")
 
 
 def failed_join(victim, owner: dibs.Client, writer: dibs.Client) -> None:
@@ -293,42 +320,11 @@ def failed_join(victim, owner: dibs.Client, writer: dibs.Client) -> None:
         owner.ask(f"unregister {token}")
 
 
-def lent_pages(server, client, broker) -> None:
-    """A program keeps what it spliced from a connection. The driver goes all the same, the program can
-    still read it, and until it has the guest joins no more: its memory would be given to others.
-    """
-    for guest in (server, client):
-        native.load(guest)
-    for guest in (server, client):
-        native.wait_members(guest, 2)
-    serving = server.spawn([str(LEND), "serve", str(LEND_PORT), str(32 * KIB)])
-    serving.wait_output("listening", 20)
-    keeping = client.spawn([str(LEND), "keep", server.ip4, str(LEND_PORT), str(32 * KIB)],
-                           stdin=True)
-    keeping.wait_output("lent", 20)
-    expect_equal(traffic.counters(client).client, 1, "SMC-D connections")
-    leaving = f"slot={slot_of(client)} event=left"
-    before = broker.log.read_text().count(leaving)
-    client.check("timeout 20 modprobe -r ivpci", 30)
-    expect_equal(broker.log.read_text().count(leaving) - before, 0, "times that it left with lent pages")
-    client.check("modprobe ivpci")
-    time.sleep(2)
-    expect_equal(native.members(client), -1, "members that a guest with lent pages sees")
-    keeping.write(b"\n")
-    expect_equal(keeping.wait(10), 0, "exit code of who kept the pages")
-    expect(f"read {32 * KIB}" in keeping.out.decode(), f"it said {keeping.out!r}")
-    native.wait_members(client, 2)
-    traffic.transfer_server(server, flags=native.SMC)
-    traffic.transfer(client, server.ip4, 1 << 20, flags=native.SMC)
-    expect_equal(traffic.counters(client).client, 2, "SMC-D connections afterwards")
-    client.check("modprobe -r ivpci", 30)
-    expect_equal(client.console().count("they stay mapped"), 1, "times that pages were left behind")
-
-
-@case("fabric", "driver-comes-and-goes", agent=False, guests=3, slots=4, size="64M", timeout=240)
+@case("fabric", "driver-comes-and-goes", agent=False, guests=3, slots=SLOTS, size=f"{SIZE >> 20}M",
+      timeout=120)
 def driver_comes_and_goes(lab):
     """Loading that fails half-way while somebody rings, joining that fails and what it was leased, joining
-    while somebody lies, and unloading while a program keeps pages in a pipe.
+    while somebody lies, and unloading while the broker does not answer.
     """
     victim, owner, writer = lab.guests
     owning, writing = dibs.Client(owner), dibs.Client(writer)
@@ -336,14 +332,47 @@ def driver_comes_and_goes(lab):
     slots = slot_of(victim), slot_of(owner)
     victim.check("modprobe -r ivpci")
     strange_mapping(victim)
-    failed_vector(victim, owner, slots)
+    failed_vector(victim, owner, lab.brokers[0], slots)
     wait_until(lambda: reachable(owning, writing.gid), bool, 20, "reachable")
     failed_join(victim, owning, writing)
     another_generation(victim, owning, slots)
     left_before_told(victim, lab.brokers[0])
-    owning.unload()
-    writing.unload()
-    lent_pages(owner, victim, lab.brokers[0])
+
+
+@case("fabric", "lent-pages", agent=False, timeout=90)
+def lent_pages(lab):
+    """A program keeps what it spliced from a connection. The driver goes all the same, the program can
+    still read it, and until it has the guest joins no more: its memory would be given to others.
+    """
+    server, client = lab.guests
+    for guest in (server, client):
+        native.load(guest)
+    for guest in (server, client):
+        native.wait_members(guest, 1)
+    serving = server.spawn([str(LEND), "serve", str(LEND_PORT), str(32 * KIB)])
+    serving.wait_output("listening", 20)
+    keeping = client.spawn([str(LEND), "keep", server.ip4, str(LEND_PORT), str(32 * KIB)],
+                           stdin=True)
+    keeping.wait_output("lent", 20)
+    expect_equal(traffic.counters(client).client, 1, "SMC-D connections")
+    leaving = f"slot={slot_of(client)} event=left"
+    log = lab.brokers[0].log
+    before = log.read_text().count(leaving)
+    client.check("timeout 20 modprobe -r ivpci", 30)
+    expect_equal(client.console().count(LEFT), 1, "times that pages were left behind")
+    expect_equal(log.read_text().count(leaving) - before, 0, "times that it left with lent pages")
+    client.check("modprobe ivpci")
+    time.sleep(2)
+    expect_equal(native.members(client), -1, "members that a guest with lent pages sees")
+    keeping.write(b"\n")
+    expect_equal(keeping.wait(10), 0, "exit code of who kept the pages")
+    expect(f"read {32 * KIB}" in keeping.out.decode(), f"it said {keeping.out!r}")
+    native.wait_members(client, 1)
+    traffic.transfer_server(server, flags=native.SMC)
+    traffic.transfer(client, server.ip4, 1 << 20, flags=native.SMC)
+    expect_equal(traffic.counters(client).client, 2, "SMC-D connections afterwards")
+    client.check("modprobe -r ivpci", 30)
+    expect_equal(client.console().count(LEFT), 1, "times that pages were left behind, afterwards")
 
 
 RESTART = "import ctypes; ctypes.CDLL(None).reboot(0x01234567)"  # as reboot -f, whatever runs

@@ -1,13 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A moment at which net/smc used what was gone: patch 0002 of deploy/kernel/patches. Nobody steers."""
+"""Moments at which net/smc used what was gone, ended what was not its own, or waited for ever: patches 0002,
+0003, 0005 and 0006 of deploy/kernel/patches. Nobody steers.
+"""
 
 import signal
 import time
 
 from harness import driver, native, smcd, traffic
 from harness.case import case, expect, expect_equal, wait_until
+from harness.liar import Liar, looks
 
 SIZE = 1 << 20
+ABORT = 0x20  # peer_conn_abort, of a header's state
+RESTART = "import ctypes; ctypes.CDLL(None).reboot(0x01234567)"  # as reboot -f, whatever runs
 # What was freed is all zeros, so that whoever still uses it notices.
 FREED = "init_on_free=1"
 # TCP's own packets are shorter than the server's half of SMC's handshake. The client waits six seconds for
@@ -45,22 +50,63 @@ class Handshake:
 @case("fabric", "unbind-during-connect", agent=False, timeout=60, append=FREED)
 def unbind_during_connect(lab):
     """The driver is taken from its device while a connect() waits for the peer's answer in SMC's
-    handshake: it becomes TCP, and carries every byte. Bound again, the next one is SMC-D.
+    handshake: it becomes TCP, and carries every byte, though both ends know meanwhile that the client's guest
+    has left. Bound again, the next one is SMC-D.
     """
     server, client = lab.guests
     native.load_all(lab)
     native.server(server)
     device = client.check(f"basename $(readlink -f {driver.DEVICE}/device)").strip()
-    # Told that this member left, the server's net/smc would reset the connection that has become TCP.
-    broker = lab.brokers[0].process
-    broker.send_signal(signal.SIGSTOP)
     handshake = Handshake(client, server)
     unbinding = client.spawn(f"echo {device} >/sys/bus/pci/drivers/ivpci/unbind")
     wait_until(client.console, lambda text: "removing smcd device" in text, 20, "the driver's removal")
+    native.wait_members(server, 0)
     time.sleep(0.2)
     handshake.expect_tcp()
-    broker.send_signal(signal.SIGCONT)
     expect_equal(unbinding.wait(20), 0, "exit code of the unbinding")
     client.check(f"echo {device} >/sys/bus/pci/drivers/ivpci/bind")
+    native.wait_members(client, 1)
+    smcd.expect_native(client, server, size=SIZE)
+
+
+@case("fabric", "abort-during-handshake", agent=False, timeout=60, append=FREED)
+def abort_during_handshake(lab):
+    """The peer's header says "abort" while a server waits for its half of a handshake, which then fails: the
+    connection is TCP, and carries every byte. Another one of theirs goes on, and the next one is SMC-D.
+    """
+    server, client = lab.guests
+    native.load_all(lab)
+    native.server(server)
+    held = native.link(client, server)
+    liar = Liar(client, server, client)
+    known = [each["index"] for each in liar.buffers()]
+    before = looks(server)
+    handshake = Handshake(client, server)
+    buffers = [each for each in liar.buffers() if each["index"] not in known]
+    expect_equal(len(buffers), 1, "buffers of the server that are new")
+    index, length = buffers[0]["index"], buffers[0]["len"]
+    # The client will not take a buffer of another length than the server said.
+    liar.claim_length(index, length // 2)
+    liar.lie(index, (0, 0), (0, 0), state=ABORT)
+    wait_until(lambda: looks(server), lambda now: now > before, 10, "looks at the client's buffers")
+    handshake.expect_tcp()
+    liar.claim_length(index, length)
+    smcd.expect_native(client, server, size=SIZE)
+    expect(held.poll() is None, f"the other connection ended: {held.out!r} {held.err!r}")
+
+
+@case("fabric", "restart-with-a-socket", agent=False, timeout=180)
+def restart_with_a_socket(lab):
+    """A guest that restarts while a stopped program of it keeps an SMC socket: it does not wait for that. Its
+    peer's connection ends, and after the restart there are new ones.
+    """
+    server, client = lab.guests
+    native.load_all(lab)
+    native.server(server)
+    held = native.link(client, server)
+    held.signal(signal.SIGSTOP)
+    client.spawn(["python3", "-Sc", RESTART])
+    client.wait_boot()
+    native.load(client)
     native.wait_members(client, 1)
     smcd.expect_native(client, server, size=SIZE)

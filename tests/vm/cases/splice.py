@@ -359,7 +359,7 @@ assert s.recv(1) == b''
     expect(min(carried) >= 2, f"connections that the kernel carries on: {carried}")
 
 
-@case("splice", "splice-takeover", agent=False, cpus=2, timeout=300, long_timeout=1800,
+@case("splice", "splice-takeover", agent=False, cpus=2, long_only=True, timeout=300, long_timeout=1800,
       kernels=["stock", "stock"])
 def takeover(lab):
     """Two 6.1 guests whose connections the kernel takes over at once."""
@@ -430,7 +430,7 @@ except OSError as error:
     running.wait_output("came ECONNRESET", 40)
 
 
-@case("splice", "splice-lost-ends", agent=False, timeout=200, kernels=["stock", "stock"])
+@case("splice", "splice-lost-ends", agent=False, long_only=True, timeout=200, kernels=["stock", "stock"])
 def lost_ends(lab):
     """FINs get lost, of the connections that the kernel carries on and of one that has no SMC-D: each is
     sent again, though its socket is closed. Of the latter the server hears, and no socket stays.

@@ -31,6 +31,7 @@ RULES: list[tuple[str, set[str]]] = [
     ("tests/kubernetes/*", {"unit"}),
     ("tests/kmod/dibs_client/*", {"dibs-client", "last-look"}),
     ("tests/kmod/squat/*", {"driver-comes-and-goes"}),
+    ("tests/kmod/ring_client/*", {"ring-client", "rings-go", "rings-6.12", "rings-trixie"}),
     ("tests/vm/programs/semantics*", {"semantics-native", "semantics-spliced", "direct"}),
     ("tests/vm/harness/semantics.py", {"unit", "semantics-native", "semantics-spliced", "direct"}),
     ("tests/vm/harness/*bench.py", set()), ("tests/vm/harness/measure.py", set()),

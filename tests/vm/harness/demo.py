@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 
-from . import arguments, fabric_bench, namespaces, qemu, splice, splice_bench, supervisor, traffic
+from . import arguments, direct_bench, fabric_bench, namespaces, qemu, splice, splice_bench, supervisor, traffic
 from .lab import Lab, Plan
 from .measure import SIZES_IN_BYTES, Meter, Row, Work, pingpong, short, stream
 
@@ -27,12 +27,16 @@ medians. The programs are Debian's sockperf and iperf3, unchanged, from guest2 t
 BENCH_EPILOG = """
   ./dev bench --only fabric         driver and broker by themselves: doorbells, moves,
                                     allocations, joins, memory per connection
+  ./dev bench --only direct         plain TCP, SMC-D, and TCP moved onto rings (docs/DIRECT.md)
   ./dev bench --only splice         plain TCP, relayed and native on Debian 12's own 6.1
   ./dev bench --only end-to-end     TCP against SMC-D (the default)"""
 
-KINDS = ["end-to-end", "fabric", "splice"]
+KINDS = ["end-to-end", "direct", "fabric", "splice"]
 NOTE = ("this kernel has no IPPROTO_SMC: the agents make the programs' connections, and the "
         "kernel carries on what is not short")
+
+# Of agents: or short connections would be TCP after the first ones.
+ALL = "workloads: all\nshort_connections: off\n"
 
 # pairs, seconds of each run
 LENGTH = {"demo": (3, 3), "bench": (7, 10)}
@@ -62,20 +66,24 @@ def frame(lab: Lab) -> dict:
             "accel": lab.accel, "cpus": lab.plan.cpus}
 
 
-def run(lab: Lab, word: str, kind: str, pairs: int, seconds: int, say) -> dict:
+def run(lab: Lab, word: str, kind: str, pairs: int, seconds: int, say, rows_wanted: str = "") -> dict:
     """In the lab's namespaces, guests up and agents not started: measures; the report."""
     if kind == "fabric":
         return {**frame(lab), "results": fabric_bench.run(lab, say)}
+    if kind == "direct":
+        for guest in lab.guests:
+            guest.configure_agent(ALL)
+        return {**frame(lab), **direct_bench.run(lab, pairs, seconds, say, rows_wanted)}
     if kind == "splice":
         rows, failed = splice_bench.run(lab, pairs, seconds, say)
         return {**frame(lab), "results": rows, "failed": failed}
-    if word == "bench":  # or short connections would be TCP after the first ones
+    if word == "bench":
         for guest in lab.guests:
-            guest.configure_agent("workloads: all\nshort_connections: off\n")
+            guest.configure_agent(ALL)
     if lab.stock():
         for guest in lab.guests:
             splice.configure(guest, splice_bench.PORTS)
-    measured = works(word)
+    measured = [work for work in works(word) if work.rows[0].name.startswith(rows_wanted)]
     if lab.stock():  # a relay's goals
         for row in (row for work in measured for row in work.rows if row.goal):
             row.goal = round(1 / splice_bench.LATENCY_GOAL, 2) if row.better == "less" else \
@@ -134,10 +142,12 @@ def main() -> int:
     if word == "bench":
         parser.add_argument("--only", choices=KINDS, default=KINDS[0], metavar="WHAT",
                             help=" or ".join(KINDS))
-    if word == "demo":
-        parser.add_argument("--kernel", choices=["guest", "6.1"], default="guest", metavar="WHICH",
-                            help="6.1: Debian 12's own, where the agents relay the programs' "
-                            "connections; builds no kernel")
+        parser.add_argument("--rows", default="", metavar="BEGINNING",
+                            help="of end-to-end and direct: only works whose first row's name begins so "
+                            "(pingpong_64B, stream_1x)")
+    parser.add_argument("--kernel", choices=["guest", "6.1"], default="guest", metavar="WHICH",
+                        help="6.1: Debian 12's own; builds no kernel. What is not over TCP is what the agents "
+                        "relay, and with --only direct what is moved")
     parser.add_argument("--keep", action="store_true", help="leave the guests up")
     parser.add_argument("--guests", type=arguments.number(2, 16), default=2, metavar="N")
     parser.add_argument("--pairs", type=arguments.number(1, 100), default=pairs, metavar="N")
@@ -154,7 +164,12 @@ def main() -> int:
     if options.keep and supervisor.is_up():
         sys.exit(f"./dev {word}: guests are up already: ./dev vm down first")
     kind = getattr(options, "only", KINDS[0])
-    job = {"word": word, "kind": kind, "pairs": options.pairs, "seconds": options.seconds}
+    rows = getattr(options, "rows", "")
+    if not any(work.rows[0].name.startswith(rows) for work in works(word)):
+        parser.error(f"--rows: no row's name begins with '{rows}'; there are "
+                     f"{', '.join(work.rows[0].name for work in works(word))}")
+    job = {"word": word, "kind": kind, "pairs": options.pairs, "seconds": options.seconds,
+           "rows_wanted": rows}
     # Hundreds of connections with 1 MiB of buffers each way.
     size = fabric_bench.REGION if kind == "fabric" else Plan.size
     stock = getattr(options, "kernel", "guest") == "6.1" or kind == "splice"
@@ -168,6 +183,8 @@ def main() -> int:
     if kind == "fabric":
         lines = [*fabric_bench.table(report["results"]), "", machine(report),
                  *fabric_bench.warnings(report["results"])]
+    elif kind == "direct":
+        lines = [*direct_bench.table(report), "", machine(report), *direct_bench.warnings(report)]
     elif kind == "splice":
         lines = [*splice_bench.table(report["results"]), "", *report["failed"], machine(report),
                  *splice_bench.warnings(report["results"])]

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-from . import arguments, namespaces, paths
+from . import arguments, namespaces, paths, progress
 from .outcome import Outcome
 
 LABEL = "mutants"
@@ -36,6 +36,7 @@ LOGS = paths.REPO / "build" / "mutants"
 SCRATCH = paths.CACHE / "mutant"
 KEYS = ("about", "killed-by", "says", "build", "unseen")
 TIMEOUT = 1500
+SECONDS = 40.0  # that one takes which this machine has not run yet
 
 EPILOG = """examples:
   ./dev mutants
@@ -201,9 +202,14 @@ def main() -> int:
         return 0
     namespaces.require_root()
     left = []
+    seconds = progress.remembered()
+    if len(chosen) > 1:
+        took = sum(seconds.get(PREFIX + mutant.name, SECONDS) for mutant in chosen)
+        print(f"{len(chosen)} mutants: about {progress.about(took)}", flush=True)
     try:
         for mutant in chosen:
             outcome = run(mutant)
+            progress.remember([outcome])
             word = "killed  " if outcome.passed else "SURVIVED" if "SURVIVED" in outcome.reason else "ERROR   "
             print(f"{word}  {mutant.name}  {outcome.seconds:.1f} s  {mutant.killed_by}", flush=True)
             if not outcome.passed:
@@ -213,7 +219,10 @@ def main() -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
-    for name in left:
-        print(f"not killed: {name}")
+    for mutant in chosen:
+        if mutant.name in left:
+            print(f"not killed: {mutant.name}")
+        elif mutant.unseen:
+            print(f"killed, and says 'unseen:' still: {mutant.name}")
     print(f"{len(chosen) - len(left)} killed, {len(left)} not")
     return 1 if left else 0

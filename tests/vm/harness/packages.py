@@ -26,7 +26,7 @@ def prepare(root: str, log, long: bool) -> None:
     if root == "trixie":
         shutil.rmtree(TRIXIE, ignore_errors=True)
         run([clean.SETUP, "trixie"])
-        run([PACKAGE_FOR, "trixie", TRIXIE])
+        run([PACKAGE_FOR, "trixie", TRIXIE, "release" if long else "dev"])
         return
     run([clean.SETUP])
     shutil.rmtree(PACKAGES, ignore_errors=True)

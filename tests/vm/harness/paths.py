@@ -18,7 +18,6 @@ BROKER = BUILD / "broker" / "ivpci-broker"
 AGENT = BUILD / "agent" / "smc-agent"
 POLICY = BUILD / "agent" / "smc-policy"
 IVPCI_KO = Path(os.environ.get("SMC_STEER_KO") or BUILD / "kmod" / "ivpci.ko")
-STOCK_IVPCI_KO = BUILD / "kmod-6.1" / "ivpci.ko"
 DIBS_CLIENT_KO = IVPCI_KO.parents[1] / "tests" / "kmod" / "dibs_client" / "dibs_client.ko"
 INJECT_KO = IVPCI_KO.parents[1] / "tests" / "kmod" / "inject" / "inject.ko"
 SQUAT_KO = IVPCI_KO.parents[1] / "tests" / "kmod" / "squat" / "squat.ko"
@@ -33,11 +32,13 @@ class MissingError(Exception):
 
 # Kernels a guest can run: the project's, and Debian 12's own, which knows no steering.
 KERNELS = {"guest": "SMC_STEER_KERNEL_DIR", "stock": "SMC_STEER_STOCK_KERNEL_DIR"}
+# And others of Debian's, with the modules for them: as stock.py has them made when they are wanted.
+STOCK_KERNELS = {name: REPO / "build" / "kernels" / name for name in ("6.12", "trixie")}
 
 
 def kernel_dir(name: str = "guest") -> Path:
     """Directory of a kernel (bzImage, lib/modules, perhaps initrd), made by cmake/setup."""
-    value = os.environ.get(KERNELS[name])
+    value = STOCK_KERNELS[name] / "kernel" if name in STOCK_KERNELS else os.environ.get(KERNELS[name])
     if not value:
         raise MissingError(f"there is no {name} kernel: run ./dev setup")
     path = Path(value)
@@ -67,9 +68,22 @@ def smc_module() -> Path | None:
     return path
 
 
+# Where our modules for a kernel are below the directory of what was built: what their places end with.
+SUFFIXES = {"stock": "-6.1"}
+
+
+def module(kernel: str, place: str) -> Path:
+    """One made for that kernel: "kmod/ivpci.ko". Guests that never load it need not have it built."""
+    directory, _, name = place.rpartition("/")
+    if kernel in STOCK_KERNELS:
+        return STOCK_KERNELS[kernel] / place
+    if kernel in SUFFIXES:
+        return BUILD / f"{directory}{SUFFIXES[kernel]}" / name
+    return IVPCI_KO.parents[1] / place
+
+
 def driver(kernel: str) -> Path:
-    """The driver made for that kernel. Guests that never load it need not have it built."""
-    return STOCK_IVPCI_KO if kernel == "stock" else IVPCI_KO
+    return module(kernel, "kmod/ivpci.ko")
 
 
 def built(path: Path) -> Path:

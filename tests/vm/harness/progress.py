@@ -16,13 +16,23 @@ UNKNOWN = 25.0  # seconds of a case in guests that this machine has not run yet
 REMEMBERED = paths.CACHE / "test-seconds.json"
 
 
-def remembered(path: Path) -> dict[str, float]:
+def remembered(path: Path = REMEMBERED) -> dict[str, float]:
     """How long cases took here the last time; a file that says nothing is no trouble."""
     try:
         seconds = json.loads(path.read_text())
     except (OSError, ValueError):
         return {}
     return seconds if isinstance(seconds, dict) else {}
+
+
+def remember(outcomes: list[Outcome], path: Path = REMEMBERED) -> None:
+    known = {each.name: round(each.seconds, 1) for each in outcomes if each.passed}
+    fresh = path.with_suffix(f".{threading.get_native_id()}")
+    try:
+        fresh.write_text(json.dumps(remembered(path) | known, indent=0))
+        fresh.rename(path)
+    except OSError:
+        pass  # the next run knows less
 
 
 def estimate(vm: dict[str, bool], seconds: dict[str, float], jobs: int) -> float:
@@ -93,14 +103,5 @@ class Progress:
                 print(f"only by itself: {each.label} {each.name}")
         passed = len(self.outcomes) - len(failed)
         print(f"{passed} passed, {len(failed)} failed")
-        self.remember()
+        remember(self.outcomes, self.memory)
         return 1 if failed or not self.outcomes else 0
-
-    def remember(self) -> None:
-        known = {each.name: round(each.seconds, 1) for each in self.outcomes if each.passed}
-        fresh = self.memory.with_suffix(f".{threading.get_native_id()}")
-        try:
-            fresh.write_text(json.dumps(remembered(self.memory) | known, indent=0))
-            fresh.rename(self.memory)
-        except OSError:
-            pass  # the next run knows less

@@ -16,6 +16,7 @@ BULLETIN = PAGE
 PAIRS = BULLETIN + 4 * PAGE
 PAIR_SIZE = 64 + 4 * RING + 16 * 16
 DESC_SIZE = 32
+REQUEST, LEAVE = 16, 2  # req_op in struct ivpci_ctl, and a value of it
 OPEN = f"""import mmap, os
 fd = os.open("{driver.DEVICE}/device/resource2", os.O_RDWR | os.O_SYNC)
 m = mmap.mmap(fd, os.fstat(fd).st_size)

@@ -115,7 +115,8 @@ constexpr Field kFields[] = {FIELD(dmbs),
                              FIELD(refused_memory),
                              FIELD(refused_header),
                              FIELD(header_tampered),
-                             FIELD(peers_silent)};
+                             FIELD(peers_silent),
+                             FIELD(poll_rests)};
 #undef FIELD
 static_assert(sizeof(kFields) / sizeof(Field) * sizeof(uint64_t) == sizeof(ivpci_stats),
               "kFields has all of struct ivpci_stats");

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The driver's build says in one line which kernels it is not for."""
+"""The driver's build says in one line which kernels it is not for, and what others do not get."""
 
 import os
 import shutil
@@ -21,18 +21,22 @@ class RefusedKernelTest(unittest.TestCase):
                                f"IVPCI_INCLUDE={paths.REPO}/include", "modules", *options],
                               capture_output=True, text=True, check=False)
 
-    def test_a_kernel_without_a_way_to_register_is_refused_with_the_reason(self):
-        self.expect_refused("kernel 6.12.", "smcd_register_dev()", "6.3", "DIBS", "6.18",
-                            "docs/COMPATIBILITY.md")
-
     def test_preempt_rt_is_refused_by_its_name(self):
         self.expect_refused("CONFIG_PREEMPT_RT", options=("CONFIG_PREEMPT_RT=y",))
 
-    def test_tcp_ivpci_is_left_out_by_name_without_preemption(self):
+    def test_what_a_kernel_lacks_is_left_out_by_name_and_the_driver_is_built(self):
         with tempfile.TemporaryDirectory() as directory:
-            said = self.build(directory, "CONFIG_PREEMPTION=").stdout
-        self.assertIn("tcp_ivpci: kernel 6.12.", said)
-        self.assertIn("without CONFIG_PREEMPTION", said)
+            run = self.build(directory, "CONFIG_PREEMPTION=")
+            made = sorted(path.name for path in (Path(directory) / "kmod").glob("*.ko"))
+        self.assertEqual((run.returncode, made), (0, ["ivpci.ko"]), run.stderr)
+        said = [line for line in run.stdout.splitlines() if ": kernel 6.12." in line]
+        self.assertEqual(len(said), 2, run.stdout)
+        for line, words in zip(sorted(said), (
+                ("ivpci: ", "no SMC-D device", "smcd_register_dev()", "6.3", "DIBS", "6.18",
+                 "docs/COMPATIBILITY.md"),
+                ("tcp_ivpci: ", "without CONFIG_PREEMPTION", "left out"))):
+            for word in words:
+                self.assertIn(word, line)
 
     def expect_refused(self, *words: str, options: tuple = ()) -> None:
         with tempfile.TemporaryDirectory() as directory:

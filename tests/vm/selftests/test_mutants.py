@@ -137,6 +137,10 @@ class Patches(unittest.TestCase):
             with self.subTest(name=one.name):
                 self.assertIn(one.killed_by, known)
 
+    def test_each_was_seen_killed(self):
+        """The word is for who has no time to run one now: not for what is left at the end."""
+        self.assertEqual({name: one.unseen for name, one in self.all.items() if one.unseen}, {})
+
     def test_they_are_told_in_a_sentence(self):
         for one in self.all.values():
             with self.subTest(name=one.name):
