@@ -61,6 +61,7 @@ in_root=()
 if [ "$kernel" = trixie ]; then
     root=$(trixie_root)
     mkdir -p "$root$STEER_REPO" "$root$dir"
+    mount -t proc proc "$root/proc"
     mount --bind /dev "$root/dev"
     mount --bind "$STEER_REPO" "$root$STEER_REPO"
     mount --bind "$dir" "$root$dir"
