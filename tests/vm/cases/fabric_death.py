@@ -3,7 +3,7 @@
 
 import time
 
-from harness import driver, smcd, stress, traffic
+from harness import dibs, driver, smcd, stress, traffic
 from harness.case import case, expect, expect_equal, wait_until
 
 STALLS_ALLOWED = "/sys/module/rcupdate/parameters/rcu_cpu_stall_suppress"
@@ -59,6 +59,27 @@ def silent_guest(lab):
         agent.wait_state("active", 2)
     server.check(f"echo 0 >{STALLS_ALLOWED}")
     smcd.expect_smcd(client, server)
+
+
+def events(client: dibs.Client) -> int:
+    return int(client.ask("events").split()[0])
+
+
+@case("fabric", "silent-client", agent=False, timeout=60)
+def silent_client(lab):
+    """A guest that stood still is told that its peers gave it up, by their drivers: as a DIBS client sees it.
+    (SMC tells of link groups that end, too, where it has any.)
+    """
+    survivor, silent = (dibs.Client(guest) for guest in lab.guests)
+    for one, other in ((survivor, silent), (silent, survivor)):
+        wait_until(lambda one=one, other=other: one.run(f"query {other.gid}")[0][1], lambda error: not error,
+                   20, "reachable")
+    survivor.guest.check("echo 3 >/sys/module/ivpci/parameters/silent_s")
+    before = events(survivor), events(silent)
+    silent.guest.freeze()
+    wait_until(lambda: events(survivor), lambda now: now > before[0], 20, "told that a peer stands still")
+    silent.guest.thaw()
+    wait_until(lambda: events(silent), lambda now: now > before[1], 10, "told that it stood still")
 
 
 @case("fabric", "unload-under-traffic", cpus=2, timeout=90)

@@ -145,8 +145,9 @@ def doorbells(victim: dibs.Client, liar: dibs.Client, others: int, victims: int)
 
 
 def told(victim: dibs.Client) -> int:
-    """How many events came, from the device that is there still."""
-    victim.ask("device")
+    """How many events came, from the device that is there still: one that was made anew has another GID."""
+    answer, _ = victim.run("device")[0]
+    expect_equal(answer.split()[1:2], [victim.gid], "GID of the DIBS device")
     return int(victim.ask("events").split()[0])
 
 
