@@ -39,21 +39,6 @@ static void end_send(struct end *end, u64 number)
 	end->rings->calls->signal(end->rings);
 }
 
-static void end_signalled(void *user)
-{
-	struct end *end = user;
-
-	mdelay(READ_ONCE(end->slow_ms));
-	WARN_ON(READ_ONCE(end->released));
-	spin_lock(&end->lock);
-	end->signals++;
-	if (end->echoes && end_connected(end))
-		end_send(end, READ_ONCE(*(u64 *)end->rings->in));
-	else if (end->wanted && end->rings && READ_ONCE(*(u64 *)end->rings->in) == end->wanted)
-		complete(&end->came);
-	spin_unlock(&end->lock);
-}
-
 /* Whoever takes it out ends it: nobody touches the memory any more. */
 static struct ivpci_rings *end_take(struct end *end)
 {
@@ -64,6 +49,33 @@ static struct ivpci_rings *end_take(struct end *end)
 	end->rings = NULL;
 	spin_unlock_bh(&end->lock);
 	return rings;
+}
+
+/* Ended from within, and then not done yet: nobody is released under it. */
+static void end_slowly(struct end *end)
+{
+	struct ivpci_rings *rings = end_take(end);
+
+	if (!rings)
+		return;
+	ivpci_rings_end(rings);
+	mdelay(end->slow_ms);
+}
+
+static void end_signalled(void *user)
+{
+	struct end *end = user;
+
+	if (READ_ONCE(end->slow_ms))
+		end_slowly(end);
+	WARN_ON(READ_ONCE(end->released));
+	spin_lock(&end->lock);
+	end->signals++;
+	if (end->echoes && end_connected(end))
+		end_send(end, READ_ONCE(*(u64 *)end->rings->in));
+	else if (end->wanted && end->rings && READ_ONCE(*(u64 *)end->rings->in) == end->wanted)
+		complete(&end->came);
+	spin_unlock(&end->lock);
 }
 
 static void end_gone(void *user, enum ivpci_rings_why why)

@@ -15,7 +15,7 @@
  *   busy ID                         a thread reads, writes and signals, many times a ms, until the end
  *   keep ID                         gone() is heard and not followed: `end` has to be asked for
  *   echo ID                         what a signal says is there is sent back, in softirq
- *   slow ID MS                      signals take that long, in softirq
+ *   slow ID MS                      a signal ends it, and takes that long from then on, in softirq
  *   ping ID COUNT                   round trips with an echo: ns for all of them
  *   all                             ends that were made, told that they are gone, and released
  */
