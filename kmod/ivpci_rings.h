@@ -45,7 +45,10 @@ struct ivpci_rings_user {
 	 * never twice at once. May begin before make() has returned.
 	 */
 	void (*signal)(void *user);
-	/* Once at most, and not after release(). Process context; may sleep, but for a bounded time. */
+	/*
+	 * Once at most, and not after release(); may come before make() has returned. Process context; may
+	 * sleep, but for a bounded time.
+	 */
 	void (*gone)(void *user, enum ivpci_rings_why why);
 	/* Once, some time after ivpci_rings_end(). Process context, may sleep likewise. */
 	void (*release)(void *user);

@@ -18,7 +18,7 @@ clean:*)
     PACKAGES=(
         systemd systemd-sysv udev dbus kmod iproute2 procps
         # what ivpci-dkms and the kernel's build tree want
-        dkms pahole
+        dkms gcc pahole
         # what smc-steer and ivpci-broker are linked with
         libmnl0 libsystemd0 zlib1g
         # the tests' own programs in the guest

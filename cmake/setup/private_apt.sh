@@ -64,8 +64,10 @@ take_headers() {
         $(private_apt_depends "$suite" "$package" '^linux-kbuild-'); do
         private_apt_unpack "$suite" "$other" "$dir/headers"
     done
+    # Evaluated where it stands: later on the last word is another one.
     # shellcheck disable=SC2016 # make's functions
-    printf 'include $(dir $(lastword $(MAKEFILE_LIST)))../%s/Makefile\n' "$common" \
-        >"$dir/headers/usr/src/$package/Makefile"
+    sed -i -e 's|^KBUILD_OUTPUT=|KBUILD_OUTPUT := |' \
+        -e 's|/usr/src/|$(abspath $(dir $(lastword $(MAKEFILE_LIST)))..)/|' \
+        "$dir/headers/usr/src/$package/Makefile"
     ln -s "headers/usr/src/$package" "$dir/build"
 }

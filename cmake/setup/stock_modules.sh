@@ -61,10 +61,11 @@ in_root=()
 if [ "$kernel" = trixie ]; then
     root=$(trixie_root)
     mkdir -p "$root$STEER_REPO" "$root$dir"
+    mount -t proc proc "$root/proc"
     mount --bind /dev "$root/dev"
     mount --bind "$STEER_REPO" "$root$STEER_REPO"
     mount --bind "$dir" "$root$dir"
-    in_root=(env -i LANG=C.UTF-8 PATH=/usr/bin:/bin chroot "$root")
+    in_root=(env -i LANG=C.UTF-8 PATH=/usr/sbin:/usr/bin:/bin chroot "$root")
 fi
 step "modules for kernel $(basename "$dir"/lib/modules/*)"
 for part in kmod tests/kmod/ring_client; do

@@ -2,6 +2,8 @@
 // The pure parts of agent/kernel: flows, statistics, names, features.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "agent/kernel/features.h"
 #include "agent/kernel/flows.h"
 #include "agent/kernel/smc_reasons.h"

@@ -33,7 +33,7 @@ def direct_odd(lab):
     counts = moving.finish()
     expect(all(told["sent"].values()) and all(told["received"].values()) or not lab.long, f"ways that nobody took: {told}")
     for guest, count in zip(lab.guests, counts):
-        expect(count["ring_sent"] > 1 << 18 and count["tcp_sent"] > 1 << 18, f"{guest.name}: one way only")
+        expect(count["ring_sent"] > 1 << 14 and count["tcp_sent"] > 1 << 14, f"{guest.name}: one way only")
         expect_equal(count["lies"], 0, f"{guest.name}: lies")
 
 
@@ -46,7 +46,7 @@ def direct_programs(lab):
     movers.prepare(lab)
     started = [make(server) for make in servers.ALL]
     ports = [each.port for each in started]
-    moving = movers.Movers(lab, "toggle", 20, 256, f"{min(ports)}-{max(ports)}")
+    moving = movers.Movers(lab, "toggle", 50, 256, f"{min(ports)}-{max(ports)}")
     began = time.monotonic()
     rounds = 0
     while time.monotonic() - began < (300 if lab.long else 8):
@@ -56,7 +56,7 @@ def direct_programs(lab):
     counts = moving.finish()
     lab.progress(f"{rounds} rounds, {counts[1]['made']} pairs of rings made at the clients' end")
     expect(counts[1]["made"] >= (100 if lab.long else 5), f"hardly moved any: {counts[1]}")
-    expect(counts[0]["ring_sent"] > 1 << 20, f"the servers sent hardly anything by rings: {counts[0]}")
+    expect(counts[0]["ring_sent"] > 1 << 14, f"the servers sent hardly anything by rings: {counts[0]}")
     for guest, count in zip(lab.guests, counts):
         expect_equal(count["lies"], 0, f"{guest.name}: lies")
     for each in started:

@@ -112,7 +112,7 @@ struct.pack_into("I", m, pair, head + 1)
         wait_nothing(client)
 
 
-@case("fabric", "ring-client", agent=False, guests=3, slots=SLOTS, size=f"{SIZE >> 20}M", timeout=60)
+@case("fabric", "ring-client", agent=False, guests=3, slots=SLOTS, size=f"{SIZE >> 20}M", timeout=120)
 def ring_client(lab):
     """Rings carry every byte and every signal, both ways; who is not their peer has no part in them."""
     one, other, third = rings.start(lab)
@@ -232,7 +232,7 @@ def stood_still(one: rings.Client, other: rings.Client, kept: rings.End) -> None
         wait_nothing(client)
 
 
-@case("fabric", "rings-go", agent=False, cpus=2, slots=SLOTS, size=f"{SIZE >> 20}M", timeout=120)
+@case("fabric", "rings-go", agent=False, cpus=2, slots=SLOTS, size=f"{SIZE >> 20}M", timeout=180)
 def rings_go(lab):
     """Rings in use end in order: the driver is unloaded, the device unbound, the peer killed, restarted, frozen."""
     one, other = rings.start(lab)
@@ -260,14 +260,14 @@ def carried(lab) -> None:
         unloaded(lab, one, other)
 
 
-@case("fabric", "rings-6.12", agent=False, slots=SLOTS, size=f"{SIZE >> 20}M", timeout=90,
+@case("fabric", "rings-6.12", agent=False, slots=SLOTS, size=f"{SIZE >> 20}M", timeout=150,
       kernels=["6.12", "guest"])
 def rings_612(lab):
     """Debian's own 6.12, where SMC takes no device of ours: a member as any other, with rings."""
     carried(lab)
 
 
-@case("fabric", "rings-trixie", agent=False, slots=SLOTS, size=f"{SIZE >> 20}M", timeout=90, long_only=True,
+@case("fabric", "rings-trixie", agent=False, slots=SLOTS, size=f"{SIZE >> 20}M", timeout=150, long_only=True,
       kernels=["trixie", "stock"])
 def rings_trixie(lab):
     """The newest of Debian 13's backports, without SMC, and Debian 12's own 6.1: rings between them."""

@@ -62,7 +62,7 @@ class DirectMeter(Meter):
     def load(self, wanted: bool) -> None:
         """The module that has requests; the one that calls pass through stays once it was loaded."""
         for guest in self.lab.guests:
-            guest.check("modprobe ivpci; modprobe tcp_ivpci" if wanted else "modprobe -r tcp_ivpci; :")
+            guest.check("modprobe tcp_ivpci" if wanted else "modprobe -r tcp_ivpci; :")
 
     def rung(self) -> int:
         return sum(traffic.raw_counters(guest)["ivpci"]["ivpci0"]["doorbells_sent"]
@@ -116,6 +116,8 @@ class DirectMeter(Meter):
 
 
 def run(lab: Lab, turns: int, seconds: int, say, rows_wanted: str) -> dict:
+    for guest in lab.guests:
+        guest.check("modprobe ivpci")
     meter = DirectMeter(lab, seconds, say)
     wanted = [work for work in works() if work.rows[0].name.startswith(rows_wanted)]
     moved = meter.compare(wanted, turns)
@@ -128,10 +130,9 @@ def run(lab: Lab, turns: int, seconds: int, say, rows_wanted: str) -> dict:
 def lines(rows: list[dict], ways: tuple[str, ...]) -> list[str]:
     text = []
     for row in rows:
-        there = [way for way in ways if way in row]
-        values = " ".join(f"{row[way]:>9.1f}" if way in there else f"{'-':>9}" for way in (row["base"], *ways))
+        values = " ".join(f"{row[way]:>9.1f}" if way in row else f"{'-':>9}" for way in (row["base"], *ways))
         ratios = " ".join(f"{row['ratios'][way]['median']:>7.2f}x {row['ratios'][way]['worst']:>6.2f}x"
-                          if way in there else f"{'-':>8} {'-':>7}" for way in ways)
+                          if way in row else f"{'-':>8} {'-':>7}" for way in ways)
         text.append(f"{row['name']:24} {values}  {row['unit']:5} {ratios}")
     return text
 

@@ -440,7 +440,7 @@ bool receive_by(ReceiveWay way, int fd, uint8_t* data, size_t size, Means& means
 // kTLS keeps the socket to itself from the first time on, so that is seldom.
 SendWay send_way(Means& means) {
     const auto way = static_cast<SendWay>(means.random() % kSendWays);
-    return way == kSendUlp && means.random() % 16 ? kSendPlain : way;
+    return way == kSendUlp && means.random() % 64 ? kSendPlain : way;
 }
 
 ReceiveWay receive_way(Means& means) {
