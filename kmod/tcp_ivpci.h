@@ -73,6 +73,7 @@ struct tcp_ivpci_sock {
 	bool overflow;	       /* but not before that is empty: it was full for long */
 	bool wants_room;       /* somebody waits for some */
 	bool lied;	       /* the other end */
+	bool hurry;	       /* somebody waits for the rings' end */
 	atomic_t wanted;       /* how often */
 	atomic_t in_tcp;       /* threads that send by TCP */
 	struct delayed_work full_work;
@@ -157,7 +158,11 @@ void tcp_ivpci_full_work(struct work_struct *work);
 
 /* tcp_ivpci_merge.c: under ts->reading */
 int tcp_ivpci_merge(struct tcp_ivpci_sock *ts, struct msghdr *msg, size_t len, int flags,
-		    bool *fault);
+		    bool whole, bool *fault);
+bool tcp_ivpci_merges(struct sock *sk);
+/* TCP_INQ, once all has been read that is read. */
+void tcp_ivpci_tell_unread(struct sock *sk, struct msghdr *msg);
+bool tcp_ivpci_record_is_next(struct sock *sk);
 ssize_t tcp_ivpci_merge_splice(struct tcp_ivpci_sock *ts, struct socket *sock, loff_t *ppos,
 			       struct pipe_inode_info *pipe, size_t len, unsigned int flags);
 /*

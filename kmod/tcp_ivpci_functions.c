@@ -47,7 +47,11 @@ static int tcp_ivpci_sendpage(struct sock *sk, struct page *page, int offset, si
 		return tcp_ivpci_send(sk, &msg, size);
 	}
 	tcp_ivpci_enter(sk, &call, true);
+	if (call.ts)
+		atomic_inc(&call.ts->in_tcp);
 	rc = tcp_prot.sendpage(sk, page, offset, size, flags);
+	if (call.ts)
+		atomic_dec(&call.ts->in_tcp);
 	tcp_ivpci_leave(&call);
 	return rc;
 }
@@ -145,6 +149,17 @@ static int tcp_ivpci_getsockopt(struct sock *sk, int level, int optname, char __
 	return rc;
 }
 
+#ifdef IVPCI_HAVE_PROTO_SPLICE_EOF
+static void tcp_ivpci_splice_eof(struct socket *sock)
+{
+	struct tcp_ivpci_call call;
+
+	tcp_ivpci_enter(sock->sk, &call, true);
+	tcp_prot.splice_eof(sock);
+	tcp_ivpci_leave(&call);
+}
+#endif
+
 static void tcp_ivpci_close(struct sock *sk, long timeout)
 {
 	tcp_ivpci_closed(sk);
@@ -175,8 +190,8 @@ static int tcp_ivpci_base_ioctl(struct socket *sock, unsigned int cmd, unsigned 
 	int rc;
 
 	tcp_ivpci_enter(sock->sk, &call, false);
-	rc = tcp_ivpci_base_ops[sock->sk->sk_family == AF_INET6 ? TCP_IVPCI_V6 : TCP_IVPCI_V4]->ioctl(
-		sock, cmd, arg);
+	rc = tcp_ivpci_base_ops[sock->sk->sk_family == AF_INET6 ? TCP_IVPCI_V6 : TCP_IVPCI_V4]
+		     ->ioctl(sock, cmd, arg);
 	tcp_ivpci_leave(&call);
 	return rc;
 }
@@ -186,22 +201,34 @@ static int tcp_ivpci_ioctl(struct socket *sock, unsigned int cmd, unsigned long 
 	struct sock *sk = sock->sk;
 	int __user *to = (int __user *)arg;
 	struct tcp_ivpci_call call;
-	int of_ring;
 	int count;
 
-	if (cmd != SIOCINQ && cmd != SIOCATMARK)
-		return tcp_ivpci_base_ioctl(sock, cmd, arg);
-	of_ring = tcp_ivpci_unread_in_ring(sk);
-	if (!of_ring)
-		return tcp_ivpci_base_ioctl(sock, cmd, arg);
-	if (cmd == SIOCATMARK)
+	if (cmd == SIOCATMARK && tcp_ivpci_record_is_next(sk))
 		return put_user(0, to);
+	if (cmd != SIOCINQ || !tcp_ivpci_unread_in_ring(sk))
+		return tcp_ivpci_base_ioctl(sock, cmd, arg);
 	tcp_ivpci_enter(sk, &call, false);
 	lock_sock(sk);
 	count = tcp_inq(sk) + tcp_ivpci_unread_in_ring(sk);
 	release_sock(sk);
 	tcp_ivpci_leave(&call);
 	return put_user(count, to);
+}
+
+/*
+ * TCP wakes nobody before it has that many by itself: what is in a ring would not count. With the socket's
+ * lock.
+ */
+static int tcp_ivpci_set_rcvlowat(struct sock *sk, int val)
+{
+	struct tcp_ivpci_sock *ts = tcp_ivpci_get(sk);
+
+	if (ts) {
+		if (val > 1)
+			tcp_ivpci_give_back(ts);
+		tcp_ivpci_put(ts);
+	}
+	return inet_stream_ops.set_rcvlowat(sk, val);
 }
 
 bool tcp_ivpci_replaced(const struct sock *sk)
@@ -227,6 +254,7 @@ bool tcp_ivpci_replace(struct sock *sk)
 		ops->shutdown = tcp_ivpci_shutdown;
 		ops->splice_read = tcp_ivpci_splice_read;
 		ops->ioctl = tcp_ivpci_ioctl;
+		ops->set_rcvlowat = tcp_ivpci_set_rcvlowat;
 		tcp_ivpci_base_ops[family] = base;
 	}
 	if (tcp_ivpci_base_ops[family] != base)
@@ -275,6 +303,9 @@ int tcp_ivpci_functions_init(void)
 		proto->close = tcp_ivpci_close;
 		proto->disconnect = tcp_ivpci_disconnect;
 		proto->release_cb = tcp_ivpci_release_cb;
+#ifdef IVPCI_HAVE_PROTO_SPLICE_EOF
+		proto->splice_eof = tcp_ivpci_splice_eof;
+#endif
 #ifdef IVPCI_HAVE_PROTO_SENDPAGE
 		proto->sendpage = tcp_ivpci_sendpage;
 #endif

@@ -58,8 +58,8 @@ bool tcp_ivpci_late(struct tcp_ivpci_sock *ts)
 	bool late = false;
 
 	rcu_read_lock();
-	for_each_process_thread(process, task)
-		late = late || (tcp_ivpci_asks(task) && !tcp_ivpci_is_in(ts, task, false));
+	for_each_process_thread(process, task) late =
+		late || (tcp_ivpci_asks(task) && !tcp_ivpci_is_in(ts, task, false));
 	rcu_read_unlock();
 	return late;
 }

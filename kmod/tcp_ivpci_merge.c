@@ -49,6 +49,22 @@ bool tcp_ivpci_at_mark(const struct sock *sk)
 	return unlikely(READ_ONCE(tp->urg_data)) && tp->urg_seq == READ_ONCE(tp->copied_seq);
 }
 
+/*
+ * A record may be so far ahead of what has come by TCP only because that was asked long ago: it is asked once
+ * more before it is called a lie.
+ */
+static enum records_answer tcp_ivpci_records_look(struct sock *sk, struct records_reader *reader,
+						  u32 copied_seq, u32 rcv_nxt)
+{
+	enum records_answer answer = records_look(reader, copied_seq, rcv_nxt);
+
+	if (unlikely(answer == RECORDS_LIE)) {
+		smp_rmb();
+		answer = records_look(reader, copied_seq, READ_ONCE(tcp_sk(sk)->rcv_nxt));
+	}
+	return answer;
+}
+
 /* Under `looking`. False: a lie. */
 static bool tcp_ivpci_look_next(struct tcp_ivpci_sock *ts, struct tcp_ivpci_next *next)
 {
@@ -63,7 +79,7 @@ static bool tcp_ivpci_look_next(struct tcp_ivpci_sock *ts, struct tcp_ivpci_next
 	virt_rmb(); /* the ring after what has come by TCP */
 	next->rcv_nxt = rcv_nxt;
 	next->copied_seq = READ_ONCE(tp->copied_seq);
-	answer = records_look(&ts->reader, next->copied_seq, rcv_nxt);
+	answer = tcp_ivpci_records_look(sk, &ts->reader, next->copied_seq, rcv_nxt);
 	if (answer == RECORDS_LIE)
 		return false;
 	limit = rcv_nxt;
@@ -102,8 +118,10 @@ static int tcp_ivpci_take_records(struct tcp_ivpci_sock *ts, struct msghdr *msg,
 	struct records_reader *reader = &ts->reader;
 	struct sock *sk = ts->sk;
 	int copied = 0;
+	int records;
 
-	while (next->record && copied < len) {
+	/* others wait for us: not for as long as the other end sends more */
+	for (records = 0; next->record && copied < len && records < 256; records++) {
 		size_t want = min_t(size_t, len - copied, reader->len - reader->done);
 		size_t got = tcp_ivpci_copy_out(reader, records_offset(reader), want, msg, flags);
 
@@ -126,94 +144,146 @@ static int tcp_ivpci_take_records(struct tcp_ivpci_sock *ts, struct msghdr *msg,
 		if (next->record && after(reader->seq, READ_ONCE(tcp_sk(sk)->copied_seq)))
 			break;
 	}
-	/* it was read to its end just when more came, whose sender may have seen neither */
-	if (next->record && !reader->len && records_unread(reader))
+	/* it was read to its end just when more came: the sender may have seen neither that nor `watch` */
+	if (copied && reader->len && !reader->done)
 		sk->sk_data_ready(sk);
 	sk_peek_offset_bwd(sk, copied);
 	ts->flow.ring_received += copied;
 	return copied || !len ? copied : -EFAULT;
 }
 
-/* Records that are next are looked at, one after the other, behind *skip bytes. */
-static int tcp_ivpci_peek_records(struct tcp_ivpci_sock *ts, struct msghdr *msg, size_t len,
-				  int flags, u32 *skip, struct tcp_ivpci_next *next, bool *fault)
-{
-	struct records_reader at = ts->reader;
-	struct sock *sk = ts->sk;
-	u32 limit = next->rcv_nxt;
-	int copied = 0;
-
-	while (next->record && copied < len) {
-		u32 left = at.len - at.done;
-		u32 over = min(left, *skip);
-		size_t want = min_t(size_t, len - copied, left - over);
-		size_t got;
-
-		*skip -= over;
-		at.done += over;
-		got = want ? tcp_ivpci_copy_out(&at, records_offset(&at), want, msg, flags) : 0;
-		copied += got;
-		if (got < want) {
-			*fault = true;
-			break;
-		}
-		at.done += got;
-		if (at.done < at.len)
-			break;
-		/* beyond the end of this one, and nothing of it is said to anybody */
-		at.pos += records_extent(at.len);
-		at.len = 0;
-		at.closed = true;
-		next->record = records_look(&at, next->copied_seq, next->rcv_nxt) == RECORDS_ONE &&
-			       !after(at.seq, next->copied_seq);
-	}
-	if (at.len && before(at.seq, limit))
-		limit = at.seq;
-	next->by_tcp = limit - READ_ONCE(tcp_sk(sk)->copied_seq);
-	if (next->by_tcp && tcp_ivpci_at_hole(sk, READ_ONCE(tcp_sk(sk)->copied_seq)))
-		next->by_tcp--;
-	if (copied && tcp_ivpci_at_mark(sk))
-		next->by_tcp = 0;
-	return copied;
-}
-
+/* TCP_INQ: what TCP has is not all, tcp_ivpci_tell_unread() says that. Timestamps are not told with it. */
 static int tcp_ivpci_by_tcp(struct sock *sk, struct msghdr *msg, size_t len, int flags)
 {
-	flags |= MSG_DONTWAIT;
-#ifdef IVPCI_HAVE_RECVMSG_NAME
-	return tcp_prot.recvmsg(sk, msg, len, flags, NULL);
-#else
-	return tcp_prot.recvmsg(sk, msg, len, flags);
-#endif
-}
-
-/* The records that are next, and what comes by TCP behind them. What comes behind that is not looked at. */
-static int tcp_ivpci_peek(struct tcp_ivpci_sock *ts, struct msghdr *msg, size_t len, int flags,
-			  struct tcp_ivpci_next *next, bool *fault)
-{
-	struct sock *sk = ts->sk;
-	int offset = READ_ONCE(sk->sk_peek_off);
-	u32 skip = max(offset, 0);
-	int copied;
+	size_t length = msg->msg_controllen;
+	unsigned int told = msg->msg_flags;
+	bool quiet = tcp_sk(sk)->recvmsg_inq;
 	int rc;
 
-	copied = tcp_ivpci_peek_records(ts, msg, len, flags, &skip, next, fault);
-	mutex_unlock(&ts->looking);
-	if (*fault) {
-		iov_iter_revert(&msg->msg_iter, copied);
-		return -EFAULT;
+	flags |= MSG_DONTWAIT;
+	if (quiet)
+		msg->msg_controllen = 0;
+#ifdef IVPCI_HAVE_RECVMSG_NAME
+	rc = tcp_prot.recvmsg(sk, msg, len, flags, NULL);
+#else
+	rc = tcp_prot.recvmsg(sk, msg, len, flags);
+#endif
+	if (quiet) {
+		msg->msg_controllen = length;
+		msg->msg_flags = told;
 	}
-	rc = -EAGAIN;
-	if (copied < len && next->by_tcp > skip) {
-		if (offset >= 0)
-			WRITE_ONCE(sk->sk_peek_off, skip);
-		rc = tcp_ivpci_by_tcp(sk, msg, min_t(size_t, len - copied, next->by_tcp - skip), flags);
+	return rc;
+}
+
+/* What has been looked at: so many bytes; of TCP's, up to where; the record that is next; bytes to pass over. */
+struct tcp_ivpci_peek {
+	struct records_reader at;
+	u32 seq;
+	u32 skip;
+	int copied;
+};
+
+/* Under `looking`: records that are next, one after the other. Nothing of it is said to anybody. */
+static void tcp_ivpci_peek_records(struct tcp_ivpci_peek *peek, struct sock *sk, u32 rcv_nxt,
+				   struct msghdr *msg, size_t len, int flags, bool *fault)
+{
+	struct records_reader *at = &peek->at;
+	u32 hole = tcp_ivpci_at_hole(sk, peek->seq);
+
+	at->closed = true; /* as of now */
+	while (peek->copied < len &&
+	       tcp_ivpci_records_look(sk, at, peek->seq, rcv_nxt) == RECORDS_ONE &&
+	       !after(at->seq, peek->seq + hole)) {
+		u32 left = at->len - at->done;
+		u32 over = min(left, peek->skip);
+		size_t want = min_t(size_t, len - peek->copied, left - over);
+		size_t got;
+
+		if (peek->copied && after(at->seq, peek->seq))
+			break; /* behind the urgent byte */
+		peek->skip -= over;
+		at->done += over;
+		got = want ? tcp_ivpci_copy_out(at, records_offset(at), want, msg, flags) : 0;
+		peek->copied += got;
+		at->done += got;
+		*fault = got < want;
+		if (*fault || at->done < at->len)
+			break;
+		at->pos += records_extent(at->len);
+		at->len = 0;
 	}
-	if (rc > 0)
-		copied += rc;
-	if (offset >= 0)
-		WRITE_ONCE(sk->sk_peek_off, offset + copied);
-	return copied ? copied : rc;
+}
+
+/* Behind them, up to the next record. False: there is no more to look at. */
+static bool tcp_ivpci_peek_tcp(struct tcp_ivpci_peek *peek, struct sock *sk, u32 rcv_nxt,
+			       struct msghdr *msg, size_t len, int flags, int *rc)
+{
+	u32 copied_seq = READ_ONCE(tcp_sk(sk)->copied_seq);
+	u32 limit = peek->at.len && before(peek->at.seq, rcv_nxt) ? peek->at.seq : rcv_nxt;
+	u32 there = limit - peek->seq;
+	int offset;
+
+	if (there && tcp_ivpci_at_hole(sk, peek->seq))
+		there--;
+	if (peek->copied >= len || !there || (peek->copied && tcp_ivpci_at_mark(sk)))
+		return false;
+	if (there <= peek->skip) {
+		peek->skip -= there;
+		peek->seq = limit;
+		return true;
+	}
+	offset = peek->seq - copied_seq + peek->skip;
+	/* TCP looks from where SO_PEEK_OFF says, on kernels that have that for it */
+	if (offset && !inet_stream_ops.set_peek_off)
+		return false;
+	if (offset)
+		WRITE_ONCE(sk->sk_peek_off, offset);
+	*rc = tcp_ivpci_by_tcp(sk, msg, min_t(size_t, len - peek->copied, there - peek->skip),
+			       flags);
+	if (*rc <= 0)
+		return false;
+	peek->copied += *rc;
+	peek->seq += peek->skip + *rc;
+	peek->skip = 0;
+	return !READ_ONCE(tcp_sk(sk)->urg_data);
+}
+
+/* Records and bytes of TCP, as they would be read. `whole`: not if a page is not at hand. */
+static int tcp_ivpci_peek(struct tcp_ivpci_sock *ts, struct msghdr *msg, size_t len, int flags,
+			  struct tcp_ivpci_next *next, bool whole, bool *fault)
+{
+	struct sock *sk = ts->sk;
+	int had = READ_ONCE(sk->sk_peek_off);
+	struct tcp_ivpci_peek peek = {
+		.at = ts->reader,
+		.seq = READ_ONCE(tcp_sk(sk)->copied_seq),
+		.skip = max(had, 0),
+	};
+	int rc = -EAGAIN;
+
+	if (had >= 0 && inet_stream_ops.set_peek_off)
+		WRITE_ONCE(sk->sk_peek_off, 0);
+	for (;;) {
+		tcp_ivpci_peek_records(&peek, sk, next->rcv_nxt, msg, len, flags, fault);
+		mutex_unlock(&ts->looking);
+		if (*fault || !tcp_ivpci_peek_tcp(&peek, sk, next->rcv_nxt, msg, len, flags, &rc))
+			break;
+		mutex_lock(&ts->looking);
+		if (peek.at.data != ts->reader.data) {
+			mutex_unlock(&ts->looking);
+			break; /* given back meanwhile */
+		}
+	}
+	if (*fault && whole) {
+		iov_iter_revert(&msg->msg_iter, peek.copied);
+		peek.copied = 0;
+		rc = -EFAULT;
+	} else if (*fault) {
+		*fault = false;
+		rc = -EFAULT;
+	}
+	WRITE_ONCE(sk->sk_peek_off, had >= 0 ? had + peek.copied : had);
+	return peek.copied ? peek.copied : rc;
 }
 
 /* As TCP, when nothing is there. */
@@ -230,10 +300,10 @@ static int tcp_ivpci_end(struct sock *sk)
 
 /*
  * One attempt. Bytes; 0: the end; -EAGAIN; or another error. *fault: -EFAULT may be of a page that is
- * not at hand.
+ * not at hand; `whole`: and rather that than a part.
  */
 int tcp_ivpci_merge(struct tcp_ivpci_sock *ts, struct msghdr *msg, size_t len, int flags,
-		    bool *fault)
+		    bool whole, bool *fault)
 {
 	struct sock *sk = ts->sk;
 	struct tcp_ivpci_next next;
@@ -248,7 +318,7 @@ int tcp_ivpci_merge(struct tcp_ivpci_sock *ts, struct msghdr *msg, size_t len, i
 		return tcp_ivpci_ended(sk) ? tcp_ivpci_end(sk) : -EAGAIN;
 	}
 	if (flags & MSG_PEEK) {
-		rc = tcp_ivpci_peek(ts, msg, len, flags, &next, fault);
+		rc = tcp_ivpci_peek(ts, msg, len, flags, &next, whole, fault);
 		if (rc != -EAGAIN || !next.ended)
 			return rc;
 		return tcp_ivpci_end(sk);
@@ -349,7 +419,7 @@ ssize_t tcp_ivpci_merge_splice(struct tcp_ivpci_sock *ts, struct socket *sock, l
 	return rc;
 }
 
-static int tcp_ivpci_unread_records(struct tcp_ivpci_sock *ts, u32 rcv_nxt, bool watch)
+static int tcp_ivpci_unread_records(struct tcp_ivpci_sock *ts, u32 rcv_nxt, bool watch, u32 most)
 {
 	struct records_reader *reader = &ts->reader;
 	u32 copied_seq = READ_ONCE(tcp_sk(ts->sk)->copied_seq);
@@ -357,22 +427,22 @@ static int tcp_ivpci_unread_records(struct tcp_ivpci_sock *ts, u32 rcv_nxt, bool
 	int count = 0;
 
 	mutex_lock(&ts->looking);
-	answer = records_look(reader, copied_seq, rcv_nxt);
+	answer = tcp_ivpci_records_look(ts->sk, reader, copied_seq, rcv_nxt);
 	if (answer == RECORDS_ONE && watch) {
 		/* what comes from here on is signalled */
 		records_watch(reader);
-		answer = records_look(reader, copied_seq, rcv_nxt);
+		answer = tcp_ivpci_records_look(ts->sk, reader, copied_seq, rcv_nxt);
 	}
 	if (answer == RECORDS_ONE)
-		count = records_count(reader, rcv_nxt, INT_MAX / 2);
+		count = records_count(reader, rcv_nxt, most);
 	else if (answer == RECORDS_LIE)
 		tcp_ivpci_lied(ts);
 	mutex_unlock(&ts->looking);
 	return count;
 }
 
-/* *of_ring: those. */
-static int tcp_ivpci_count_unread(struct sock *sk, bool watch, int *of_ring)
+/* *of_ring: those, counted up to `most`. */
+static int tcp_ivpci_count_unread(struct sock *sk, bool watch, u32 most, int *of_ring)
 {
 	struct tcp_ivpci_sock *ts = tcp_ivpci_get(sk);
 	u32 rcv_nxt = READ_ONCE(tcp_sk(sk)->rcv_nxt);
@@ -383,7 +453,7 @@ static int tcp_ivpci_count_unread(struct sock *sk, bool watch, int *of_ring)
 		return unread;
 	if (READ_ONCE(ts->merges)) {
 		virt_rmb();
-		*of_ring = tcp_ivpci_unread_records(ts, rcv_nxt, watch);
+		*of_ring = tcp_ivpci_unread_records(ts, rcv_nxt, watch, most);
 	}
 	tcp_ivpci_put(ts);
 	return unread + *of_ring;
@@ -393,15 +463,56 @@ int tcp_ivpci_unread(struct sock *sk, bool watch)
 {
 	int of_ring;
 
-	return tcp_ivpci_count_unread(sk, watch, &of_ring);
+	return tcp_ivpci_count_unread(sk, watch, INT_MAX / 2, &of_ring);
+}
+
+bool tcp_ivpci_merges(struct sock *sk)
+{
+	struct tcp_ivpci_sock *ts = tcp_ivpci_get(sk);
+	bool merges = ts && READ_ONCE(ts->merges);
+
+	if (ts)
+		tcp_ivpci_put(ts);
+	return merges;
+}
+
+void tcp_ivpci_tell_unread(struct sock *sk, struct msghdr *msg)
+{
+	bool asked = tcp_sk(sk)->recvmsg_inq;
+	int unread;
+
+	if (!asked && !msg->msg_get_inq)
+		return;
+	unread = tcp_ivpci_unread(sk, false);
+	if (unread && sock_flag(sk, SOCK_DONE))
+		unread--; /* the FIN */
+	if (!unread && sock_flag(sk, SOCK_DONE))
+		unread = 1; /* as TCP: there is an end to be read */
+	msg->msg_inq = unread;
+	if (asked)
+		put_cmsg(msg, SOL_TCP, TCP_CM_INQ, sizeof(unread), &unread);
 }
 
 int tcp_ivpci_unread_in_ring(struct sock *sk)
 {
 	int of_ring;
 
-	tcp_ivpci_count_unread(sk, false, &of_ring);
+	tcp_ivpci_count_unread(sk, false, INT_MAX / 2, &of_ring);
 	return of_ring;
+}
+
+/* What is read next is a record's. */
+bool tcp_ivpci_record_is_next(struct sock *sk)
+{
+	struct tcp_ivpci_sock *ts = tcp_ivpci_get(sk);
+	u32 copied_seq = READ_ONCE(tcp_sk(sk)->copied_seq);
+	bool is;
+
+	if (!ts)
+		return false;
+	is = READ_ONCE(ts->merges) && tcp_ivpci_unread_records(ts, copied_seq, false, 1);
+	tcp_ivpci_put(ts);
+	return is;
 }
 
 bool tcp_ivpci_has_more(struct sock *sk)
@@ -426,8 +537,9 @@ bool tcp_ivpci_has_more(struct sock *sk)
 /* Of poll(), in process context; what TCP alone makes readable is known already. */
 bool tcp_ivpci_is_readable(struct sock *sk)
 {
+	int wanted = READ_ONCE(sk->sk_rcvlowat);
 	int of_ring;
-	int all = tcp_ivpci_count_unread(sk, true, &of_ring);
+	int all = tcp_ivpci_count_unread(sk, true, wanted, &of_ring);
 
-	return of_ring && all >= READ_ONCE(sk->sk_rcvlowat);
+	return of_ring && all >= wanted;
 }

@@ -51,7 +51,7 @@ void tcp_ivpci_read_end(struct tcp_ivpci_call *call)
 }
 
 static int tcp_ivpci_try_once(struct sock *sk, struct msghdr *msg, size_t len, int flags,
-			      int *name_length, bool *fault)
+			      int *name_length, bool whole, bool *fault)
 {
 	struct tcp_ivpci_call call;
 	int rc;
@@ -59,7 +59,7 @@ static int tcp_ivpci_try_once(struct sock *sk, struct msghdr *msg, size_t len, i
 	*fault = false;
 	tcp_ivpci_read_begin(sk, &call);
 	if (call.ts && call.ts->merges)
-		rc = tcp_ivpci_merge(call.ts, msg, len, flags, fault);
+		rc = tcp_ivpci_merge(call.ts, msg, len, flags, whole, fault);
 	else
 #ifdef IVPCI_HAVE_RECVMSG_NAME
 		rc = tcp_prot.recvmsg(sk, msg, len, flags, name_length);
@@ -74,13 +74,19 @@ static int tcp_ivpci_try_once(struct sock *sk, struct msghdr *msg, size_t len, i
 static int tcp_ivpci_try(struct sock *sk, struct msghdr *msg, size_t len, int flags,
 			 int *name_length)
 {
-	bool fault;
+	bool fault, whole = true;
+	size_t left;
 	int rc;
 
-	do
-		rc = tcp_ivpci_try_once(sk, msg, len, flags, name_length, &fault);
-	while (unlikely(fault) && fault_in_iov_iter_writeable(&msg->msg_iter, len) < len);
-	return rc;
+	for (;;) {
+		rc = tcp_ivpci_try_once(sk, msg, len, flags, name_length, whole, &fault);
+		if (likely(!fault) || fatal_signal_pending(current))
+			return rc;
+		left = fault_in_iov_iter_writeable(&msg->msg_iter, len);
+		if (left == len)
+			return rc;
+		whole = !left;
+	}
 }
 
 /* Neither sleeps, nor takes it anything of the stream. */
@@ -181,7 +187,10 @@ int tcp_ivpci_receive(struct sock *sk, struct msghdr *msg, size_t len, int flags
 	}
 	if (waiting)
 		remove_wait_queue(sk_sleep(sk), &wait);
-	return copied ? copied : rc;
+	rc = copied ? copied : rc;
+	if (rc >= 0 && tcp_ivpci_merges(sk))
+		tcp_ivpci_tell_unread(sk, msg);
+	return rc;
 }
 
 /* TCP sleeps if there is nothing, and if somebody else was faster: then it is not clean to receive. */
@@ -214,8 +223,11 @@ again:
 	rc = merges ? tcp_ivpci_merge_splice(call.ts, sock, ppos, pipe, len, flags)
 		    : inet_stream_ops.splice_read(sock, ppos, pipe, len, flags);
 	tcp_ivpci_read_end(&call);
-	if (merges && rc == -EAGAIN && timeo)
-		goto again; /* somebody was faster */
+	if (merges && rc == -EAGAIN && timeo && !signal_pending(current)) {
+		/* somebody was faster, or it is the urgent byte */
+		timeo = wait_woken(&wait, TASK_INTERRUPTIBLE, timeo);
+		goto again;
+	}
 out:
 	remove_wait_queue(sk_sleep(sk), &wait);
 	return rc;

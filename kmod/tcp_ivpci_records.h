@@ -27,13 +27,13 @@ struct records_reader {
 	struct ivpci_records *ring; /* NULL: what is unread was copied */
 	const char *data;
 	__u32 size;
-	__u32 told;   /* want_room that was answered last */
-	__u64 base;   /* position of `data` */
-	__u64 pos;    /* of the record that is next */
-	__u64 end;    /* `produced` as last believed, or `final` */
-	__u32 len;    /* of the record that is next, 0: not looked at */
-	__u32 seq;    /* likewise */
-	__u32 done;   /* bytes of it that are read */
+	__u32 told;  /* want_room that was answered last */
+	__u64 base;  /* position of `data` */
+	__u64 pos;   /* of the record that is next */
+	__u64 end;   /* `produced` as last believed, or `final` */
+	__u32 len;   /* of the record that is next, 0: not looked at */
+	__u32 seq;   /* likewise */
+	__u32 done;  /* bytes of it that are read */
 	bool closed; /* `end` is final */
 };
 
@@ -197,6 +197,8 @@ static inline bool records_close(struct records_reader *r)
 	__u64 produced;
 	bool right;
 
+	if (r->closed)
+		return 1;
 	WRITE_ONCE(r->ring->closed, 1);
 	virt_mb();
 	produced = READ_ONCE(r->ring->produced);

@@ -6,6 +6,8 @@
 #include <linux/delay.h>
 #include <linux/irqflags.h>
 #include <linux/module.h>
+#include <linux/net_tstamp.h>
+#include <linux/sched/mm.h>
 #include <linux/slab.h>
 
 #include "tcp_ivpci.h"
@@ -19,7 +21,8 @@ static struct tcp_ivpci_pair *tcp_ivpci_pair(const struct tcp_ivpci_sock *ts)
 
 bool tcp_ivpci_has_rings(const struct tcp_ivpci_sock *ts)
 {
-	return tcp_ivpci_pair(ts) || records_unread(&ts->reader);
+	/* what is unread is there before there is no pair */
+	return smp_load_acquire(&ts->pair) || records_unread(&ts->reader);
 }
 
 void tcp_ivpci_signal(struct tcp_ivpci_sock *ts)
@@ -87,10 +90,12 @@ static bool tcp_ivpci_keep(struct tcp_ivpci_sock *ts)
 static void tcp_ivpci_take_rings(struct tcp_ivpci_sock *ts, struct tcp_ivpci_pair *pair, bool keep)
 {
 	struct records_reader *reader = &ts->reader;
+	unsigned int noio;
 
 	if (!tcp_ivpci_close_reader(reader))
 		tcp_ivpci_lied(ts);
 	tcp_ivpci_signal(ts);
+	noio = memalloc_noio_save(); /* nobody who writes back to a disk waits for us */
 	if (keep && records_unread(reader)) {
 		if (!tcp_ivpci_keep(ts)) {
 			WRITE_ONCE(reader->pos, reader->end);
@@ -101,6 +106,7 @@ static void tcp_ivpci_take_rings(struct tcp_ivpci_sock *ts, struct tcp_ivpci_pai
 	} else {
 		records_keep(reader, NULL);
 	}
+	memalloc_noio_restore(noio);
 	WRITE_ONCE(ts->writer.ring, NULL);
 	WRITE_ONCE(ts->by_ring, false);
 	rcu_assign_pointer(ts->pair, NULL);
@@ -124,10 +130,12 @@ static bool tcp_ivpci_give_back_pair(struct tcp_ivpci_sock *ts, struct tcp_ivpci
 {
 	struct tcp_ivpci_pair *mine;
 
+	WRITE_ONCE(ts->hurry, true);
+	if (pair)
+		WRITE_ONCE(pair->gone, true);
 	tcp_ivpci_lock(ts);
 	mine = tcp_ivpci_pair(ts);
-	if (pair)
-		pair->gone = true;
+	WRITE_ONCE(ts->hurry, false);
 	if (mine && (!pair || mine == pair))
 		tcp_ivpci_take_rings(ts, mine, true);
 	else
@@ -153,13 +161,10 @@ bool tcp_ivpci_discard(struct tcp_ivpci_sock *ts)
 
 	tcp_ivpci_lock(ts);
 	pair = tcp_ivpci_pair(ts);
-	if (pair) {
-		if (!tcp_ivpci_close_reader(&ts->reader))
-			tcp_ivpci_lied(ts);
-	}
-	unread = records_unread(&ts->reader);
 	if (pair)
 		tcp_ivpci_take_rings(ts, pair, false);
+	unread = records_unread(&ts->reader);
+	WRITE_ONCE(ts->lied, false); /* the next connection of this socket has not */
 	WRITE_ONCE(ts->reader.pos, ts->reader.end);
 	ts->reader.len = 0;
 	tcp_ivpci_unlock(ts);
@@ -214,6 +219,16 @@ void tcp_ivpci_lied(struct tcp_ivpci_sock *ts)
 	tcp_ivpci_give_back_soon(ts);
 }
 
+/* What TCP knows of each byte, or of how many there are, a ring does not. */
+static bool tcp_ivpci_plain(const struct sock *sk)
+{
+	return READ_ONCE(sk->sk_rcvlowat) <= 1 && !rcu_access_pointer(sk->sk_filter) &&
+	       !sock_flag(sk, SOCK_RCVTSTAMP) && !sock_flag(sk, SOCK_RCVTSTAMPNS) &&
+	       !(READ_ONCE(sk->sk_tsflags) &
+		 (SOF_TIMESTAMPING_RX_SOFTWARE | SOF_TIMESTAMPING_RX_HARDWARE)) &&
+	       !READ_ONCE(sk->sk_user_data);
+}
+
 /* With `reading`. 0 or why not. */
 static enum direct_reason tcp_ivpci_install(struct tcp_ivpci_sock *ts, struct tcp_ivpci_pair *pair)
 {
@@ -231,8 +246,10 @@ static enum direct_reason tcp_ivpci_install(struct tcp_ivpci_sock *ts, struct tc
 		reason = DIRECT_HAS_RINGS;
 	else if (records_unread(&ts->reader))
 		reason = DIRECT_UNREAD;
-	else if (pair->gone)
+	else if (READ_ONCE(pair->gone))
 		reason = DIRECT_NO_MEMORY;
+	else if (!tcp_ivpci_plain(sk))
+		reason = DIRECT_OPTIONS;
 	if (!reason) {
 		ts->reader = (struct records_reader){
 			.ring = rings->in,

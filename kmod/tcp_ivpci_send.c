@@ -27,9 +27,10 @@ static bool tcp_ivpci_fits_ring(const struct sock *sk, struct msghdr *msg)
 {
 	const struct tcp_sock *tp = tcp_sk(sk);
 
-	return msg_data_left(msg) && !(msg->msg_flags & (MSG_OOB | MSG_ZEROCOPY | MSG_FASTOPEN)) && !msg->msg_controllen &&
-	       !msg->msg_ubuf && !(READ_ONCE(sk->sk_tsflags) & SOF_TIMESTAMPING_TX_RECORD_MASK) &&
-	       !sk->sk_err && !(sk->sk_shutdown & SEND_SHUTDOWN) &&
+	return msg_data_left(msg) && !(msg->msg_flags & (MSG_OOB | MSG_ZEROCOPY | MSG_FASTOPEN)) &&
+	       !msg->msg_controllen && !msg->msg_ubuf &&
+	       !(READ_ONCE(sk->sk_tsflags) & SOF_TIMESTAMPING_TX_RECORD_MASK) && !sk->sk_err &&
+	       !(sk->sk_shutdown & SEND_SHUTDOWN) &&
 	       ((1 << sk->sk_state) & (TCPF_ESTABLISHED | TCPF_CLOSE_WAIT)) &&
 	       tp->write_seq - tp->snd_una <= IVPCI_RECORDS_AHEAD;
 }
@@ -118,8 +119,8 @@ bool tcp_ivpci_memory_free(const struct sock *sk, int wake)
 		return tcp_prot.stream_memory_free(sk, wake);
 	rcu_read_lock();
 	ring = READ_ONCE(ts->writer.ring);
-	if (ring && READ_ONCE(ts->by_ring) && !READ_ONCE(ts->overflow) && !READ_ONCE(ring->closed) &&
-	    !atomic_read(&ts->in_tcp)) {
+	if (ring && READ_ONCE(ts->by_ring) && !READ_ONCE(ts->overflow) &&
+	    !READ_ONCE(ring->closed) && !atomic_read(&ts->in_tcp)) {
 		by_tcp = false;
 		room = tcp_ivpci_half_free(ts, ring);
 	}
@@ -153,7 +154,7 @@ static bool tcp_ivpci_was_taken(struct tcp_ivpci_sock *ts, u64 before)
 
 	for (tries = 0; tries < 10000; tries++) {
 		answer = records_final(&ts->writer, before);
-		if (answer != RECORDS_UNKNOWN)
+		if (answer != RECORDS_UNKNOWN || READ_ONCE(ts->hurry))
 			break;
 		if (tries < 1000)
 			cpu_relax();
@@ -233,7 +234,7 @@ static bool tcp_ivpci_has_tail(const struct sock *sk)
 	const struct tcp_sock *tp = tcp_sk(sk);
 	u32 unsent = tp->write_seq - tp->snd_nxt;
 
-	return unsent && unsent < tp->mss_cache;
+	return unsent && (unsent < tp->mss_cache || (tp->nonagle & TCP_NAGLE_CORK));
 }
 
 /* With the socket's lock. *by_tcp: TCP has had all of it. */
@@ -248,8 +249,10 @@ static int tcp_ivpci_send_locked(struct tcp_ivpci_sock *ts, struct sock *sk, str
 			rc = tcp_ivpci_send_with_tail(sk, msg);
 			if (rc > 0)
 				ts->flow.tcp_sent += rc;
+			*by_tcp = rc < 0; /* it says why not */
 			if (rc != -EAGAIN)
 				return rc;
+			*by_tcp = false;
 		}
 		mutex_lock(&ts->writing);
 		rc = tcp_ivpci_write(ts, sk, msg);
@@ -309,12 +312,13 @@ static int tcp_ivpci_send_more(struct sock *sk, struct msghdr *msg, bool *by_tcp
 	return rc;
 }
 
-/* False: there is no such memory. */
+/* False: there is no such memory, or nobody to wait for it. */
 static bool tcp_ivpci_fault_in(struct msghdr *msg)
 {
 	size_t len = min_t(size_t, msg_data_left(msg), SZ_256K);
 
-	return fault_in_iov_iter_readable(&msg->msg_iter, len) < len;
+	return !fatal_signal_pending(current) &&
+	       fault_in_iov_iter_readable(&msg->msg_iter, len) < len;
 }
 
 int tcp_ivpci_send(struct sock *sk, struct msghdr *msg, size_t len)

@@ -247,7 +247,8 @@ void tcp_ivpci_closed(struct sock *sk)
 		lock_sock(sk);
 		skb = call.ts->spare;
 		call.ts->spare = NULL;
-		TCP_SKB_CB(skb)->tcp_flags = TCPHDR_ACK;
+		/* SYN: tcp_collapse() leaves it alone, and looks at nothing behind it */
+		TCP_SKB_CB(skb)->tcp_flags = TCPHDR_ACK | TCPHDR_SYN;
 		TCP_SKB_CB(skb)->seq = tcp_sk(sk)->rcv_nxt + (1 << 28);
 		TCP_SKB_CB(skb)->end_seq = TCP_SKB_CB(skb)->seq + 1;
 		__skb_queue_tail(&sk->sk_receive_queue, skb);
@@ -310,7 +311,7 @@ int tcp_ivpci_yield(struct sock *sk, int level, int optname, sockptr_t value, un
 	spin_unlock_bh(&tcp_ivpci_lock);
 	/* one that owns the lock restores it before TCP takes it for this */
 	tcp_ivpci_detach(sk, &tcp_ivpci_counters.yielded);
-	if (optname == TCP_REPAIR && level == SOL_TCP && tcp_ivpci_replaced(sk))
+	if (optname == TCP_REPAIR && level == SOL_TCP && tcp_ivpci_unread_in_ring(sk))
 		rc = -EBUSY; /* bytes of a ring are unread */
 	else
 		rc = tcp_prot.setsockopt(sk, level, optname, value, length);

@@ -57,7 +57,8 @@ enum direct_reason {
 	DIRECT_NO_DRIVER, /* ivpci.ko is not loaded, or another version, or going */
 	DIRECT_NO_MEMORY, /* the driver gave none: no such device or guest, or none is left */
 	DIRECT_HAS_RINGS,
-	DIRECT_NO_RING,	/* to move to, or none that its receiver made for this */
+	DIRECT_NO_RING, /* to move to, or none that its receiver made for this */
+	DIRECT_OPTIONS, /* SO_RCVLOWAT, a filter, timestamps of what is received */
 	DIRECT_UNREAD,	/* bytes of an earlier ring are: later */
 	DIRECT_REASONS,
 };
@@ -115,9 +116,9 @@ struct direct_counters {
 	__u64 rounds; /* grace periods waited for */
 	/* who gave back the lock of a clean one and had not come through the module: SOL_SOCKET options, `ss` */
 	__u64 strangers;
-	__u64 made;	/* pairs of rings */
-	__u64 returned; /* likewise */
-	__u64 lies;	/* of other ends: connections that were reset */
+	__u64 made;		 /* pairs of rings */
+	__u64 returned;		 /* likewise */
+	__u64 lies;		 /* of other ends: connections that were reset */
 	struct direct_flow flow; /* of all that are no more */
 	__u64 refused[DIRECT_REASONS];
 };

@@ -8,6 +8,8 @@
 //       writes the two cursors of that header, the flags with the second one, and makes OWNER look
 //   forge DEVICE SLOTS length OWNER INDEX LEN
 //       what OWNER's descriptor says of the DMB's length
+//   forge DEVICE SLOTS word OWNER INDEX OFFSET VALUE
+//       writes 8 bytes anywhere into the DMB, and makes OWNER look
 //
 // DEVICE: the ivshmem device's directory in sysfs. The header is net/smc's (smc_cdc.h, struct
 // smcd_cdc_msg): 8 bytes, then two cursors {u16 wrap; u32 count; u8 flags; u8 state}.
@@ -142,12 +144,21 @@ int length(const Region& region, uint32_t owner, uint32_t index, uint32_t len) {
     return 0;
 }
 
+int word(const Region& region, uint32_t owner, uint32_t index, uint64_t offset, uint64_t value) {
+    const ivpci_dmb_desc desc = *region.descriptor(owner, index);
+    if (!desc.token || offset > desc.len - sizeof(value)) return 3;
+    store(region.memory + desc.offset + offset, value);
+    make_look(region, owner, desc.writer);
+    return 0;
+}
+
 int usage() {
     std::fprintf(stderr,
                  "usage: forge DEVICE SLOTS list OWNER\n"
                  "       forge DEVICE SLOTS lie OWNER INDEX PROD_WRAP PROD_COUNT CONS_WRAP "
                  "CONS_COUNT FLAGS STATE\n"
-                 "       forge DEVICE SLOTS length OWNER INDEX LEN\n");
+                 "       forge DEVICE SLOTS length OWNER INDEX LEN\n"
+                 "       forge DEVICE SLOTS word OWNER INDEX OFFSET VALUE\n");
     return 2;
 }
 
@@ -170,5 +181,6 @@ int main(int argc, char** argv) {
     if (mode == "lie" && argc == 12) return lie(region, owner, index, words + 2);
     if (mode == "length" && argc == 7)
         return length(region, owner, index, static_cast<uint32_t>(words[2]));
+    if (mode == "word" && argc == 8) return word(region, owner, index, words[2], words[3]);
     return usage();
 }

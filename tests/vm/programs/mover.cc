@@ -320,8 +320,9 @@ int main(int argc, char** argv) {
         rc = run(argv[2], argv[3], argv[4], std::atoi(argv[5]), std::atoi(argv[6]) * 1024, ports,
                  netlink);
     } else {
-        std::fprintf(stderr, "usage: mover serve PORT stay|random|toggle HOLD | "
-                             "run HOST PORT stay|random|toggle HOLD SIZE FIRST-LAST\n");
+        std::fprintf(stderr,
+                     "usage: mover serve PORT stay|random|toggle HOLD | "
+                     "run HOST PORT stay|random|toggle HOLD SIZE FIRST-LAST\n");
         return rc;
     }
     ioctl(device, DIRECT_DETACH_ALL);

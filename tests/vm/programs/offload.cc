@@ -12,6 +12,8 @@
 // Prints one JSON object in the end: what the module has counted, and for attach, detach and look
 // how many connections there were and in which state they are. Once "running" was printed, SIGTERM
 // ends it.
+#include "tests/vm/programs/offload.h"
+
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/ioctl.h>
@@ -22,16 +24,12 @@
 #include <random>
 #include <string_view>
 
-#include "tests/vm/programs/offload.h"
-
 namespace {
 
-constexpr const char* kReasons[] = {"none",          "not_established", "not_accepted",
-                                    "of_the_kernel", "other_protocol",  "in_repair",
-                                    "already",       "locked",          "asked",
-                                    "not_attached",  "not_clean",       "no_driver",
-                                    "no_memory",     "has_rings",       "no_ring",
-                                    "unread"};
+constexpr const char* kReasons[] = {
+    "none",      "not_established", "not_accepted", "of_the_kernel", "other_protocol", "in_repair",
+    "already",   "locked",          "asked",        "not_attached",  "not_clean",      "no_driver",
+    "no_memory", "has_rings",       "no_ring",      "options",       "unread"};
 static_assert(sizeof(kReasons) / sizeof(*kReasons) == DIRECT_REASONS);
 
 // One that is gone meanwhile, or has a reason, is left alone.
@@ -80,18 +78,19 @@ void print_counters(int device) {
 }
 
 int once(int device, int netlink, unsigned long how, const Ports& ports) {
-    unsigned count = 0, attached = 0, sending = 0, receiving = 0;
+    unsigned count = 0, attached = 0, sending = 0, receiving = 0, moved = 0;
     for (direct_request& one : connections(netlink, ports)) {
         act(device, how, &one);
         count++;
         attached += (one.state & DIRECT_ATTACHED) != 0;
         sending += (one.state & DIRECT_CLEAN_SENDING) != 0;
         receiving += (one.state & DIRECT_CLEAN_RECEIVING) != 0;
+        moved += (one.state & DIRECT_MOVED) != 0;
     }
     std::printf(
         "{\"connections\": %u, \"now\": {\"attached\": %u, \"clean_sending\": %u, "
-        "\"clean_receiving\": %u}, ",
-        count, attached, sending, receiving);
+        "\"clean_receiving\": %u, \"moved\": %u}, ",
+        count, attached, sending, receiving, moved);
     print_counters(device);
     std::puts("}");
     return 0;
@@ -118,12 +117,12 @@ void run(int device, int netlink, const Ports& ports, int hold, int pause, bool 
 }
 
 // Ahead of everybody else who wants to run: what is measured is what the kernel waits for.
-int unload() {
+int unload(const char* module) {
     const sched_param first{1};
     sched_setscheduler(0, SCHED_FIFO, &first);
     timespec began{}, now{};
     clock_gettime(CLOCK_MONOTONIC, &began);
-    if (syscall(SYS_delete_module, "tcp_ivpci", O_NONBLOCK) < 0) {
+    if (syscall(SYS_delete_module, module, O_NONBLOCK) < 0) {
         die("delete_module");
     }
     clock_gettime(CLOCK_MONOTONIC, &now);
@@ -137,8 +136,8 @@ int unload() {
 int main(int argc, char** argv) {
     const std::string_view mode = argc > 1 ? argv[1] : "";
     Ports ports{};
-    if (mode == "unload" && argc == 2) {
-        return unload();
+    if (mode == "unload" && (argc == 2 || argc == 3)) {
+        return unload(argc == 3 ? argv[2] : "tcp_ivpci");
     }
     const int device = open("/dev/tcp_ivpci", O_RDWR | O_CLOEXEC);
     if (device < 0) {
@@ -170,6 +169,6 @@ int main(int argc, char** argv) {
     }
     std::fprintf(stderr,
                  "usage: offload attach|detach|look FIRST-LAST | loop HOLD PAUSE FIRST-LAST | "
-                 "random HOLD FIRST-LAST | counters | unload\n");
+                 "random HOLD FIRST-LAST | counters | unload [MODULE]\n");
     return 2;
 }
