@@ -203,7 +203,7 @@ def driver_goes(lab, rounds: int) -> None:
     server, client = lab.guests
     listener = stress.serve(server)
     moving = Movers(lab, "random", 3, 64, ALL)
-    running = stress.start(client, server, 6, 20 * rounds, 30000)
+    running = stress.start(client, server, 6, 30 * rounds, 30000)
     made = 0
     for _ in range(rounds):
         for guest in lab.guests:
@@ -219,7 +219,7 @@ def driver_goes(lab, rounds: int) -> None:
             prepare(lab)
             wait_until(lambda guest=guest: offload(guest, "counters")["made"],
                        lambda now, made=made: now > made, 20, "rings that are made anew")
-    report = stress.finish(running, 120 + 20 * rounds, listener)
+    report = stress.finish(running, 120 + 30 * rounds, listener)
     lab.progress(f"{report['bytes'] >> 20} MiB right")
     moving.finish()
     listener.kill()
@@ -240,7 +240,7 @@ def direct_driver(lab):
     driver_goes(lab, 20 if lab.long else 1)
 
 
-@case("direct", "direct-rows", agent=False, timeout=300, long_timeout=3600)
+@case("direct", "direct-rows", agent=False, long_only=True, timeout=300, long_timeout=3600)
 def direct_rows(lab):
     """All rows of semantics over plain TCP, and again with connections that are moved, and that are moved and given back
     all the time: no row differs.
