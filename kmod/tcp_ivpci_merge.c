@@ -534,12 +534,31 @@ bool tcp_ivpci_has_more(struct sock *sk)
 	return more;
 }
 
+/*
+ * Who asks whether there is something hears of what comes later, too, though this is unread: by an edge (epoll,
+ * io_uring, SIGIO), or since it is too little. A plain poll() or select() does not sleep then: hearing of each
+ * record would be a doorbell for each.
+ */
+static bool tcp_ivpci_wants_all(struct sock *sk, int wanted)
+{
+	bool edges = sock_flag(sk, SOCK_FASYNC);
+
+#ifdef CONFIG_EPOLL
+	edges = edges ||
+		(sk->sk_socket && sk->sk_socket->file && READ_ONCE(sk->sk_socket->file->f_ep));
+#endif
+#ifdef CONFIG_IO_URING
+	edges = edges || current->io_uring || (current->flags & PF_IO_WORKER);
+#endif
+	return edges || wanted > 1;
+}
+
 /* Of poll(), in process context; what TCP alone makes readable is known already. */
 bool tcp_ivpci_is_readable(struct sock *sk)
 {
 	int wanted = READ_ONCE(sk->sk_rcvlowat);
 	int of_ring;
-	int all = tcp_ivpci_count_unread(sk, true, wanted, &of_ring);
+	int all = tcp_ivpci_count_unread(sk, tcp_ivpci_wants_all(sk, wanted), wanted, &of_ring);
 
 	return of_ring && all >= wanted;
 }

@@ -21,20 +21,22 @@ struct records_writer {
 	__u32 size;
 	__u64 produced;
 	__u64 consumed; /* as last believed */
+	__u32 watched;	/* `watch` that was answered last */
 };
 
 struct records_reader {
 	struct ivpci_records *ring; /* NULL: what is unread was copied */
 	const char *data;
 	__u32 size;
-	__u32 told;  /* want_room that was answered last */
-	__u64 base;  /* position of `data` */
-	__u64 pos;   /* of the record that is next */
-	__u64 end;   /* `produced` as last believed, or `final` */
-	__u32 len;   /* of the record that is next, 0: not looked at */
-	__u32 seq;   /* likewise */
-	__u32 done;  /* bytes of it that are read */
-	bool closed; /* `end` is final */
+	__u32 told;	/* want_room that was answered last */
+	__u32 watching; /* `watch` as it was asked last */
+	__u64 base;	/* position of `data` */
+	__u64 pos;	/* of the record that is next */
+	__u64 end;	/* `produced` as last believed, or `final` */
+	__u32 len;	/* of the record that is next, 0: not looked at */
+	__u32 seq;	/* likewise */
+	__u32 done;	/* bytes of it that are read */
+	bool closed;	/* `end` is final */
 };
 
 static inline __u64 records_extent(__u32 len)
@@ -98,10 +100,16 @@ static inline enum records_answer records_final(const struct records_writer *w, 
 	return final == before ? RECORDS_NONE : RECORDS_LIE;
 }
 
-/* The reader had read all that was there before `before`, or wants to hear of each. */
-static inline bool records_signal(const struct records_writer *w, __u64 before)
+/* The reader had read all that was there before `before`, or has asked to hear of the next one. */
+static inline bool records_signal(struct records_writer *w, __u64 before)
 {
-	return READ_ONCE(w->ring->consumed) == before || READ_ONCE(w->ring->watch);
+	__u32 watch = READ_ONCE(w->ring->watch);
+
+	if (watch && watch != w->watched) {
+		w->watched = watch;
+		return 1;
+	}
+	return READ_ONCE(w->ring->consumed) == before;
 }
 
 /* `want` is another one each time, and not 0. Then look once more whether there is room. */
@@ -182,12 +190,13 @@ static inline bool records_take(struct records_reader *r, __u32 n)
 	return 1;
 }
 
-/* Somebody waits while something is unread. Then look once more. */
+/* Somebody waits while something is unread: the next one is signalled, once. Then look once more. */
 static inline void records_watch(struct records_reader *r)
 {
-	if (r->closed || READ_ONCE(r->ring->watch))
+	if (r->closed)
 		return;
-	WRITE_ONCE(r->ring->watch, 1);
+	r->watching = r->watching + 1 ? r->watching + 1 : 1;
+	WRITE_ONCE(r->ring->watch, r->watching);
 	virt_mb();
 }
 

@@ -37,7 +37,7 @@ struct ivpci_records {
 	__u64 final;	/* of `produced`: what lies beyond is not read here */
 	__u32 closed;	/* nothing more is read here but up to `final` */
 	__u32 final_valid;
-	__u32 watch; /* signal each record, also if there are others before it */
+	__u32 watch; /* another value than before, not 0: signal the next record, whatever is before it */
 	__u32 magic; /* there from the beginning */
 	__u8 unused1[96];
 

@@ -145,6 +145,26 @@ TEST(KmodTso, NoRecordGoesUnheard) {
     EXPECT_EQ(ends.results.count({false, false}), 0u) << "neither signalled nor seen";
 }
 
+// The reader has not read all and asks to hear of the next one, while that is published.
+TEST(KmodTso, NoRecordThatIsAskedForGoesUnheard) {
+    Records both;
+    both.writer.produced = 16;
+    both.memory.ring.produced = 16;
+
+    const auto ends = tso::explore(
+        [&] {
+            records_reader r = both.reader;
+            records_watch(&r);
+            return READ_ONCE(r.ring->produced) != 16;
+        },
+        [&] {
+            records_writer w = both.writer;
+            records_publish(&w, 4, 0);
+            return records_signal(&w, 16);
+        });
+    EXPECT_EQ(ends.results.count({false, false}), 0u) << "neither signalled nor seen";
+}
+
 // The writer asks for room while the reader makes some: first whether it is told, then whether
 // the writer sees it.
 TEST(KmodTso, NoRoomGoesUnheard) {
