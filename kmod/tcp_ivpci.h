@@ -72,6 +72,7 @@ struct tcp_ivpci_sock {
 	bool by_ring;	       /* what is sent goes by the ring, */
 	bool overflow;	       /* but not before that is empty: it was full for long */
 	bool wants_room;       /* somebody waits for some */
+	u64 full_at;	       /* `consumed` when room was asked for */
 	bool lied;	       /* the other end */
 	bool hurry;	       /* somebody waits for the rings' end */
 	atomic_t wanted;       /* how often */

@@ -55,30 +55,17 @@ void tcp_ivpci_has_room(struct tcp_ivpci_sock *ts)
 	rcu_read_unlock();
 }
 
-void tcp_ivpci_full_work(struct work_struct *work)
-{
-	struct tcp_ivpci_sock *ts =
-		container_of(to_delayed_work(work), struct tcp_ivpci_sock, full_work);
-	u32 room;
-
-	mutex_lock(&ts->writing);
-	if (ts->writer.ring && ts->by_ring && ts->wants_room && !ts->overflow &&
-	    records_room(&ts->writer, &room) && room < ts->writer.size / 2) {
-		WRITE_ONCE(ts->overflow, true);
-		ts->flow.full++;
-	}
-	WRITE_ONCE(ts->wants_room, false);
-	mutex_unlock(&ts->writing);
-	tcp_ivpci_has_room(ts);
-	tcp_ivpci_put(ts);
-}
-
-/* The receiver is asked to say when half is free; in 20 ms it goes by TCP. Under `writing` or RCU. */
+/*
+ * The receiver is asked to say when half is free; if it reads nothing for 20 ms, it goes by TCP. Under `writing` or
+ * RCU.
+ */
 static void tcp_ivpci_ask_room(struct tcp_ivpci_sock *ts, struct ivpci_records *ring)
 {
 	u32 want = atomic_inc_return(&ts->wanted);
 
 	WRITE_ONCE(ts->wants_room, true);
+	if (!delayed_work_pending(&ts->full_work))
+		WRITE_ONCE(ts->full_at, READ_ONCE(ring->consumed));
 	smp_mb(); /* before the receiver can signal */
 	records_want_room(ring, want ? want : 1);
 	refcount_inc(&ts->refs);
@@ -95,6 +82,32 @@ static bool tcp_ivpci_half_free(struct tcp_ivpci_sock *ts, struct ivpci_records 
 		return true;
 	tcp_ivpci_ask_room(ts, ring);
 	return READ_ONCE(ts->writer.produced) - READ_ONCE(ring->consumed) <= half;
+}
+
+void tcp_ivpci_full_work(struct work_struct *work)
+{
+	struct tcp_ivpci_sock *ts =
+		container_of(to_delayed_work(work), struct tcp_ivpci_sock, full_work);
+	bool wait = false;
+	u32 room;
+
+	mutex_lock(&ts->writing);
+	if (ts->writer.ring && ts->by_ring && ts->wants_room && !ts->overflow &&
+	    records_room(&ts->writer, &room) && room < ts->writer.size / 2) {
+		/* a reader that gets on is one to wait for, as TCP does; it is asked anew */
+		if (READ_ONCE(ts->full_at) != ts->writer.consumed) {
+			wait = !tcp_ivpci_half_free(ts, ts->writer.ring);
+		} else {
+			WRITE_ONCE(ts->overflow, true);
+			ts->flow.full++;
+		}
+	}
+	if (!wait)
+		WRITE_ONCE(ts->wants_room, false);
+	mutex_unlock(&ts->writing);
+	if (!wait)
+		tcp_ivpci_has_room(ts);
+	tcp_ivpci_put(ts);
 }
 
 /* softirq, under RCU: there may be some. */
