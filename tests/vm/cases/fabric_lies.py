@@ -157,7 +157,7 @@ def taken_slot(victim: dibs.Client, liar: dibs.Client, victims: int) -> None:
     """
     token = victim.register(liar, 16 * KIB)
     before = told(victim)
-    lying = liar.guest.spawn(lie(liar.guest, 4, "state", victims, 1, 8))
+    lying = liar.guest.spawn(lie(liar.guest, 4, "state", victims, 1, 14))
     wait_until(lambda: reachable(victim, liar.gid), lambda yes: not yes, 10, "peers, not reached")
     wait_until(lambda: told(victim), lambda now: now > before, 15,
                "told that peers are lost")
@@ -182,7 +182,7 @@ def taken_slot_of_sockets(client, server, liar) -> None:
     held = traffic.hold(client, server.ip4, flags=native.SMC)
     before = traffic.counters(client).client
     device = client.check(f"stat -L -c %i {DIBS_DEVICE}")
-    lying = liar.spawn(lie(liar, 4, "state", slot_of(client), 1, 9))
+    lying = liar.spawn(lie(liar, 4, "state", slot_of(client), 1, 14))
     # A sleeping reader may see the end of the stream in place of the error (smc_rx_recvmsg()).
     code = held.wait(20)
     expect(code in (0, 3), f"exit code of a reader whose slot was taken: {code}")
