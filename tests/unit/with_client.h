@@ -17,16 +17,18 @@ namespace smc_steer {
 template <typename F>
 void with_client(EventLoop& loop, F client) {
     std::atomic<bool> done{false};
-    std::thread thread([&] {
-        client();
-        done = true;
-    });
+    // Before the client, who may see to it that there are no descriptors for them.
     auto poll = loop.every(std::chrono::milliseconds(1), [&] {
         if (done) {
             loop.exit(0);
         }
     });
     auto limit = loop.after(std::chrono::seconds(30), [&] { loop.exit(1); });
+    ASSERT_TRUE(poll && limit);
+    std::thread thread([&] {
+        client();
+        done = true;
+    });
     EXPECT_EQ(*loop.run(), 0);
     thread.join();
 }

@@ -203,7 +203,7 @@ def driver_goes(lab, rounds: int) -> None:
     server, client = lab.guests
     listener = stress.serve(server)
     moving = Movers(lab, "random", 3, 64, ALL)
-    running = stress.start(client, server, 6, 30 * rounds, 30000)
+    running = stress.start(client, server, 6, 60 * rounds, 30000)
     made = 0
     for _ in range(rounds):
         for guest in lab.guests:
@@ -219,7 +219,7 @@ def driver_goes(lab, rounds: int) -> None:
             prepare(lab)
             wait_until(lambda guest=guest: offload(guest, "counters")["made"],
                        lambda now, made=made: now > made, 20, "rings that are made anew")
-    report = stress.finish(running, 120 + 30 * rounds, listener)
+    report = stress.finish(running, 120 + 60 * rounds, listener)
     lab.progress(f"{report['bytes'] >> 20} MiB right")
     moving.finish()
     listener.kill()
@@ -233,7 +233,7 @@ def direct_move(lab):
         moved(lab, 150 if lab.long else 6, size_kib)
 
 
-@case("direct", "direct-driver", agent=False, cpus=2, timeout=150, long_timeout=1800)
+@case("direct", "direct-driver", agent=False, cpus=2, timeout=220, long_timeout=3600)
 def direct_driver(lab):
     """The driver goes under traffic and comes back: no byte is lost, and nobody waits for a program."""
     prepare(lab)
