@@ -40,7 +40,10 @@ for line in sys.stdin:
         one.sendall(line.encode())
         got = b''
         while len(got) < len(line):
-            got += one.recv(1000)
+            part = one.recv(1000)
+            if not part:
+                raise OSError('the end')
+            got += part
         print('right' if got == line.encode() else 'wrong', flush=True)
     except OSError:
         print('broken', flush=True)
@@ -89,7 +92,7 @@ class Liar:
 
 
 def call(client, server):
-    process = client.spawn(["python3", "-Sc", CALL, server.ip4])
+    process = client.spawn(["python3", "-Sc", CALL, server.ip4], stdin=True)
     process.wait_output("port", 20)
     return process, process.out.decode().split()[1]
 
