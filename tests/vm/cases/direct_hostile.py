@@ -104,7 +104,7 @@ def ping(process, wanted: str) -> None:
                lambda lines: lines == [wanted], 20, "answer")
 
 
-@case("direct", "direct-hostile", agent=False, long_only=True, timeout=150, long_timeout=300)
+@case("direct", "direct-hostile", agent=False, timeout=150, long_timeout=300)
 def direct_hostile(lab):
     """A member says of its rings, and of those that it writes to, what cannot be: each time that connection is
     reset, and another one beside it goes on.
