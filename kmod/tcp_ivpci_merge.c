@@ -163,11 +163,7 @@ static int tcp_ivpci_by_tcp(struct sock *sk, struct msghdr *msg, size_t len, int
 	flags |= MSG_DONTWAIT;
 	if (quiet)
 		msg->msg_controllen = 0;
-#ifdef IVPCI_HAVE_RECVMSG_NAME
-	rc = tcp_prot.recvmsg(sk, msg, len, flags, NULL);
-#else
-	rc = tcp_prot.recvmsg(sk, msg, len, flags);
-#endif
+	rc = tcp_prot.recvmsg(sk, msg, len, flags COMPAT_RECVMSG_NO_NAME);
 	if (quiet) {
 		msg->msg_controllen = length;
 		msg->msg_flags = told;

@@ -61,11 +61,7 @@ static int tcp_ivpci_try_once(struct sock *sk, struct msghdr *msg, size_t len, i
 	if (call.ts && call.ts->merges)
 		rc = tcp_ivpci_merge(call.ts, msg, len, flags, whole, fault);
 	else
-#ifdef IVPCI_HAVE_RECVMSG_NAME
-		rc = tcp_prot.recvmsg(sk, msg, len, flags, name_length);
-#else
-		rc = tcp_prot.recvmsg(sk, msg, len, flags);
-#endif
+		rc = tcp_prot.recvmsg(sk, msg, len, flags COMPAT_RECVMSG_PASS_NAME);
 	tcp_ivpci_read_end(&call);
 	return rc;
 }
@@ -97,11 +93,7 @@ static int tcp_ivpci_beside(struct sock *sk, struct msghdr *msg, size_t len, int
 	int rc;
 
 	tcp_ivpci_enter(sk, &call, false);
-#ifdef IVPCI_HAVE_RECVMSG_NAME
-	rc = tcp_prot.recvmsg(sk, msg, len, flags, name_length);
-#else
-	rc = tcp_prot.recvmsg(sk, msg, len, flags);
-#endif
+	rc = tcp_prot.recvmsg(sk, msg, len, flags COMPAT_RECVMSG_PASS_NAME);
 	tcp_ivpci_leave(&call);
 	return rc;
 }

@@ -5,7 +5,7 @@ import json
 import signal
 import time
 
-from harness import dawdle, driver, movers, paths, semantics, stress, traffic
+from harness import dawdle, movers, paths, semantics, stress, traffic
 from harness.case import case, expect, expect_equal, wait_until
 from harness.movers import Movers, offload, prepare
 
