@@ -41,8 +41,15 @@ static void tcp_ivpci_signalled(void *user)
 	struct ivpci_records *in = READ_ONCE(ts->reader.ring);
 	struct ivpci_records *out = READ_ONCE(ts->writer.ring);
 
-	if (in && READ_ONCE(in->produced) != READ_ONCE(ts->reader.pos))
-		ts->sk->sk_data_ready(ts->sk);
+	if (in) {
+		u64 produced = READ_ONCE(in->produced);
+
+		/* even if it was read meanwhile: who sleeps asks anew; a signal may be of room only */
+		if (produced != ts->heard) {
+			ts->heard = produced;
+			ts->sk->sk_data_ready(ts->sk);
+		}
+	}
 	if (out && READ_ONCE(ts->wants_room))
 		tcp_ivpci_look_for_room(ts, out);
 	if (out && READ_ONCE(out->closed))
@@ -261,6 +268,8 @@ static enum direct_reason tcp_ivpci_install(struct tcp_ivpci_sock *ts, struct tc
 			.data = rings->in + IVPCI_RECORDS_DATA,
 			.size = rings->in_len - IVPCI_RECORDS_DATA,
 		};
+		records_watch(&ts->reader); /* somebody may be asleep */
+		ts->heard = 0;
 		ts->writer = (struct records_writer){};
 		ts->overflow = false;
 		ts->full_at = U64_MAX;

@@ -193,7 +193,6 @@ static int tcp_ivpci_write_one(struct tcp_ivpci_sock *ts, struct sock *sk, struc
 			       bool part)
 {
 	struct records_writer *writer = &ts->writer;
-	u64 before = writer->produced;
 	size_t len, got;
 	u32 room;
 
@@ -225,7 +224,7 @@ static int tcp_ivpci_write_one(struct tcp_ivpci_sock *ts, struct sock *sk, struc
 		iov_iter_revert(&msg->msg_iter, got);
 		return 0;
 	}
-	if (records_signal(writer, before)) {
+	if (records_signal(writer)) {
 		ts->flow.signals++;
 		tcp_ivpci_signal(ts);
 	}
