@@ -174,28 +174,6 @@ def moved(lab, seconds: int, size_kib: int) -> None:
         process.kill()
 
 
-def rows_moved(lab, plain: dict, how: str) -> None:
-    """No row differs while every connection is moved at both ends: those that last until nobody is in TCP."""
-    server, client = lab.guests
-    before = [offload(guest, "counters") for guest in lab.guests]
-    moving = Movers(lab, how, 1, 64, semantics.PORTS)
-    other = semantics.run(client, server)
-    found = semantics.differences(plain, other)
-    if found:
-        lab.progress("\n".join(f"{name}: {cells}: {other[name].reason if name in other else ''}"
-                               for name, cells in found.items()))
-        other = {**other, **semantics.run(client, server, only=semantics.filter_of(found))}
-        found = semantics.differences(plain, other)
-    counts = moving.finish()
-    semantics.keep(other, lab.logs / f"semantics.{how}")
-    for guest, was, now in zip(lab.guests, before, counts):
-        lab.progress(f"{guest.name}: {how}: {now['made'] - was['made']} moved of {len(other)} rows, "
-                     f"{len(found)} differ")
-    expect(not found, "rows that differ:\n" + "\n".join(
-        f"{name}: {' | '.join(cells)} {other[name].reason if name in other else ''}"
-        for name, cells in found.items()))
-
-
 def driver_goes(lab, rounds: int) -> None:
     """ivpci.ko goes under connections that are moved at random: within two seconds, they go on, and are moved again when
     it is back.
@@ -238,18 +216,6 @@ def direct_driver(lab):
     """The driver goes under traffic and comes back: no byte is lost, and nobody waits for a program."""
     prepare(lab)
     driver_goes(lab, 20 if lab.long else 1)
-
-
-@case("direct", "direct-rows", agent=False, long_only=True, timeout=300, long_timeout=3600)
-def direct_rows(lab):
-    """All rows of semantics over plain TCP, and again with connections that are moved, and that are moved and given back
-    all the time: no row differs.
-    """
-    prepare(lab)
-    plain = semantics.run_plain(*reversed(lab.guests))
-    for _ in range(10 if lab.long else 1):
-        for how in ("toggle", "stay") if lab.long else ("stay",):
-            rows_moved(lab, plain, how)
 
 
 @case("direct", "direct-attach", agent=False, timeout=300, long_timeout=1800)
