@@ -143,6 +143,7 @@ struct ivpci_vector {
 	struct task_struct *poller;
 	spinlock_t lock; /* who looks: the tasklet or the poller; the words below */
 	bool polling;
+	bool stopped; /* it is being taken away: tasklets do nothing */
 	struct ivpci_poll poll;
 	u64 worked_ns; /* when work was found last */
 	u64 until_ns;  /* the poller's time */

@@ -47,6 +47,7 @@ void ivpci_era_sync(struct ivpci *ivpci)
 		return;
 	ivpci_member_log(dev_info, ivpci,
 			 "peers of another broker's time: looking instead of being rung\n");
+	hrtimer_cancel(&ivpci->look_timer); /* it may be about to set itself again */
 	hrtimer_start(&ivpci->look_timer, ns_to_ktime(IVPCI_LOOK_NS), HRTIMER_MODE_REL);
 }
 

@@ -282,6 +282,8 @@ static void ivpci_vector_tasklet(struct tasklet_struct *t)
 	int budget = IVPCI_DRAIN_BUDGET;
 	bool poll;
 
+	if (READ_ONCE(vector->stopped))
+		return;
 	spin_lock(&vector->lock);
 	ivpci_poll_rung(&vector->poll);
 	WRITE_ONCE(*ivpci_looking(vector), 1);
@@ -300,6 +302,9 @@ static bool ivpci_may_poll(struct ivpci_vector *vector)
 	       single_task_running() && !kthread_should_stop();
 }
 
+/* RCU's readers are not preempted here: grace periods wait. Then the poller yields, and looks on. */
+#define IVPCI_POLL_AT_ONCE_NS (10 * NSEC_PER_MSEC)
+
 /* Looks until the time is over or another task wants the CPU. Not preempted while it has
  * said that it looks: peers ring no doorbell then.
  */
@@ -315,7 +320,8 @@ static void ivpci_poll(struct ivpci_vector *vector)
 	WRITE_ONCE(*ivpci_looking(vector), 1);
 	spin_unlock_bh(&vector->lock);
 
-	while (ivpci_may_poll(vector)) {
+	while (ivpci_may_poll(vector) &&
+	       ktime_get_mono_fast_ns() - since < IVPCI_POLL_AT_ONCE_NS) {
 		ivpci_inc(ivpci, IVPCI_POLLS);
 		budget = IVPCI_DRAIN_BUDGET;
 		spin_lock_bh(&vector->lock);
@@ -426,9 +432,11 @@ static void ivpci_vector_exit(struct ivpci_vector *vector)
 
 	irq_update_affinity_hint(irq, NULL);
 	free_irq(irq, vector);
+	/* a tasklet that finds something each time asks for itself, for as long as peers like */
+	WRITE_ONCE(vector->stopped, true);
 	tasklet_kill(&vector->tasklet);
 	kthread_stop(vector->poller);
-	/* its last look may have asked for another one */
+	/* its last look may have asked for another one, which does not wake it any more */
 	tasklet_kill(&vector->tasklet);
 }
 

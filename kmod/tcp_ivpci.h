@@ -72,9 +72,9 @@ struct tcp_ivpci_sock {
 	bool by_ring;	       /* what is sent goes by the ring, */
 	bool overflow;	       /* but not before that is empty: it was full for long */
 	bool wants_room;       /* somebody waits for some */
-	u64 full_at;	       /* `consumed` when room was asked for */
+	u64 full_at;	       /* `consumed` when there was too little room last; under `writing` */
 	bool lied;	       /* the other end */
-	bool hurry;	       /* somebody waits for the rings' end */
+	bool hurry;	       /* the driver waits for the rings' end */
 	atomic_t wanted;       /* how often */
 	atomic_t in_tcp;       /* threads that send by TCP */
 	struct delayed_work full_work;
@@ -169,10 +169,10 @@ bool tcp_ivpci_record_is_next(struct sock *sk);
 ssize_t tcp_ivpci_merge_splice(struct tcp_ivpci_sock *ts, struct socket *sock, loff_t *ppos,
 			       struct pipe_inode_info *pipe, size_t len, unsigned int flags);
 /*
- * Bytes that are to be read by now: of the ring, and, a FIN counting one, by TCP. `watch`: the caller is about to
- * wait for more.
+ * Bytes that are to be read by now: of the ring, counted up to `most`, and, a FIN counting one, by TCP. `watch`: the
+ * caller is about to wait for more.
  */
-int tcp_ivpci_unread(struct sock *sk, bool watch);
+int tcp_ivpci_unread(struct sock *sk, bool watch, u32 most);
 /* TCP's next byte is the urgent one: one recv() does not go over that. */
 bool tcp_ivpci_at_mark(const struct sock *sk);
 /* More than what was just read. */

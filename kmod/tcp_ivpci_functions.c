@@ -3,6 +3,7 @@
  * What replaces TCP's functions of a socket: it marks who passes, counts what is in the ring, too, and
  * detaches where the socket has to be TCP's own.
  */
+#include <linux/bpf.h>
 #include <linux/in6.h>
 #include <linux/module.h>
 #include <linux/bvec.h>
@@ -104,9 +105,9 @@ static int tcp_ivpci_zerocopy(struct sock *sk, char __user *value, int __user *l
 	len = min_t(int, len, sizeof(zc));
 	if (copy_from_user(&zc, value, len))
 		return -EFAULT;
-	zc.recv_skip_hint = min_t(u32, zc.length, tcp_ivpci_unread(sk, false));
+	zc.inq = tcp_ivpci_unread(sk, false, INT_MAX / 2);
+	zc.recv_skip_hint = min_t(u32, zc.length, zc.inq);
 	zc.length = 0;
-	zc.inq = tcp_ivpci_unread(sk, false);
 	zc.err = 0;
 	zc.copybuf_len = 0;
 	if (put_user(len, length) || copy_to_user(value, &zc, len))
@@ -217,18 +218,23 @@ static int tcp_ivpci_ioctl(struct socket *sock, unsigned int cmd, unsigned long 
 
 /*
  * TCP wakes nobody before it has that many by itself: what is in a ring would not count. With the socket's
- * lock.
+ * lock; or by BPF, which may not sleep. Who makes rings after it was set sees it.
  */
 static int tcp_ivpci_set_rcvlowat(struct sock *sk, int val)
 {
+	int rc = inet_stream_ops.set_rcvlowat(sk, val);
 	struct tcp_ivpci_sock *ts = tcp_ivpci_get(sk);
 
-	if (ts) {
-		if (val > 1)
+	if (!ts)
+		return rc;
+	if (READ_ONCE(sk->sk_rcvlowat) > 1) {
+		if (has_current_bpf_ctx() || in_softirq())
+			tcp_ivpci_give_back_soon(ts);
+		else
 			tcp_ivpci_give_back(ts);
-		tcp_ivpci_put(ts);
 	}
-	return inet_stream_ops.set_rcvlowat(sk, val);
+	tcp_ivpci_put(ts);
+	return rc;
 }
 
 bool tcp_ivpci_replaced(const struct sock *sk)

@@ -10,6 +10,7 @@
 #include <linux/fs.h>
 #include <linux/module.h>
 #include <linux/pipe_fs_i.h>
+#include <linux/sizes.h>
 #include <linux/splice.h>
 #include <linux/uaccess.h>
 #include <linux/uio.h>
@@ -244,19 +245,25 @@ static bool tcp_ivpci_peek_tcp(struct tcp_ivpci_peek *peek, struct sock *sk, u32
 	return !READ_ONCE(tcp_sk(sk)->urg_data);
 }
 
+static void tcp_ivpci_peek_begin(struct tcp_ivpci_peek *peek, struct tcp_ivpci_sock *ts, int offset)
+{
+	*peek = (struct tcp_ivpci_peek){
+		.at = ts->reader,
+		.seq = READ_ONCE(tcp_sk(ts->sk)->copied_seq),
+		.skip = max(offset, 0),
+	};
+}
+
 /* Records and bytes of TCP, as they would be read. `whole`: not if a page is not at hand. */
 static int tcp_ivpci_peek(struct tcp_ivpci_sock *ts, struct msghdr *msg, size_t len, int flags,
 			  struct tcp_ivpci_next *next, bool whole, bool *fault)
 {
 	struct sock *sk = ts->sk;
 	int had = READ_ONCE(sk->sk_peek_off);
-	struct tcp_ivpci_peek peek = {
-		.at = ts->reader,
-		.seq = READ_ONCE(tcp_sk(sk)->copied_seq),
-		.skip = max(had, 0),
-	};
+	struct tcp_ivpci_peek peek;
 	int rc = -EAGAIN;
 
+	tcp_ivpci_peek_begin(&peek, ts, had);
 	if (had >= 0 && inet_stream_ops.set_peek_off)
 		WRITE_ONCE(sk->sk_peek_off, 0);
 	for (;;) {
@@ -265,10 +272,13 @@ static int tcp_ivpci_peek(struct tcp_ivpci_sock *ts, struct msghdr *msg, size_t 
 		if (*fault || !tcp_ivpci_peek_tcp(&peek, sk, next->rcv_nxt, msg, len, flags, &rc))
 			break;
 		mutex_lock(&ts->looking);
-		if (peek.at.data != ts->reader.data) {
+		if (peek.at.data == ts->reader.data)
+			continue;
+		if (peek.copied) { /* given back meanwhile */
 			mutex_unlock(&ts->looking);
-			break; /* given back meanwhile */
+			break;
 		}
+		tcp_ivpci_peek_begin(&peek, ts, had);
 	}
 	if (*fault && whole) {
 		iov_iter_revert(&msg->msg_iter, peek.copied);
@@ -309,8 +319,8 @@ int tcp_ivpci_merge(struct tcp_ivpci_sock *ts, struct msghdr *msg, size_t len, i
 	flags &= MSG_PEEK | MSG_TRUNC | MSG_CMSG_COMPAT;
 	mutex_lock(&ts->looking);
 	if (!tcp_ivpci_look_next(ts, &next)) {
-		mutex_unlock(&ts->looking);
 		tcp_ivpci_lied(ts);
+		mutex_unlock(&ts->looking);
 		return tcp_ivpci_ended(sk) ? tcp_ivpci_end(sk) : -EAGAIN;
 	}
 	if (flags & MSG_PEEK) {
@@ -392,18 +402,16 @@ ssize_t tcp_ivpci_merge_splice(struct tcp_ivpci_sock *ts, struct socket *sock, l
 {
 	struct tcp_ivpci_next next;
 	ssize_t rc;
-	bool right;
 
 	if (*ppos)
 		return -ESPIPE;
 	mutex_lock(&ts->looking);
-	right = tcp_ivpci_look_next(ts, &next);
-	mutex_unlock(&ts->looking);
-	if (!right) {
+	if (!tcp_ivpci_look_next(ts, &next)) {
 		tcp_ivpci_lied(ts);
 		next.record = false;
 		next.by_tcp = 0;
 	}
+	mutex_unlock(&ts->looking);
 	if (next.record)
 		return tcp_ivpci_fill_pipe(ts, pipe, len);
 	if (!next.by_tcp)
@@ -441,9 +449,13 @@ static int tcp_ivpci_unread_records(struct tcp_ivpci_sock *ts, u32 rcv_nxt, bool
 static int tcp_ivpci_count_unread(struct sock *sk, bool watch, u32 most, int *of_ring)
 {
 	struct tcp_ivpci_sock *ts = tcp_ivpci_get(sk);
-	u32 rcv_nxt = READ_ONCE(tcp_sk(sk)->rcv_nxt);
-	int unread = rcv_nxt - READ_ONCE(tcp_sk(sk)->copied_seq);
+	u32 copied_seq = READ_ONCE(tcp_sk(sk)->copied_seq);
+	u32 rcv_nxt;
+	int unread;
 
+	smp_rmb(); /* others read meanwhile: never fewer than none */
+	rcv_nxt = READ_ONCE(tcp_sk(sk)->rcv_nxt);
+	unread = rcv_nxt - copied_seq;
 	*of_ring = 0;
 	if (!ts)
 		return unread;
@@ -455,11 +467,11 @@ static int tcp_ivpci_count_unread(struct sock *sk, bool watch, u32 most, int *of
 	return unread + *of_ring;
 }
 
-int tcp_ivpci_unread(struct sock *sk, bool watch)
+int tcp_ivpci_unread(struct sock *sk, bool watch, u32 most)
 {
 	int of_ring;
 
-	return tcp_ivpci_count_unread(sk, watch, INT_MAX / 2, &of_ring);
+	return tcp_ivpci_count_unread(sk, watch, most, &of_ring);
 }
 
 bool tcp_ivpci_merges(struct sock *sk)
@@ -474,18 +486,15 @@ bool tcp_ivpci_merges(struct sock *sk)
 
 void tcp_ivpci_tell_unread(struct sock *sk, struct msghdr *msg)
 {
-	bool asked = tcp_sk(sk)->recvmsg_inq;
-	int unread;
+	/* a hint: not each record is counted for each call */
+	int unread = tcp_ivpci_unread(sk, false, SZ_4K);
 
-	if (!asked && !msg->msg_get_inq)
-		return;
-	unread = tcp_ivpci_unread(sk, false);
 	if (unread && sock_flag(sk, SOCK_DONE))
 		unread--; /* the FIN */
 	if (!unread && sock_flag(sk, SOCK_DONE))
 		unread = 1; /* as TCP: there is an end to be read */
 	msg->msg_inq = unread;
-	if (asked)
+	if (tcp_sk(sk)->recvmsg_inq)
 		put_cmsg(msg, SOL_TCP, TCP_CM_INQ, sizeof(unread), &unread);
 }
 
@@ -517,8 +526,8 @@ bool tcp_ivpci_has_more(struct sock *sk)
 	struct ivpci_records *in;
 	bool more;
 
-	if (!ts)
-		return false;
+	if (!ts) /* detached meanwhile: the rest is TCP's */
+		return READ_ONCE(tcp_sk(sk)->rcv_nxt) != READ_ONCE(tcp_sk(sk)->copied_seq);
 	rcu_read_lock();
 	in = READ_ONCE(ts->reader.ring);
 	more = ts->merges && !tcp_ivpci_at_mark(sk) &&

@@ -8,6 +8,7 @@
 #include <linux/fs.h>
 #include <linux/module.h>
 #include <linux/sched/signal.h>
+#include <linux/sizes.h>
 #include <linux/wait.h>
 #include <net/inet_common.h>
 
@@ -71,15 +72,18 @@ static int tcp_ivpci_try(struct sock *sk, struct msghdr *msg, size_t len, int fl
 			 int *name_length)
 {
 	bool fault, whole = true;
-	size_t left;
+	size_t left, most;
 	int rc;
 
 	for (;;) {
 		rc = tcp_ivpci_try_once(sk, msg, len, flags, name_length, whole, &fault);
 		if (likely(!fault) || fatal_signal_pending(current))
 			return rc;
-		left = fault_in_iov_iter_writeable(&msg->msg_iter, len);
-		if (left == len)
+		/* not more of a large buffer than there is to read */
+		most = flags & MSG_PEEK ? max(tcp_ivpci_unread(sk, false, INT_MAX / 2), 1) : SZ_256K;
+		most = min(most, len);
+		left = fault_in_iov_iter_writeable(&msg->msg_iter, most);
+		if (left == most)
 			return rc;
 		whole = !left;
 	}
@@ -101,8 +105,10 @@ static int tcp_ivpci_beside(struct sock *sk, struct msghdr *msg, size_t len, int
 /* One peek finds what all before it have found: it is made when there is as much as was asked for. */
 static bool tcp_ivpci_too_early(struct sock *sk, int flags, int target, long timeo)
 {
+	int skip = max(READ_ONCE(sk->sk_peek_off), 0);
+
 	return (flags & MSG_PEEK) && timeo && !tcp_ivpci_ended(sk) &&
-	       tcp_ivpci_unread(sk, true) - max(READ_ONCE(sk->sk_peek_off), 0) < target;
+	       tcp_ivpci_unread(sk, true, (u32)skip + target) - skip < target;
 }
 
 /*
@@ -116,7 +122,7 @@ static int tcp_ivpci_try_more(struct sock *sk, struct msghdr *msg, size_t len, i
 	size_t length = msg->msg_controllen;
 	int rc;
 
-	if (READ_ONCE(sk->sk_err) && !tcp_ivpci_unread(sk, false))
+	if (READ_ONCE(sk->sk_err) && !tcp_ivpci_unread(sk, false, 1))
 		return 0;
 	msg->msg_control = began->msg_control;
 	msg->msg_controllen = began->msg_controllen;
@@ -137,6 +143,9 @@ int tcp_ivpci_receive(struct sock *sk, struct msghdr *msg, size_t len, int flags
 			       .msg_controllen = msg->msg_controllen};
 	long timeo = sock_rcvtimeo(sk, flags & MSG_DONTWAIT);
 	int target = sock_rcvlowat(sk, flags & MSG_WAITALL, len);
+	bool counts = tcp_sk(sk)->recvmsg_inq || msg->msg_get_inq;
+	/* TCP alone tells it by itself; one that is detached from meanwhile did not */
+	bool tells = counts && tcp_ivpci_merges(sk);
 	bool waiting = false;
 	int copied = 0;
 	int rc;
@@ -180,7 +189,7 @@ int tcp_ivpci_receive(struct sock *sk, struct msghdr *msg, size_t len, int flags
 	if (waiting)
 		remove_wait_queue(sk_sleep(sk), &wait);
 	rc = copied ? copied : rc;
-	if (rc >= 0 && tcp_ivpci_merges(sk))
+	if (rc >= 0 && counts && (tells || tcp_ivpci_merges(sk)))
 		tcp_ivpci_tell_unread(sk, msg);
 	return rc;
 }
@@ -199,7 +208,7 @@ ssize_t tcp_ivpci_splice_read(struct socket *sock, loff_t *ppos, struct pipe_ino
 	add_wait_queue(sk_sleep(sk), &wait);
 	smp_mb(); /* pairs with wq_has_sleeper() */
 again:
-	while (timeo && len && !*ppos && !tcp_ivpci_unread(sk, false) && !tcp_ivpci_ended(sk)) {
+	while (timeo && len && !*ppos && !tcp_ivpci_unread(sk, false, 1) && !tcp_ivpci_ended(sk)) {
 		if (signal_pending(current)) {
 			rc = sock_intr_errno(timeo);
 			goto out;
@@ -207,7 +216,7 @@ again:
 		timeo = wait_woken(&wait, TASK_INTERRUPTIBLE, timeo);
 	}
 	rc = -EAGAIN;
-	if (!timeo && !(sock->file->f_flags & O_NONBLOCK) && !tcp_ivpci_unread(sk, false) &&
+	if (!timeo && !(sock->file->f_flags & O_NONBLOCK) && !tcp_ivpci_unread(sk, false, 1) &&
 	    !tcp_ivpci_ended(sk))
 		goto out; /* its time is over */
 	tcp_ivpci_read_begin(sk, &call);
@@ -215,8 +224,12 @@ again:
 	rc = merges ? tcp_ivpci_merge_splice(call.ts, sock, ppos, pipe, len, flags)
 		    : inet_stream_ops.splice_read(sock, ppos, pipe, len, flags);
 	tcp_ivpci_read_end(&call);
-	if (merges && rc == -EAGAIN && timeo && !signal_pending(current)) {
+	if (merges && rc == -EAGAIN && timeo) {
 		/* somebody was faster, or it is the urgent byte */
+		if (signal_pending(current)) {
+			rc = sock_intr_errno(timeo);
+			goto out;
+		}
 		timeo = wait_woken(&wait, TASK_INTERRUPTIBLE, timeo);
 		goto again;
 	}

@@ -21,6 +21,7 @@ struct records_writer {
 	__u32 size;
 	__u64 produced;
 	__u64 consumed; /* as last believed */
+	__u64 last;	/* where the last record begins */
 	__u32 watched;	/* `watch` that was answered last */
 };
 
@@ -77,6 +78,7 @@ static inline void records_publish(struct records_writer *w, __u32 len, __u32 se
 
 	WRITE_ONCE(record->len, len);
 	WRITE_ONCE(record->tcp_seq, seq);
+	w->last = w->produced;
 	WRITE_ONCE(w->produced, end);
 	smp_store_release(&w->ring->produced, end);
 	virt_mb();
@@ -87,8 +89,8 @@ static inline bool records_closed(const struct records_writer *w)
 	return READ_ONCE(w->ring->closed);
 }
 
-/* Closed: what became of the last record, which began at `before`. Those before it are read. */
-static inline enum records_answer records_final(const struct records_writer *w, __u64 before)
+/* Closed: what became of the last record. Those before it are read. */
+static inline enum records_answer records_final(const struct records_writer *w)
 {
 	__u64 final;
 
@@ -97,7 +99,7 @@ static inline enum records_answer records_final(const struct records_writer *w, 
 	final = READ_ONCE(w->ring->final);
 	if (final == w->produced)
 		return RECORDS_ONE;
-	return final == before ? RECORDS_NONE : RECORDS_LIE;
+	return final == w->last ? RECORDS_NONE : RECORDS_LIE;
 }
 
 /* The reader had read all that was there before `before`, or has asked to hear of the next one. */
@@ -123,7 +125,8 @@ static inline void records_want_room(struct ivpci_records *ring, __u32 want)
 
 /*
  * Whether a record is next, wherever it is in the stream. `copied_seq`: TCP's next byte that is not read;
- * `rcv_nxt`: TCP's next one that has not come, as read before this.
+ * `rcv_nxt`: TCP's next one that has not come, as read before this. Urgent bytes move `copied_seq` past records
+ * that nobody has looked at: those are next.
  */
 static inline enum records_answer records_look(struct records_reader *r, __u32 copied_seq,
 					       __u32 rcv_nxt)
@@ -147,7 +150,7 @@ static inline enum records_answer records_look(struct records_reader *r, __u32 c
 	r->seq = READ_ONCE(record->tcp_seq);
 	r->done = 0;
 	if (!r->len || records_extent(r->len) > r->end - r->pos ||
-	    (__s32)(r->seq - copied_seq) < 0 ||
+	    (__s32)(r->seq - copied_seq) < -(__s32)IVPCI_RECORDS_AHEAD ||
 	    (__s32)(r->seq - rcv_nxt) > (__s32)IVPCI_RECORDS_AHEAD) {
 		r->len = 0;
 		return RECORDS_LIE;

@@ -101,6 +101,10 @@ static void tcp_ivpci_take_rings(struct tcp_ivpci_sock *ts, struct tcp_ivpci_pai
 
 	if (!tcp_ivpci_close_reader(reader))
 		tcp_ivpci_lied(ts);
+	/* who closed it and heard of it by a signal: what it says it has read is checked all the same */
+	if (ts->writer.ring && records_closed(&ts->writer) &&
+	    records_final(&ts->writer) == RECORDS_LIE)
+		tcp_ivpci_lied(ts);
 	tcp_ivpci_signal(ts);
 	noio = memalloc_noio_save(); /* nobody who writes back to a disk waits for us */
 	if (keep && records_unread(reader)) {
@@ -116,7 +120,7 @@ static void tcp_ivpci_take_rings(struct tcp_ivpci_sock *ts, struct tcp_ivpci_pai
 	memalloc_noio_restore(noio);
 	WRITE_ONCE(ts->writer.ring, NULL);
 	WRITE_ONCE(ts->by_ring, false);
-	rcu_assign_pointer(ts->pair, NULL);
+	smp_store_release(&ts->pair, NULL); /* rcu_assign_pointer() orders nothing for NULL */
 	tcp_ivpci_count(returned);
 	call_rcu(&pair->rcu, tcp_ivpci_end_rcu);
 }
@@ -137,9 +141,10 @@ static bool tcp_ivpci_give_back_pair(struct tcp_ivpci_sock *ts, struct tcp_ivpci
 {
 	struct tcp_ivpci_pair *mine;
 
-	WRITE_ONCE(ts->hurry, true);
-	if (pair)
+	if (pair) { /* the driver waits */
+		WRITE_ONCE(ts->hurry, true);
 		WRITE_ONCE(pair->gone, true);
+	}
 	tcp_ivpci_lock(ts);
 	mine = tcp_ivpci_pair(ts);
 	WRITE_ONCE(ts->hurry, false);
@@ -265,6 +270,7 @@ static enum direct_reason tcp_ivpci_install(struct tcp_ivpci_sock *ts, struct tc
 		};
 		ts->writer = (struct records_writer){};
 		ts->overflow = false;
+		ts->full_at = U64_MAX;
 		ts->merges = true;
 		rcu_assign_pointer(ts->pair, pair);
 	}

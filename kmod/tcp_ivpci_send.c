@@ -23,6 +23,10 @@
 #define TCP_IVPCI_QUIET_MS 1500
 /* less is no room */
 #define TCP_IVPCI_LEAST 64
+/* looks at whether the last record was taken: without sleep; with one each, 5 to 10 ms; 0.5 to 1 s */
+#define TCP_IVPCI_FINAL_SPINS 1000
+#define TCP_IVPCI_FINAL_HURRIED 1100
+#define TCP_IVPCI_FINAL_TRIES 11000
 
 /* With the socket's lock. */
 static bool tcp_ivpci_fits_ring(const struct sock *sk, struct msghdr *msg)
@@ -58,16 +62,14 @@ void tcp_ivpci_has_room(struct tcp_ivpci_sock *ts)
 }
 
 /*
- * The receiver is asked to say when half is free; if it reads nothing for 20 ms, it goes by TCP. Under `writing` or
- * RCU.
+ * The receiver is asked to say when half is free; if it reads nothing for 20 to 40 ms, it goes by TCP. Under
+ * `writing` or RCU.
  */
 static void tcp_ivpci_ask_room(struct tcp_ivpci_sock *ts, struct ivpci_records *ring)
 {
 	u32 want = atomic_inc_return(&ts->wanted);
 
 	WRITE_ONCE(ts->wants_room, true);
-	if (!delayed_work_pending(&ts->full_work))
-		WRITE_ONCE(ts->full_at, READ_ONCE(ring->consumed));
 	smp_mb(); /* before the receiver can signal */
 	records_want_room(ring, want ? want : 1);
 	refcount_inc(&ts->refs);
@@ -97,7 +99,8 @@ void tcp_ivpci_full_work(struct work_struct *work)
 	if (ts->writer.ring && ts->by_ring && ts->wants_room && !ts->overflow &&
 	    records_room(&ts->writer, &room) && room < ts->writer.size / 2) {
 		/* a reader that gets on is one to wait for, as TCP does; it is asked anew */
-		if (READ_ONCE(ts->full_at) != ts->writer.consumed) {
+		if (ts->full_at != ts->writer.consumed) {
+			ts->full_at = ts->writer.consumed;
 			wait = !tcp_ivpci_half_free(ts, ts->writer.ring);
 		} else {
 			WRITE_ONCE(ts->overflow, true);
@@ -159,19 +162,20 @@ static size_t tcp_ivpci_copy_in(struct records_writer *writer, size_t len, struc
 }
 
 /*
- * The other end has closed its ring: true if the record that begins at `before` is read there all the same. It has
- * said so before anybody can count to ten, unless it is stopped right there.
+ * The other end has closed its ring: true if the last record is read there all the same. It has said so before
+ * anybody can count to ten, unless it is stopped right there.
  */
-static bool tcp_ivpci_was_taken(struct tcp_ivpci_sock *ts, u64 before)
+static bool tcp_ivpci_was_taken(struct tcp_ivpci_sock *ts)
 {
 	enum records_answer answer = RECORDS_UNKNOWN;
 	int tries;
 
-	for (tries = 0; tries < 10000; tries++) {
-		answer = records_final(&ts->writer, before);
-		if (answer != RECORDS_UNKNOWN || READ_ONCE(ts->hurry))
+	for (tries = 0; tries < TCP_IVPCI_FINAL_TRIES; tries++) {
+		answer = records_final(&ts->writer);
+		if (answer != RECORDS_UNKNOWN ||
+		    (tries >= TCP_IVPCI_FINAL_HURRIED && READ_ONCE(ts->hurry)))
 			break;
-		if (tries < 1000)
+		if (tries < TCP_IVPCI_FINAL_SPINS)
 			cpu_relax();
 		else
 			usleep_range(50, 100);
@@ -184,10 +188,11 @@ static bool tcp_ivpci_was_taken(struct tcp_ivpci_sock *ts, u64 before)
 }
 
 /*
- * With the socket's lock and `writing`. Bytes sent; 0: by TCP; -EAGAIN: no room; -EFAULT: the bytes are not at hand,
- * perhaps.
+ * One record, with the socket's lock and `writing`. Bytes sent; 0: by TCP; -EAGAIN: no room; -EFAULT: the bytes are
+ * not at hand, perhaps. `part`: better some than none.
  */
-static int tcp_ivpci_write(struct tcp_ivpci_sock *ts, struct sock *sk, struct msghdr *msg)
+static int tcp_ivpci_write_one(struct tcp_ivpci_sock *ts, struct sock *sk, struct msghdr *msg,
+			       bool part)
 {
 	struct records_writer *writer = &ts->writer;
 	u64 before = writer->produced;
@@ -214,11 +219,13 @@ static int tcp_ivpci_write(struct tcp_ivpci_sock *ts, struct sock *sk, struct ms
 	len = min3(msg_data_left(msg), (size_t)writer->size / 4,
 		   (size_t)((room - sizeof(struct ivpci_record)) & ~7U));
 	got = tcp_ivpci_copy_in(writer, len, &msg->msg_iter);
-	if (!got)
+	if (got < len && !part)
+		iov_iter_revert(&msg->msg_iter, got);
+	if (!got || (got < len && !part))
 		return -EFAULT;
 	records_publish(writer, got, tcp_sk(sk)->write_seq);
 	ts->flow.records++;
-	if (unlikely(records_closed(writer)) && !tcp_ivpci_was_taken(ts, before)) {
+	if (unlikely(records_closed(writer)) && !tcp_ivpci_was_taken(ts)) {
 		ts->flow.repeats++;
 		iov_iter_revert(&msg->msg_iter, got);
 		return 0;
@@ -231,8 +238,25 @@ static int tcp_ivpci_write(struct tcp_ivpci_sock *ts, struct sock *sk, struct ms
 	return got;
 }
 
+/*
+ * All there is room for, as TCP at one go: what several threads send is not torn before that. Others wait for
+ * `writing`: one ring's worth is enough.
+ */
+static int tcp_ivpci_write(struct tcp_ivpci_sock *ts, struct sock *sk, struct msghdr *msg, bool part)
+{
+	u32 sent = 0;
+	int rc;
+
+	do {
+		rc = tcp_ivpci_write_one(ts, sk, msg, part);
+		if (rc > 0)
+			sent += rc;
+	} while (rc > 0 && msg_data_left(msg) && sent < ts->writer.size);
+	return sent ? sent : rc;
+}
+
 /* The tail that Nagle or MSG_MORE keeps back would keep back the record, too: with these bytes it goes. */
-static int tcp_ivpci_send_with_tail(struct sock *sk, struct msghdr *msg)
+static int tcp_ivpci_send_with_tail(struct tcp_ivpci_sock *ts, struct sock *sk, struct msghdr *msg)
 {
 	struct tcp_sock *tp = tcp_sk(sk);
 	unsigned int flags = msg->msg_flags;
@@ -241,7 +265,9 @@ static int tcp_ivpci_send_with_tail(struct sock *sk, struct msghdr *msg)
 
 	tp->nonagle = TCP_NAGLE_OFF | TCP_NAGLE_PUSH;
 	msg->msg_flags = (flags & ~MSG_MORE) | MSG_DONTWAIT;
+	atomic_inc(&ts->in_tcp);
 	rc = tcp_sendmsg_locked(sk, msg, msg_data_left(msg));
+	atomic_dec(&ts->in_tcp);
 	msg->msg_flags = flags;
 	tp->nonagle = nagle;
 	return rc;
@@ -257,14 +283,14 @@ static bool tcp_ivpci_has_tail(const struct sock *sk)
 
 /* With the socket's lock. *by_tcp: TCP has had all of it. */
 static int tcp_ivpci_send_locked(struct tcp_ivpci_sock *ts, struct sock *sk, struct msghdr *msg,
-				 bool *by_tcp)
+				 bool part, bool *by_tcp)
 {
 	int rc = 0;
 
 	*by_tcp = false;
 	if (ts && READ_ONCE(ts->by_ring) && tcp_ivpci_fits_ring(sk, msg)) {
 		if (tcp_ivpci_has_tail(sk)) {
-			rc = tcp_ivpci_send_with_tail(sk, msg);
+			rc = tcp_ivpci_send_with_tail(ts, sk, msg);
 			if (rc > 0)
 				ts->flow.tcp_sent += rc;
 			*by_tcp = rc < 0; /* it says why not */
@@ -273,7 +299,7 @@ static int tcp_ivpci_send_locked(struct tcp_ivpci_sock *ts, struct sock *sk, str
 			*by_tcp = false;
 		}
 		mutex_lock(&ts->writing);
-		rc = tcp_ivpci_write(ts, sk, msg);
+		rc = tcp_ivpci_write(ts, sk, msg, part);
 		mutex_unlock(&ts->writing);
 		if (rc)
 			return rc;
@@ -290,14 +316,14 @@ static int tcp_ivpci_send_locked(struct tcp_ivpci_sock *ts, struct sock *sk, str
 	return rc;
 }
 
-static int tcp_ivpci_try_send(struct sock *sk, struct msghdr *msg, bool *by_tcp)
+static int tcp_ivpci_try_send(struct sock *sk, struct msghdr *msg, bool part, bool *by_tcp)
 {
 	struct tcp_ivpci_call call;
 	int rc;
 
 	tcp_ivpci_enter(sk, &call, true);
 	lock_sock(sk);
-	rc = tcp_ivpci_send_locked(call.ts, sk, msg, by_tcp);
+	rc = tcp_ivpci_send_locked(call.ts, sk, msg, part, by_tcp);
 	release_sock(sk);
 	tcp_ivpci_leave(&call);
 	return rc;
@@ -316,13 +342,13 @@ static void tcp_ivpci_no_room(struct sock *sk)
 }
 
 /* As TCP's one call: once something was sent, errors are the next call's. */
-static int tcp_ivpci_send_more(struct sock *sk, struct msghdr *msg, bool *by_tcp)
+static int tcp_ivpci_send_more(struct sock *sk, struct msghdr *msg, bool part, bool *by_tcp)
 {
 	unsigned int flags = msg->msg_flags;
 	int rc;
 
 	msg->msg_flags |= MSG_NOSIGNAL;
-	rc = tcp_ivpci_try_send(sk, msg, by_tcp);
+	rc = tcp_ivpci_try_send(sk, msg, part, by_tcp);
 	msg->msg_flags = flags;
 	if (rc < 0 && rc != -EAGAIN && rc != -EFAULT && rc != -EPIPE && rc != -ENOMEM &&
 	    rc != -EINTR && rc != -ERESTARTSYS)
@@ -330,32 +356,33 @@ static int tcp_ivpci_send_more(struct sock *sk, struct msghdr *msg, bool *by_tcp
 	return rc;
 }
 
-/* False: there is no such memory, or nobody to wait for it. */
-static bool tcp_ivpci_fault_in(struct msghdr *msg)
+/* False: there is no such memory, or nobody to wait for it. *part: there is not all. */
+static bool tcp_ivpci_fault_in(struct msghdr *msg, bool *part)
 {
 	size_t len = min_t(size_t, msg_data_left(msg), SZ_256K);
+	size_t left = fault_in_iov_iter_readable(&msg->msg_iter, len);
 
-	return !fatal_signal_pending(current) &&
-	       fault_in_iov_iter_readable(&msg->msg_iter, len) < len;
+	*part = left;
+	return left < len && !fatal_signal_pending(current);
 }
 
 int tcp_ivpci_send(struct sock *sk, struct msghdr *msg, size_t len)
 {
 	DEFINE_WAIT_FUNC(wait, tcp_ivpci_woken);
 	long timeo = sock_sndtimeo(sk, msg->msg_flags & MSG_DONTWAIT);
-	bool waiting = false;
+	bool waiting = false, part = false;
 	int copied = 0;
 	bool by_tcp;
 	int rc;
 
 	do {
-		rc = copied ? tcp_ivpci_send_more(sk, msg, &by_tcp)
-			    : tcp_ivpci_try_send(sk, msg, &by_tcp);
+		rc = copied ? tcp_ivpci_send_more(sk, msg, part, &by_tcp)
+			    : tcp_ivpci_try_send(sk, msg, part, &by_tcp);
 		if (rc > 0)
 			copied += rc;
 		if (by_tcp)
 			break; /* all of it, or it says why not */
-		if (rc > 0 || (rc == -EFAULT && tcp_ivpci_fault_in(msg)))
+		if (rc > 0 || (rc == -EFAULT && tcp_ivpci_fault_in(msg, &part)))
 			continue;
 		if (rc != -EAGAIN)
 			break;

@@ -301,6 +301,16 @@ void tcp_ivpci_detach_all(void)
 }
 EXPORT_SYMBOL_GPL(tcp_ivpci_detach_all);
 
+static bool tcp_ivpci_keeps_bytes(struct sock *sk)
+{
+	struct tcp_ivpci_sock *ts = tcp_ivpci_get(sk);
+	bool keeps = ts && tcp_ivpci_has_rings(ts);
+
+	if (ts)
+		tcp_ivpci_put(ts);
+	return keeps;
+}
+
 int tcp_ivpci_yield(struct sock *sk, int level, int optname, sockptr_t value, unsigned int length)
 {
 	struct tcp_ivpci_hold hold = {.sk = sk};
@@ -311,7 +321,7 @@ int tcp_ivpci_yield(struct sock *sk, int level, int optname, sockptr_t value, un
 	spin_unlock_bh(&tcp_ivpci_lock);
 	/* one that owns the lock restores it before TCP takes it for this */
 	tcp_ivpci_detach(sk, &tcp_ivpci_counters.yielded);
-	if (optname == TCP_REPAIR && level == SOL_TCP && tcp_ivpci_unread_in_ring(sk))
+	if (optname == TCP_REPAIR && level == SOL_TCP && tcp_ivpci_keeps_bytes(sk))
 		rc = -EBUSY; /* bytes of a ring are unread */
 	else
 		rc = tcp_prot.setsockopt(sk, level, optname, value, length);

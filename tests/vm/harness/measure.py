@@ -5,11 +5,12 @@ A pair runs a work once with the agents stopped and once with them running, clos
 time, so that what else the machine does meets both alike.
 """
 
+import json
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Callable
 
-from . import traffic
+from . import paths, traffic
 from .lab import ADDRESSES, Lab
 
 
@@ -54,7 +55,7 @@ def pingpong(size: int = 64) -> Work:
                 lambda guest, port: traffic.sockperf_server(guest, guest.ip4, port), run)
 
 
-SIZES_IN_BYTES = {"64B": 64, "16KiB": 16 << 10, "64KiB": 64 << 10, "1MiB": 1 << 20}
+SIZES_IN_BYTES = {"64B": 64, "1KiB": 1 << 10, "16KiB": 16 << 10, "64KiB": 64 << 10, "1MiB": 1 << 20}
 
 
 def short(size: str) -> Work:
@@ -80,6 +81,26 @@ def stream(size: str, streams: int = 1) -> Work:
         report = traffic.iperf(client, address, seconds, SIZES[size], streams, port)
         return [traffic.megabytes(report)]
     return Work(f"iperf3 {streams} stream(s), {size} writes", [row], traffic.iperf_server, run)
+
+
+PLAIN = paths.PROGRAMS / "measure"
+
+
+def plain_stream(size: str) -> Work:
+    """A program that only writes, and one that takes all there is: iperf3 reads as little at a time as it
+    writes, and asks select() before each.
+    """
+    row = Row(f"stream_plain_{size}_MBps", "MB/s", "more", 0.0)
+
+    def serve(guest, port):
+        server = guest.spawn([str(paths.built(PLAIN)), "serve", guest.ip4, str(port)])
+        server.wait_output("listening", 30)
+        return server
+
+    def run(client, address, port, seconds):
+        argv = [str(paths.built(PLAIN)), "stream", address, str(port), str(SIZES_IN_BYTES[size]), str(seconds)]
+        return [json.loads(client.check(argv, seconds + 60))["MBps"]]
+    return Work(f"one stream, {size} writes, large reads", [row], serve, run)
 
 
 class Meter:
