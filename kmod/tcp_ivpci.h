@@ -67,6 +67,7 @@ struct tcp_ivpci_sock {
 	struct tcp_ivpci_pair __rcu *pair;
 	struct records_reader reader;
 	struct records_writer writer;
+	u64 told;	       /* who waits was woken for what is before it */
 	void *kept;	       /* what was unread when the ring went; `reader.data` then */
 	struct sk_buff *spare; /* for close() with unread bytes */
 	bool by_ring;	       /* what is sent goes by the ring, */

@@ -145,8 +145,11 @@ static int tcp_ivpci_take_records(struct tcp_ivpci_sock *ts, struct msghdr *msg,
 		if (next->record && after(reader->seq, READ_ONCE(tcp_sk(sk)->copied_seq)))
 			break;
 	}
-	/* it was read to its end just when more came: the sender may have seen neither that nor `watch` */
-	if (copied && reader->len && !reader->done)
+	/*
+	 * It was read to its end just when more came: the sender may have seen neither that nor `watch`. If it has, the
+	 * edge was there.
+	 */
+	if (copied && reader->len && !reader->done && (s64)(READ_ONCE(ts->told) - reader->pos) <= 0)
 		sk->sk_data_ready(sk);
 	sk_peek_offset_bwd(sk, copied);
 	ts->flow.ring_received += copied;

@@ -47,9 +47,12 @@ static void tcp_ivpci_signalled(void *user)
 	struct tcp_ivpci_sock *ts = pair->ts;
 	struct ivpci_records *in = READ_ONCE(ts->reader.ring);
 	struct ivpci_records *out = READ_ONCE(ts->writer.ring);
+	u64 produced = in ? READ_ONCE(in->produced) : 0;
 
-	if (in && READ_ONCE(in->produced) != READ_ONCE(ts->reader.pos))
+	if (in && produced != READ_ONCE(ts->reader.pos)) {
+		WRITE_ONCE(ts->told, produced);
 		ts->sk->sk_data_ready(ts->sk);
+	}
 	if (out && READ_ONCE(ts->wants_room))
 		tcp_ivpci_look_for_room(ts, out);
 	if (out && READ_ONCE(out->closed))
@@ -268,6 +271,7 @@ static enum direct_reason tcp_ivpci_install(struct tcp_ivpci_sock *ts, struct tc
 			.data = rings->in + IVPCI_RECORDS_DATA,
 			.size = rings->in_len - IVPCI_RECORDS_DATA,
 		};
+		ts->told = 0;
 		ts->writer = (struct records_writer){};
 		ts->overflow = false;
 		ts->full_at = U64_MAX;
