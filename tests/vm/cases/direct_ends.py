@@ -195,6 +195,10 @@ PROGRAMS = {
 WRITERS = ("writer", "in time")
 
 
+# Seconds: TCP counts from when the peer's heart was seen to stand still
+LATE = 3.5
+
+
 class Peer:
     """Connections of both kinds at work, and something happens to guest2."""
 
@@ -258,8 +262,7 @@ def frozen(lab, seconds: int) -> None:
     one, other = peer.twins.one, peer.twins.other
     lab.guests[1].freeze()
     time.sleep(seconds)
-    # TCP counts from when the peer's heart was seen to stand still
-    peer.expect_ends({"keepalive": "ETIMEDOUT", "in time": "ETIMEDOUT"}, {"in time": 3.5})
+    peer.expect_ends({"keepalive": "ETIMEDOUT", "in time": "ETIMEDOUT"}, {"in time": LATE})
     lab.guests[1].thaw()
     for kind in Twins.KINDS:
         name = peer.names[kind, "writer"]
@@ -292,13 +295,14 @@ def killed(lab) -> None:
     peer = Peer(lab, "reader", "writer", "keepalive", "in time")
     server, client = lab.guests
     client.kill()
+    began = time.monotonic()
+    counts = wait_until(lambda: offload(server, "counters"), lambda now: now["made"] == now["returned"], 5,
+                        "rings that were given back")
+    lab.progress(f"{counts['made']} pairs of rings, all given back {time.monotonic() - began:.1f} s after the end")
     time.sleep(6)
-    peer.expect_ends({"keepalive": "ETIMEDOUT", "in time": "ETIMEDOUT"}, {})
+    peer.expect_ends({"keepalive": "ETIMEDOUT", "in time": "ETIMEDOUT"}, {"in time": LATE})
     peer.twins.one.process.kill()
     peer.moving.serving.kill()
-    counts = wait_until(lambda: offload(server, "counters"), lambda now: now["made"] == now["returned"], 10,
-                        "rings that were given back")
-    lab.progress(f"{counts['made']} pairs of rings, all given back")
     expect_no_rings(server)
     # of the two that have heard of nothing TCP waits for an answer to its FIN, for minutes
     states = {kind: sorted(line.split()[0] for line in sockets(server, kind)) for kind in Twins.KINDS}
