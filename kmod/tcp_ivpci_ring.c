@@ -33,6 +33,13 @@ void tcp_ivpci_signal(struct tcp_ivpci_sock *ts)
 		pair->rings->calls->signal(pair->rings);
 }
 
+unsigned int tcp_ivpci_quiet_ms(struct tcp_ivpci_sock *ts)
+{
+	struct tcp_ivpci_pair *pair = tcp_ivpci_pair(ts);
+
+	return pair ? pair->rings->calls->quiet_ms(pair->rings) : 0;
+}
+
 /* softirq, under RCU */
 static void tcp_ivpci_signalled(void *user)
 {

@@ -19,6 +19,8 @@
 
 /* a ring is full for long */
 #define TCP_IVPCI_FULL_MS 20
+/* a guest stands still: two looks at its heart, which beats once a second, found no other beat */
+#define TCP_IVPCI_QUIET_MS 1500
 /* less is no room */
 #define TCP_IVPCI_LEAST 64
 /* looks at whether the last record was taken: without sleep; with one each, 5 to 10 ms; 0.5 to 1 s */
@@ -197,6 +199,9 @@ static int tcp_ivpci_write_one(struct tcp_ivpci_sock *ts, struct sock *sk, struc
 	u32 room;
 
 	if (!writer->ring || !ts->by_ring)
+		return 0;
+	/* nobody acknowledges records: TCP's timers say for how long is too long */
+	if (unlikely(tcp_ivpci_quiet_ms(ts) >= TCP_IVPCI_QUIET_MS))
 		return 0;
 	if (!records_room(writer, &room)) {
 		tcp_ivpci_lied(ts);

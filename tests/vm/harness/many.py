@@ -4,9 +4,10 @@ other.
 """
 
 import json
+import signal
 
 from . import paths
-from .case import expect, expect_equal
+from .case import expect, expect_equal, wait_until
 from .channel import Process
 from .guest import Guest
 
@@ -34,6 +35,17 @@ def argv(mode: str, server: Guest, count: int, size: int) -> list[str]:
 def start(client: Guest, server: Guest, count: int) -> Process:
     """That many connections, about to be made, checked, and held until it is killed."""
     return client.spawn(argv("run", server, count, BYTES))
+
+
+def again(process: Process) -> None:
+    """Every byte on each of the connections of start(), checked before, once more: begins with it."""
+    process.signal(signal.SIGUSR1)
+
+
+def wait_again(process: Process, count: int, timeout: float = 60) -> None:
+    """Until that has been done `count` times."""
+    wait_until(lambda: process.poll() or process.out.decode().count("again"), lambda times: times == count,
+               timeout, "connections checked once more")
 
 
 def each(client: Guest, server: Guest, count: int, size: int) -> Process:

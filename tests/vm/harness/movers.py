@@ -28,13 +28,13 @@ def prepare(lab) -> None:
 class Movers:
     """Move the connections of `ports`, which guest2 has with guest1, until finish(). `how`: stay, random or toggle."""
 
-    def __init__(self, lab, how: str, hold_ms: int, size_kib: int, ports: str) -> None:
+    def __init__(self, lab, how: str, hold_ms: int, size_kib: int, ports: str, port: int = PORT) -> None:
         self.lab = lab
         server, client = lab.guests[:2]
         program = str(paths.built(MOVER))
-        self.serving = server.spawn([program, "serve", str(PORT), how, str(hold_ms)])
+        self.serving = server.spawn([program, "serve", str(port), how, str(hold_ms)])
         self.serving.wait_output("running", 30)
-        self.running = client.spawn([program, "run", server.ip4, str(PORT), how, str(hold_ms), str(size_kib), ports])
+        self.running = client.spawn([program, "run", server.ip4, str(port), how, str(hold_ms), str(size_kib), ports])
         self.running.wait_output("running", 30)
 
     def finish(self) -> list[dict]:

@@ -48,6 +48,10 @@ class Row:
     passed: bool
     saw: str
     reason: str = ""  # of a failure
+    # Of those that were to wait for it (run_parts(await_)): connections, those that were moved, what was in the way.
+    met: int = 0
+    moved: int = 0
+    in_the_way: str = ""
 
     def cell(self) -> str:
         """As the table has it: of a failed test nothing but that."""
@@ -62,7 +66,8 @@ def parse_report(report: dict) -> dict[str, Row]:
             reason = "\n".join(each["failure"] for each in test.get("failures", []))
             passed = not reason and test.get("result") == "COMPLETED"
             name = suite["name"].split("/")[-1] + "." + test["name"]
-            rows[name] = Row(passed, test.get("saw", ""), reason)
+            rows[name] = Row(passed, test.get("saw", ""), reason, int(test.get("met", 0)),
+                             int(test.get("moved", 0)), test.get("in_the_way", ""))
     return rows
 
 
@@ -72,21 +77,55 @@ def puppet(guest: Guest) -> Process:
     return process
 
 
+def argv(client: Guest, server: Guest, only: str, report: str) -> list[str]:
+    return [str(paths.built(PROGRAM)), "--peer", server.ip4, "--peer6", server.ip6, "--own", client.ip4,
+            "--own6", client.ip6, "--control", str(CONTROL), f"--gtest_output=json:{report}",
+            "--gtest_color=no", f"--gtest_filter={only}"]
+
+
+def collect(client: Guest, process: Process, report: str, timeout: float) -> dict[str, Row]:
+    """The rows of a run, when it is over."""
+    code = process.wait(timeout)
+    if code not in (0, 1):
+        raise CommandFailed(f"{client.name}: semantics: exit {code}: "
+                            f"{(process.out + process.err).decode(errors='replace')[-2000:]}")
+    rows = parse_report(json.loads(client.get(report)))
+    client.check(["rm", report])
+    return rows
+
+
 def run(client: Guest, server: Guest, timeout: float = 300, only: str = "*") -> dict[str, Row]:
     """The tests in `client`, their far end in `server`. The rows of all tests, by name."""
     far = puppet(server)
-    run_ = client.run([str(paths.built(PROGRAM)), "--peer", server.ip4, "--peer6", server.ip6,
-                       "--own", client.ip4, "--own6", client.ip6, "--control", str(CONTROL),
-                       f"--gtest_output=json:{REPORT}", "--gtest_color=no",
-                       f"--gtest_filter={only}"], timeout)
+    rows = collect(client, client.spawn(argv(client, server, only, REPORT)), REPORT, timeout)
     far.kill()
     far.wait(10)
-    if run_.code not in (0, 1):
-        raise CommandFailed(f"{client.name}: semantics: exit {run_.code}: "
-                            f"{(run_.out + run_.err)[-2000:]}")
-    rows = parse_report(json.loads(client.get(REPORT)))
     expect(rows, "semantics ran no test")
-    client.check(["rm", REPORT])
+    return rows
+
+
+def run_parts(client: Guest, server: Guest, parts: int, await_: str = "", sample: tuple[int, int] = (0, 1),
+              timeout: float = 300, only: str = "*") -> dict[str, Row]:
+    """As run(), in that many programs at the same time, with ports of their own. sample (I, N): every Nth test,
+    from the Ith on. `await_`: "rings" or "moved", what each test waits for before it begins with its connection.
+    """
+    first, last = map(int, PORTS.split("-"))
+    ports = (last - first) // parts & ~1
+    far = puppet(server)
+    running = []
+    for part in range(parts):
+        report = f"{REPORT}.{part}"
+        words = ["--first", str(first + part * ports), *(("--await", await_) if await_ else ())]
+        program, *rest = argv(client, server, only, report)
+        shard = {"GTEST_TOTAL_SHARDS": str(sample[1] * parts),
+                 "GTEST_SHARD_INDEX": str(sample[0] + part * sample[1])}
+        running.append((client.spawn([program, *words, *rest], env=shard), report))
+    rows = {}
+    for process, report in running:
+        rows |= collect(client, process, report, timeout)
+    far.kill()
+    far.wait(10)
+    expect(rows, "semantics ran no test")
     return rows
 
 

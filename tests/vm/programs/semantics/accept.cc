@@ -39,6 +39,7 @@ TEST_F(Accept, Flags) {
     EXPECT_EQ(puppet("connect", "c", setup.own, port), "ok");
     const Fd fd = accept_from(listener.get(), nullptr, SOCK_NONBLOCK);
     ASSERT_TRUE(fd);
+    meet(fd.get());
     EXPECT_NE(fcntl(fd.get(), F_GETFL) & O_NONBLOCK, 0);
     EXPECT_NE(fcntl(fd.get(), F_GETFD) & FD_CLOEXEC, 0);
     char byte;
@@ -59,6 +60,7 @@ TEST_F(Accept, LaterThanTheData) {
     for (const char* name : {"a", "b", "c"}) {
         const Fd fd = accept_from(listener.get());
         ASSERT_TRUE(fd) << error_name(errno);
+        meet(fd.get(), name);
         EXPECT_EQ(expect_stream(fd.get(), 3000, name[0]), "ok");
         EXPECT_EQ(send_all(fd.get(), pattern(7, 100)), "ok");
         EXPECT_EQ(puppet("recv", name, 100, 7), "ok");
@@ -158,6 +160,7 @@ TEST_F(Accept, InheritedOptions) {
     EXPECT_EQ(puppet("connect", "c", setup.own, port), "ok");
     EXPECT_NE(ready(listener.get(), POLLIN), 0);
     const Fd fd(accept(listener.get(), nullptr, nullptr));
+    meet(fd.get());
     timeval inherited{};
     socklen_t size = sizeof(inherited);
     getsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &inherited, &size);

@@ -22,6 +22,7 @@ protected:
     }
     void exchange(int fd) {
         EXPECT_EQ(puppet("accept", "l", "c"), "ok");
+        meet(fd);
         EXPECT_EQ(send_all(fd, pattern(1, 5000)), "ok");
         EXPECT_EQ(puppet("recv", "c", 5000, 1), "ok");
         EXPECT_EQ(puppet("send", "c", 5000, 2), "ok");

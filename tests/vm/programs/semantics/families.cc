@@ -43,6 +43,7 @@ TEST_F(Families, MappedClient) {
     const Address there = make_address("::ffff:" + setup.peer, port);
     EXPECT_EQ(outcome(connect_to(fd.get(), there)), "0");
     EXPECT_EQ(puppet("accept", "l", "c"), "ok");
+    meet(fd.get());
     EXPECT_EQ(peer_of(fd.get()).text(), there.text());
     EXPECT_EQ(name_of(fd.get()).text(),
               make_address("::ffff:" + setup.own, name_of(fd.get()).port()).text());

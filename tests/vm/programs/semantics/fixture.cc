@@ -3,18 +3,21 @@
 
 #include <cerrno>
 
+#include "rings.h"
+
 namespace semantics {
 namespace {
 
 constexpr int kTestSeconds = 20;
 constexpr uint16_t kPortsOfATest = 2;
+constexpr int kMeetings = 6;  // of a test with many connections only the first ones are waited for
 
 }  // namespace
 
 Setup setup;
 
 void Semantics::SetUp() {
-    static uint16_t next_port = setup.control + 1;
+    static uint16_t next_port = setup.first;
     port = next_port;
     next_port = static_cast<uint16_t>(next_port + kPortsOfATest);
     watch_time(kTestSeconds);
@@ -28,6 +31,11 @@ void Semantics::TearDown() {
     watch_time(0);
     if (!seen_.empty()) {
         RecordProperty("saw", seen_);
+    }
+    if (met_ > 0) {
+        RecordProperty("met", met_);
+        RecordProperty("moved", moved_);
+        RecordProperty("in_the_way", in_the_way_);
     }
 }
 
@@ -55,12 +63,27 @@ void Semantics::saw(const std::string& what, const std::string& value) {
     seen_ += (seen_.empty() ? "" : "; ") + what + " " + value;
 }
 
+void Semantics::meet(int fd, const std::string& name) {
+    if (setup.await.empty() || met_ == kMeetings) {
+        return;
+    }
+    const std::string here = await_rings(fd, setup.await);
+    const std::string there = puppet("await", name, setup.await);
+    ++met_;
+    if (here == "ok" && there == "ok") {
+        ++moved_;
+    } else {
+        in_the_way_ = here + ", at the puppet " + there;
+    }
+}
+
 Fd Semantics::call(uint16_t to, const std::string& ip) {
     EXPECT_EQ(puppet("listen", "l", ip, to), "ok");
     const Address address = make_address(ip, to);
     Fd fd = open_stream(address.family());
     EXPECT_EQ(outcome(connect_to(fd.get(), address)), "0");
     EXPECT_EQ(puppet("accept", "l", "c"), "ok");
+    meet(fd.get());
     return fd;
 }
 
@@ -69,6 +92,7 @@ Fd Semantics::take(int listener, uint16_t to, const std::string& ip, const std::
     Fd fd = accept_from(listener);
     EXPECT_TRUE(fd) << "accept: " << error_name(errno);
     EXPECT_EQ(answer(), "ok");
+    meet(fd.get(), name);
     return fd;
 }
 

@@ -22,7 +22,9 @@ namespace semantics {
 struct Setup {
     std::string own, own6;    // addresses of this end
     std::string peer, peer6;  // and of the puppet
-    uint16_t control = 0;     // port of the puppet; those above it are the tests'
+    uint16_t control = 0;     // port of the puppet
+    uint16_t first = 0;       // of the tests'; those above it, too
+    std::string await;        // "rings", "moved": what tests wait for (rings.h), once connected
 };
 extern Setup setup;
 
@@ -48,6 +50,9 @@ protected:
 
     void saw(const std::string& what, const std::string& value);
 
+    // A connection has both its ends. Waits, if that is asked for, until somebody has moved it.
+    void meet(int fd, const std::string& name = "c");
+
     // Connects a new socket to the puppet's socket "c".
     Fd call(uint16_t port, const std::string& ip = setup.peer);
     // Both ends of a connection that the puppet makes to `listener`.
@@ -62,6 +67,9 @@ private:
     Fd control_;
     std::string pending_;  // of an answer
     std::string seen_;
+    int met_ = 0;             // connections that were waited for
+    int moved_ = 0;           // not in vain
+    std::string in_the_way_;  // of others
 };
 
 enum class Role { kClient, kServer };

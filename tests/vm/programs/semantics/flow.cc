@@ -147,6 +147,7 @@ TEST_F(FlowBuffers, Small) {
     saw("SO_SNDBUF connected", std::to_string(option(fd.get(), SOL_SOCKET, SO_SNDBUF)));
     saw("SO_RCVBUF connected", std::to_string(option(fd.get(), SOL_SOCKET, SO_RCVBUF)));
     EXPECT_EQ(puppet("accept", "l", "c"), "ok");
+    meet(fd.get());
     tell("echo", "c", 300000);
     std::thread writer([&] { EXPECT_EQ(send_all(fd.get(), pattern(1, 300000)), "ok"); });
     EXPECT_EQ(expect_stream(fd.get(), 300000, 1), "ok");

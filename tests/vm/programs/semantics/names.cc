@@ -80,6 +80,7 @@ TEST_F(AcceptedNames, AreTheClients) {
     const Fd fd = accept_from(listener.get(), &from);
     ASSERT_TRUE(fd);
     EXPECT_EQ(answer(), "ok");
+    meet(fd.get());
     EXPECT_EQ(puppet("name", "c"), told(from.text()));
     EXPECT_EQ(peer_of(fd.get()).text(), from.text());
     EXPECT_EQ(from.size, sizeof(sockaddr_in));
@@ -117,6 +118,7 @@ TEST_F(Bound, ToAnyPort) {
     EXPECT_EQ(call(), "0");
     EXPECT_EQ(name_of(fd.get()).text(), name);
     EXPECT_EQ(puppet("accept", "l", "c"), "ok");
+    meet(fd.get());
     EXPECT_EQ(puppet("peername", "c"), told(name));
 }
 
@@ -126,6 +128,7 @@ TEST_F(Bound, ToAPort) {
     EXPECT_EQ(call(), "0");
     EXPECT_EQ(name_of(fd.get()).text(), make_address(setup.own, own).text());
     EXPECT_EQ(puppet("accept", "l", "c"), "ok");
+    meet(fd.get());
     EXPECT_EQ(puppet("peername", "c"), told(make_address(setup.own, own).text()));
     EXPECT_EQ(send_all(fd.get(), pattern(1, 1000)), "ok");
     EXPECT_EQ(puppet("recv", "c", 1000, 1), "ok");

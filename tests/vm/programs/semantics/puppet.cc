@@ -13,6 +13,7 @@
 //   wait C N                      until that many bytes are there to be read
 //   name C    peername C          "ok 10.0.0.1:80"
 //   shutdown C rd|wr|rdwr         close C          reset C          pause MS
+//   await C rings|moved           until somebody has moved it (rings.h)
 #include "puppet.h"
 
 #include <netinet/in.h>
@@ -32,6 +33,7 @@
 #include <vector>
 
 #include "pattern.h"
+#include "rings.h"
 #include "socket.h"
 
 namespace semantics {
@@ -176,6 +178,7 @@ const std::map<std::string, Puppet::Command>& Puppet::commands() {
           }}},
         {"urgent",
          {2, [](Us us, Line line) { return said(::send(us.fd(line[1]), "!", 1, MSG_OOB) == 1); }}},
+        {"await", {3, [](Us us, Line line) { return await_rings(us.fd(line[1]), line[2]); }}},
         {"next", {2, [](Us us, Line line) { return next(us.fd(line[1])); }}},
         {"name", {2, [](Us us, Line line) { return "ok " + name_of(us.fd(line[1])).text(); }}},
         {"peername", {2, [](Us us, Line line) { return "ok " + peer_of(us.fd(line[1])).text(); }}},

@@ -222,6 +222,7 @@ TEST_F(ReadyListener, ConnectInsideAnEpoll) {
     }
     EXPECT_EQ(seen, "OUT");
     EXPECT_EQ(puppet("accept", "l", "c"), "ok");
+    meet(fd.get());
     EXPECT_EQ(puppet("send", "c", 100, 1), "ok");
     EXPECT_EQ(watch.wait(), "IN+OUT");
 }

@@ -95,6 +95,7 @@ TEST_P(Reset, OfOneLeavesOthers) {
         other = open_stream(AF_INET);
         EXPECT_EQ(connect_to(other.get(), make_address(setup.peer, port)), 0);
         EXPECT_EQ(puppet("accept", "l", "d"), "ok");
+        meet(other.get(), "d");
     } else {
         other = take(listener.get(), port, setup.own, "d");
     }

@@ -25,6 +25,7 @@ TEST_F(Several, Interleaved) {
             fds[i] = open_stream(AF_INET);
             ASSERT_EQ(connect_to(fds[i].get(), make_address(setup.peer, port)), 0);
             ASSERT_EQ(puppet("accept", "l", named("c", i)), "ok");
+            meet(fds[i].get(), named("c", i));
         } else {
             fds[i] = take(listener.get(), second, setup.own, named("c", i));
         }
@@ -122,6 +123,7 @@ TEST_F(Several, SmallBacklog) {
     for (int i = 0; i < 2; ++i) {
         const Fd fd = accept_from(listener.get());
         ASSERT_TRUE(fd) << error_name(errno);
+        meet(fd.get(), i == 0 ? "a" : "b");
         EXPECT_EQ(expect_stream(fd.get(), 100, i + 1), "ok");
     }
 }

@@ -1,0 +1,319 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How moved connections end when nothing is in order: packets of the end are lost, the peer's machine stands still,
+is killed or begins anew. Each is compared with a connection over plain TCP beside it.
+"""
+
+import time
+
+from harness import many, stress
+from harness.case import case, expect, expect_equal, wait_until
+from harness.movers import Movers, offload, prepare
+from harness.twins import MOVED, Twins, expect_no_rings, expect_nothing_left, sockets
+
+SOON = 0.5  # seconds in which a byte of this lab comes, if it does
+
+
+def close_with_unread(twins: Twins):
+    """Whoever closes with unread bytes resets: in the ring there are some, in TCP none."""
+    def steps(name: str):
+        twins.one.do(f"send({name!r}, 10)")
+        time.sleep(SOON)
+        twins.other.do(f"close({name!r})")
+        seen = [twins.one.do(f"receive({name!r}, 1, 3)")[:2], twins.one.do(f"send({name!r}, 1)")]
+        twins.close(name)
+        return seen
+    return steps
+
+
+def reset_over_unread(twins: Twins):
+    """What had come before the reset is read, or not, as TCP has it."""
+    def steps(name: str):
+        twins.one.do(f"send({name!r}, 1000)")
+        time.sleep(SOON)
+        twins.one.do(f"reset({name!r})")
+        time.sleep(SOON)
+        seen = [twins.other.do(f"receive({name!r}, 2000, 3)")[:2] for _ in range(2)]
+        twins.close(name)
+        return seen
+    return steps
+
+
+def lost_fin(twins: Twins):
+    """The end comes with the second or third FIN, and after all bytes."""
+    def steps(name: str):
+        twins.one.do(f"deaf({name!r})")
+        twins.other.do(f"send({name!r}, 1000)")
+        twins.other.do(f"close({name!r})")
+        early, said, _ = twins.one.do(f"receive({name!r}, 2000, 0.7)")
+        twins.one.do(f"deaf({name!r}, False)")
+        late, finally_said, _ = twins.one.do(f"receive({name!r}, 2000, 10)")
+        twins.close(name)
+        return [said, early + late, finally_said]
+    return steps
+
+
+def lost_fin_answered(twins: Twins):
+    """Who has not heard of the end sends, which resets; that is lost, too; and sends once more."""
+    def steps(name: str):
+        twins.one.do(f"deaf({name!r})")
+        twins.other.do(f"close({name!r})")
+        time.sleep(SOON)
+        seen = [twins.one.do(f"send({name!r}, 100)")]
+        time.sleep(SOON)
+        twins.one.do(f"deaf({name!r}, False)")
+        seen += [twins.one.do(f"receive({name!r}, 1, 5)")[:2], twins.one.do(f"send({name!r}, 100)")]
+        twins.close(name)
+        return seen
+    return steps
+
+
+def lost_reset(twins: Twins, unread: int):
+    """Nobody says anything until the next bytes, which are answered with another reset. `unread`: by close()."""
+    def steps(name: str):
+        if unread:
+            twins.one.do(f"send({name!r}, {unread})")
+            time.sleep(SOON)
+        twins.one.do(f"deaf({name!r})")
+        twins.other.do(f"{'close' if unread else 'reset'}({name!r})")
+        seen = [twins.one.do(f"receive({name!r}, 1, {SOON})")[:2]]
+        twins.one.do(f"deaf({name!r}, False)")
+        seen += [twins.one.do(f"receive({name!r}, 1, {SOON})")[:2], twins.one.do(f"send({name!r}, 100)"),
+                 twins.one.do(f"receive({name!r}, 1, 5)")[:2], twins.one.do(f"send({name!r}, 100)")]
+        twins.close(name)
+        return seen
+    return steps
+
+
+def kept(twins: Twins) -> None:
+    """What is unread when rings are given back, or when the driver goes, is read, and in its order."""
+    for how in ("detach", "unload"):
+        name = twins.connect("moved")
+        twins.wait_moved(1)
+        for end in (twins.one, twins.other):
+            expect_equal(end.do(f"send({name!r}, 5000)"), "ok", "send")
+            expect_equal(end.do(f"by_tcp({name!r}, 3000)"), "ok", "send by TCP")
+            expect_equal(end.do(f"send({name!r}, 5000)"), "ok", "send")
+        guest = twins.one.guest
+        if how == "detach":
+            offload(guest, "detach", MOVED)
+        else:
+            offload(guest, "unload", "ivpci")
+        for end in (twins.one, twins.other):
+            expect_equal(end.do(f"receive({name!r}, 13000, 5)")[:2], [13000, "ok"], f"{how}: what was unread")
+        if how == "unload":
+            prepare(twins.lab)
+        for end in (twins.one, twins.other):
+            expect_equal(end.do(f"send({name!r}, 1000)"), "ok", "send")
+        for end in (twins.one, twins.other):
+            expect_equal(end.do(f"receive({name!r}, 1000, 5)")[:2], [1000, "ok"], f"{how}: what came later")
+        twins.close(name)
+
+
+def kept_and_tcp(twins: Twins) -> None:
+    """One recv() has what was kept of a ring and what came by TCP behind it, also if the socket is TCP's own again
+    in between: who is told of an edge takes less than it asked for to be all there was.
+    """
+    name = twins.connect("moved")
+    twins.wait_moved(1)
+    twins.other.do(f"send({name!r}, 300)")
+    twins.other.do(f"by_tcp({name!r}, 700)")
+    time.sleep(SOON)
+    offload(twins.one.guest, "detach", MOVED)
+    expect_equal(twins.one.do(f"take({name!r}, 4096)"), 1000, "one recv() of 300 bytes that were kept and 700 of TCP")
+    twins.close(name)
+
+
+def urgent_behind_unread(twins: Twins) -> None:
+    """Two urgent bytes behind a record that nobody has looked at: TCP passes over the first one by itself."""
+    name = twins.connect("moved")
+    twins.wait_moved(1)
+    twins.other.do(f"send({name!r}, 1)")
+    for _ in range(2):
+        expect_equal(twins.other.do(f"ends[{name!r}].send(b'!', socket.MSG_OOB)"), 1, "an urgent byte")
+        time.sleep(SOON)
+    expect_equal(twins.one.do(f"receive({name!r}, 1, 3)")[:2], [1, "ok"], "a byte before two urgent ones")
+    expect_equal(twins.one.do(f"ends[{name!r}].recv(1, socket.MSG_OOB).decode()"), "!", "the urgent byte")
+    twins.close(name)
+
+
+def lossy(lab, seconds: int) -> None:
+    """One packet in thirty is lost: every byte is right, and nothing stays of connections that are over."""
+    server, client = lab.guests
+    for guest in lab.guests:
+        guest.check("tc qdisc add dev eth0 root netem loss 3%")
+    listener, lists = stress.serve(server), many.serve(server)
+    moving = Movers(lab, "random", 3, 16, "9100-9699")
+    running = stress.start(client, server, 6, seconds, 30000)
+    short = many.each(client, server, 5 * seconds, 4096)
+    report = stress.finish(running, seconds + 90, listener)
+    expect_equal(short.wait(90), 0, f"exit code of many ({short.err})")
+    counts = moving.finish()
+    for guest in lab.guests:
+        guest.check("tc qdisc del dev eth0 root")
+    lab.progress(f"with loss: {report['bytes'] >> 10} KiB right")
+    for guest, count in zip(lab.guests, counts):
+        expect(count["made"] > 2 and count["ring_sent"] > 1 << 14, f"{guest.name}: hardly moved any")
+        expect_equal(count["lies"], 0, f"{guest.name}: lies")
+    for process in (listener, lists):
+        process.kill()
+
+
+@case("direct", "direct-loss", agent=False, timeout=150, long_timeout=900)
+def direct_loss(lab):
+    """FIN and RST are lost, connections are closed and reset over unread bytes, rings go over unread bytes, packets
+    are lost at random: as plain TCP, and no socket stays.
+    """
+    prepare(lab)
+    twins = Twins(lab)
+    moving = Movers(lab, "stay", 5, 16, MOVED)
+    expect_equal(twins.compare("closed over unread bytes", close_with_unread(twins))[0], [0, "ECONNRESET"],
+                 "the other end reads")
+    twins.compare("reset over unread bytes", reset_over_unread(twins))
+    expect_equal(twins.compare("FIN lost", lost_fin(twins)), ["silence", 1000, "end"], "a FIN that is lost")
+    twins.compare("FIN lost, and its answer", lost_fin_answered(twins))
+    for unread in (0, 10):
+        seen = twins.compare(f"RST lost, {unread} bytes unread", lost_reset(twins, unread))
+        expect_equal(seen[3][1], "ECONNRESET", "after the next bytes")
+    kept(twins)
+    kept_and_tcp(twins)
+    urgent_behind_unread(twins)
+    moving.finish()
+    expect_nothing_left(lab, lab.guests)
+    lossy(lab, 300 if lab.long else 4)
+    expect_nothing_left(lab, lab.guests)
+
+
+# What each connection's program in guest1 does, by its options. A reader is asleep in recv().
+KEEPALIVE = [("SOL", "socket.SO_KEEPALIVE", 1), ("TCP", "socket.TCP_KEEPIDLE", 1), ("TCP", "socket.TCP_KEEPINTVL", 1)]
+PROGRAMS = {
+    "reader": [],
+    "writer": [],
+    "keepalive": [*KEEPALIVE, ("TCP", "socket.TCP_KEEPCNT", 3)],
+    "patient": [*KEEPALIVE, ("TCP", "socket.TCP_KEEPCNT", 100)],
+    "in time": [("TCP", "socket.TCP_USER_TIMEOUT", 3000)],
+}
+WRITERS = ("writer", "in time")
+
+
+# Seconds: TCP counts from when the peer's heart was seen to stand still
+LATE = 3.5
+
+
+class Peer:
+    """Connections of both kinds at work, and something happens to guest2."""
+
+    def __init__(self, lab, *programs: str) -> None:
+        prepare(lab)
+        self.lab, self.twins, self.programs = lab, Twins(lab), programs
+        self.names = {(kind, program): self.twins.connect(kind, program)
+                      for kind in Twins.KINDS for program in programs}
+        self.moving = Movers(lab, "stay", 5, 16, MOVED)
+        one, other = self.twins.one, self.twins.other
+        for (_, program), name in self.names.items():
+            for level, number, value in PROGRAMS[program]:
+                one.do(f"option({name!r}, {level}, {number}, {value})")
+        self.twins.wait_moved(len(programs))
+        for (_, program), name in self.names.items():
+            other.do(f"beside(reads, {name!r})")
+            if program in WRITERS:
+                one.do(f"beside(writes, {name!r}, 100, 0.3)")
+            else:
+                one.do(f"beside(reads, {name!r})")
+                expect_equal(other.do(f"send({name!r}, 100)"), "ok", "send")
+        time.sleep(1)
+        for (_, program), name in self.names.items():
+            expect_equal([what for _, what in one.log(name)], [] if program in WRITERS else [100],
+                         f"{name} before anything happens")
+        one.do("mark()")
+
+    def ends(self) -> dict[str, dict[str, tuple[float, str]]]:
+        """Program -> kind -> when its connection ended, and how; of those that did."""
+        found: dict = {program: {} for program in self.programs}
+        for (kind, program), name in self.names.items():
+            found[program] |= {kind: (when, what) for when, what in self.twins.one.log(name) if what != 100}
+        return found
+
+    def expect_ends(self, wanted: dict[str, str], late: dict[str, float]) -> None:
+        """Programs that see an end, and which; the others see none. Of the moved connection not a second sooner than
+        of the plain one, nor later, or as `late` says.
+        """
+        ends = wait_until(self.ends, lambda ends: all(len(ends[program]) == 2 for program in wanted), 60,
+                          f"ends of {', '.join(wanted)}")
+        self.lab.progress(f"ends: {ends}")
+        for program, both in ends.items():
+            expect_equal({kind: what for kind, (_, what) in both.items()},
+                         dict.fromkeys(Twins.KINDS, wanted[program]) if program in wanted else {},
+                         f"what {program} saw")
+            if both:
+                later = both["moved"][0] - both["plain"][0]
+                expect(-max(1.2, late.get(program, 0)) <= later <= late.get(program, 1.2),
+                       f"{program}: the moved connection ended {later:.1f} s later than the plain one")
+
+    def over(self) -> None:
+        """guest2 lives: nothing is left at either end."""
+        self.twins.kill()
+        self.moving.finish()
+        expect_nothing_left(self.lab, self.lab.guests)
+
+
+def frozen(lab, seconds: int) -> None:
+    """guest2 stands still, and goes on."""
+    peer = Peer(lab, "reader", "writer", "keepalive", "in time")
+    one, other = peer.twins.one, peer.twins.other
+    lab.guests[1].freeze()
+    time.sleep(seconds)
+    peer.expect_ends({"keepalive": "ETIMEDOUT", "in time": "ETIMEDOUT"}, {"in time": LATE})
+    lab.guests[1].thaw()
+    for kind in Twins.KINDS:
+        name = peer.names[kind, "writer"]
+        sent = one.do(f"sent[{name!r}]")
+        expect(sent >= 100 * seconds, f"{name}: hardly wrote any: {sent}")
+        wait_until(lambda name=name: other.do(f"got[{name!r}]"), lambda got, sent=sent: got > sent,
+                   20 + seconds, f"{name}: bytes that have come, of {sent} and more")
+        expect(all(isinstance(what, int) and what > 0 for _, what in other.log(name)),
+               f"{name}: {other.log(name)}")
+        expect_equal(one.log(name), [], f"{name}: how it ended")
+    peer.over()
+
+
+def began_anew(lab) -> None:
+    """guest2's reset button: its TCP knows nothing of these connections, and says so when it is asked."""
+    peer = Peer(lab, "reader", "writer", "patient")
+    client = lab.guests[1]
+    client.reset()
+    client.wait_boot()
+    # a writer's TCP asks at intervals that grow: both kinds are somewhere in one of them
+    peer.expect_ends({"writer": "ECONNRESET", "patient": "ECONNRESET"}, {"writer": 10})
+    prepare(lab)
+    peer.twins.one.process.kill()
+    peer.moving.serving.kill()
+    expect_nothing_left(lab, lab.guests[:1], 30)
+
+
+def killed(lab) -> None:
+    """guest2 is gone for good."""
+    peer = Peer(lab, "reader", "writer", "keepalive", "in time")
+    server, client = lab.guests
+    client.kill()
+    began = time.monotonic()
+    counts = wait_until(lambda: offload(server, "counters"), lambda now: now["made"] == now["returned"], 5,
+                        "rings that were given back")
+    lab.progress(f"{counts['made']} pairs of rings, all given back {time.monotonic() - began:.1f} s after the end")
+    time.sleep(6)
+    peer.expect_ends({"keepalive": "ETIMEDOUT", "in time": "ETIMEDOUT"}, {"in time": LATE})
+    peer.twins.one.process.kill()
+    peer.moving.serving.kill()
+    expect_no_rings(server)
+    # of the two that have heard of nothing TCP waits for an answer to its FIN, for minutes
+    states = {kind: sorted(line.split()[0] for line in sockets(server, kind)) for kind in Twins.KINDS}
+    expect_equal(states["moved"], states["plain"], "sockets that are left, moved and plain")
+
+
+@case("direct", "direct-peer", agent=False, timeout=200, long_timeout=600)
+def direct_peer(lab):
+    """The peer's machine stands still for ten seconds (a minute), begins anew, is killed, under moved connections: their
+    programs hear what those of plain TCP hear, and nothing stays.
+    """
+    frozen(lab, 60 if lab.long else 10)
+    began_anew(lab)
+    killed(lab)
