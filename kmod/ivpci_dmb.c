@@ -207,8 +207,7 @@ static int ivpci_memory_get(struct ivpci *ivpci, int order, u64 *offset)
 /* What its writer is told of a DMB. */
 static void ivpci_desc_write(struct ivpci *ivpci, const struct ivpci_dmb *dmb)
 {
-	struct ivpci_dmb_desc *desc =
-		ivpci_desc(ivpci, ivpci->slot, ivpci_token_index(dmb->token));
+	struct ivpci_dmb_desc *desc = ivpci_desc(ivpci, ivpci->slot, ivpci_token_index(dmb->token));
 
 	WRITE_ONCE(desc->offset, dmb->offset);
 	WRITE_ONCE(desc->len, dmb->len);
