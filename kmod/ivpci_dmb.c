@@ -204,6 +204,31 @@ static int ivpci_memory_get(struct ivpci *ivpci, int order, u64 *offset)
 	return -ENOSPC;
 }
 
+/* What its writer is told of a DMB. */
+static void ivpci_desc_write(struct ivpci *ivpci, const struct ivpci_dmb *dmb)
+{
+	struct ivpci_dmb_desc *desc =
+		ivpci_desc(ivpci, ivpci->slot, ivpci_token_index(dmb->token));
+
+	WRITE_ONCE(desc->offset, dmb->offset);
+	WRITE_ONCE(desc->len, dmb->len);
+	WRITE_ONCE(desc->writer, dmb->writer);
+	WRITE_ONCE(desc->writer_generation, dmb->writer_generation);
+	smp_store_release(&desc->token, dmb->token);
+}
+
+/* Others can write there, too, and SMC uses a DMB for one connection after the other: each of them would be TCP. */
+static void ivpci_descs_restore(struct ivpci *ivpci)
+{
+	u32 index;
+
+	lockdep_assert_held(&ivpci->dmb_lock);
+
+	for_each_set_bit(index, ivpci->dmb_used, IVPCI_DMBS)
+		if (ivpci->dmbs[index].writer)
+			ivpci_desc_write(ivpci, &ivpci->dmbs[index]);
+}
+
 static u32 ivpci_next_serial(struct ivpci *ivpci)
 {
 	if (!++ivpci->serial)
@@ -224,7 +249,6 @@ static u32 ivpci_next_serial(struct ivpci *ivpci)
 int ivpci_dmb_register(struct ivpci *ivpci, u32 writer, u32 len, struct ivpci_dmb *dmb, void **addr)
 {
 	int order = ivpci_dmb_order(len);
-	struct ivpci_dmb_desc *desc;
 	u32 index, generation;
 	u64 offset;
 	int rc;
@@ -267,12 +291,7 @@ int ivpci_dmb_register(struct ivpci *ivpci, u32 writer, u32 len, struct ivpci_dm
 	ivpci->nr_dmbs++;
 	ivpci->dmb_bytes += len;
 
-	desc = ivpci_desc(ivpci, ivpci->slot, index);
-	WRITE_ONCE(desc->offset, offset);
-	WRITE_ONCE(desc->len, len);
-	WRITE_ONCE(desc->writer, writer);
-	WRITE_ONCE(desc->writer_generation, generation);
-	smp_store_release(&desc->token, dmb->token);
+	ivpci_desc_write(ivpci, dmb);
 	ivpci_inc(ivpci, IVPCI_REGISTERED);
 	trace_ivpci_register(ivpci->number, dmb->token, writer, len);
 unlock:
@@ -347,6 +366,7 @@ static void ivpci_chunks_balance(struct ivpci *ivpci)
 void ivpci_dmb_housekeeping(struct ivpci *ivpci)
 {
 	mutex_lock(&ivpci->dmb_lock);
+	ivpci_descs_restore(ivpci);
 	ivpci_parked_reclaim(ivpci);
 	ivpci_chunks_refresh(ivpci);
 	/* what we are given is not seen where our generation is a lie */

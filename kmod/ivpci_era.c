@@ -28,18 +28,24 @@ static enum hrtimer_restart ivpci_era_look(struct hrtimer *timer)
 	return HRTIMER_RESTART;
 }
 
-/* After peers came or went. A peer can use a DMB of ours only after we gave it one, so
- * after this.
+/* After peers may have come or gone. A peer can use a DMB of ours only after we gave it one, so
+ * after this. An era stays for as long as a generation does, but what we read when it came may have been a lie.
  */
 void ivpci_era_sync(struct ivpci *ivpci)
 {
+	struct ivpci_peer *peer;
 	u32 slot, n = 0;
 	bool first;
 
 	lockdep_assert_held(&ivpci->peer_lock);
 
-	for (slot = 1; slot <= ivpci->layout.slots; slot++)
-		n += ivpci->peers[slot].generation && ivpci->peers[slot].unreachable;
+	for (slot = 1; slot <= ivpci->layout.slots; slot++) {
+		peer = &ivpci->peers[slot];
+		if (!peer->generation)
+			continue;
+		WRITE_ONCE(peer->unreachable, ivpci_era_differs(ivpci, slot));
+		n += peer->unreachable;
+	}
 	first = n && !ivpci->nr_unreachable;
 	/* before the timer is started, which may just be deciding to stop */
 	WRITE_ONCE(ivpci->nr_unreachable, n);

@@ -46,9 +46,7 @@ static void ivpci_peer_lost(struct ivpci *ivpci, u32 slot)
 static void ivpci_peer_found(struct ivpci *ivpci, u32 slot, u32 generation, u64 gid)
 {
 	struct ivpci_peer *peer = &ivpci->peers[slot];
-	u32 vectors = READ_ONCE(ivpci_ctl(ivpci, slot)->vectors);
 
-	WRITE_ONCE(peer->vectors, clamp(vectors, 1, IVPCI_VECTORS_MAX));
 	WRITE_ONCE(peer->gid, gid);
 	WRITE_ONCE(peer->unreachable, ivpci_era_differs(ivpci, slot));
 	ivpci_silence_reset(ivpci, slot);
@@ -57,30 +55,35 @@ static void ivpci_peer_found(struct ivpci *ivpci, u32 slot, u32 generation, u64 
 	ivpci_member_log(dev_info, ivpci, "slot %u joined, GID %016llx\n", slot, gid);
 }
 
+/* A GID that is another one in the same generation is or was a lie: to SMC it is another peer. True: changed. */
+static bool ivpci_peer_sync(struct ivpci *ivpci, u32 slot)
+{
+	struct ivpci_peer *peer = &ivpci->peers[slot];
+	u64 gid = 0;
+	u32 generation = ivpci_live_generation(ivpci, slot, &gid);
+	u32 vectors = READ_ONCE(ivpci_ctl(ivpci, slot)->vectors);
+
+	WRITE_ONCE(peer->vectors, clamp(vectors, 1, IVPCI_VECTORS_MAX));
+	if (generation == peer->generation && (!generation || gid == peer->gid))
+		return false;
+	if (peer->generation)
+		ivpci_peer_lost(ivpci, slot);
+	if (generation)
+		ivpci_peer_found(ivpci, slot, generation, gid);
+	return true;
+}
+
 void ivpci_peers_sync(struct ivpci *ivpci)
 {
-	struct ivpci_peer *peer;
 	bool changed = false;
-	u32 slot, generation;
-	u64 gid = 0;
+	u32 slot;
 
 	mutex_lock(&ivpci->peer_lock);
 	ivpci_guard_look(ivpci);
-	for (slot = 1; slot <= ivpci->layout.slots; slot++) {
-		if (slot == ivpci->slot)
-			continue;
-		peer = &ivpci->peers[slot];
-		generation = ivpci_live_generation(ivpci, slot, &gid);
-		if (generation == peer->generation)
-			continue;
-		if (peer->generation)
-			ivpci_peer_lost(ivpci, slot);
-		if (generation)
-			ivpci_peer_found(ivpci, slot, generation, gid);
-		changed = true;
-	}
-	if (changed)
-		ivpci_era_sync(ivpci);
+	for (slot = 1; slot <= ivpci->layout.slots; slot++)
+		if (slot != ivpci->slot)
+			changed |= ivpci_peer_sync(ivpci, slot);
+	ivpci_era_sync(ivpci);
 	mutex_unlock(&ivpci->peer_lock);
 	if (changed)
 		ivpci_chardev_wake(ivpci);
@@ -252,12 +255,14 @@ static void ivpci_parted(struct ivpci *ivpci)
 	WRITE_ONCE(ivpci->generation, 0);
 }
 
+/* And how many vectors we have: nobody else puts that right where a member wrote over it. */
 static void ivpci_heartbeats(struct ivpci *ivpci)
 {
 	struct ivpci_ctl *ctl = ivpci_ctl(ivpci, ivpci->slot);
 	u64 brokers = READ_ONCE(ivpci_header(ivpci)->broker_heartbeat);
 
 	WRITE_ONCE(ctl->heartbeat, (u32)ktime_get_seconds());
+	WRITE_ONCE(ctl->vectors, ivpci->nr_vectors);
 	if (brokers != ivpci->broker_heartbeat)
 		WRITE_ONCE(ivpci->broker_away, false);
 	ivpci->broker_heartbeat = brokers;

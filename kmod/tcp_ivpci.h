@@ -67,12 +67,12 @@ struct tcp_ivpci_sock {
 	struct tcp_ivpci_pair __rcu *pair;
 	struct records_reader reader;
 	struct records_writer writer;
-	u64 told;	       /* who waits was woken for what is before it */
 	void *kept;	       /* what was unread when the ring went; `reader.data` then */
 	struct sk_buff *spare; /* for close() with unread bytes */
 	bool by_ring;	       /* what is sent goes by the ring, */
 	bool overflow;	       /* but not before that is empty: it was full for long */
 	bool wants_room;       /* somebody waits for some */
+	u64 heard;	       /* `produced` as waiters were told of it last; softirq */
 	u64 full_at;	       /* `consumed` when there was too little room last; under `writing` */
 	bool lied;	       /* the other end */
 	bool hurry;	       /* the driver waits for the rings' end */
@@ -171,9 +171,14 @@ ssize_t tcp_ivpci_merge_splice(struct tcp_ivpci_sock *ts, struct socket *sock, l
 			       struct pipe_inode_info *pipe, size_t len, unsigned int flags);
 /*
  * Bytes that are to be read by now: of the ring, counted up to `most`, and, a FIN counting one, by TCP. `watch`: the
- * caller is about to wait for more.
+ * caller is about to wait for more than that, or for anything.
  */
-int tcp_ivpci_unread(struct sock *sk, bool watch, u32 most);
+enum tcp_ivpci_watch {
+	TCP_IVPCI_NO_WATCH,
+	TCP_IVPCI_WATCH_EMPTY, /* if the ring is empty */
+	TCP_IVPCI_WATCH,
+};
+int tcp_ivpci_unread(struct sock *sk, enum tcp_ivpci_watch watch, u32 most);
 /* TCP's next byte is the urgent one: one recv() does not go over that. */
 bool tcp_ivpci_at_mark(const struct sock *sk);
 /* More than what was just read. */

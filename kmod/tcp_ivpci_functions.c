@@ -105,7 +105,7 @@ static int tcp_ivpci_zerocopy(struct sock *sk, char __user *value, int __user *l
 	len = min_t(int, len, sizeof(zc));
 	if (copy_from_user(&zc, value, len))
 		return -EFAULT;
-	zc.inq = tcp_ivpci_unread(sk, false, INT_MAX / 2);
+	zc.inq = tcp_ivpci_unread(sk, TCP_IVPCI_NO_WATCH, INT_MAX / 2);
 	zc.recv_skip_hint = min_t(u32, zc.length, zc.inq);
 	zc.length = 0;
 	zc.err = 0;

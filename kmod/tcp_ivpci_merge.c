@@ -117,7 +117,6 @@ static int tcp_ivpci_take_records(struct tcp_ivpci_sock *ts, struct msghdr *msg,
 				  int flags, struct tcp_ivpci_next *next, bool *fault)
 {
 	struct records_reader *reader = &ts->reader;
-	struct sock *sk = ts->sk;
 	int copied = 0;
 	int records;
 
@@ -142,18 +141,42 @@ static int tcp_ivpci_take_records(struct tcp_ivpci_sock *ts, struct msghdr *msg,
 			break;
 		}
 		/* behind the urgent byte */
-		if (next->record && after(reader->seq, READ_ONCE(tcp_sk(sk)->copied_seq)))
+		if (next->record && after(reader->seq, READ_ONCE(tcp_sk(ts->sk)->copied_seq)))
 			break;
 	}
-	/*
-	 * It was read to its end just when more came: the sender may have seen neither that nor `watch`. If it has, the
-	 * edge was there.
-	 */
-	if (copied && reader->len && !reader->done && (s64)(READ_ONCE(ts->told) - reader->pos) <= 0)
-		sk->sk_data_ready(sk);
-	sk_peek_offset_bwd(sk, copied);
+	sk_peek_offset_bwd(ts->sk, copied);
 	ts->flow.ring_received += copied;
 	return copied || !len ? copied : -EFAULT;
+}
+
+/*
+ * All has been read: those who hear of more without asking anew (epoll, SIGIO, io_uring, who sleeps) are told of
+ * the next record. Nobody else is, since he looks before he sleeps.
+ */
+static void tcp_ivpci_hear_of_more(struct tcp_ivpci_sock *ts)
+{
+	struct records_reader *reader = &ts->reader;
+	struct sock *sk = ts->sk;
+	struct tcp_ivpci_next next;
+	bool came = false;
+	bool waited;
+
+	rcu_read_lock();
+	waited = sock_flag(sk, SOCK_FASYNC) || skwq_has_sleeper(rcu_dereference(sk->sk_wq));
+	rcu_read_unlock();
+	if (!waited)
+		return;
+	mutex_lock(&ts->looking);
+	if (!records_unread(reader)) {
+		records_watch(reader);
+		if (tcp_ivpci_look_next(ts, &next))
+			came = records_unread(reader);
+		else
+			tcp_ivpci_lied(ts);
+	}
+	mutex_unlock(&ts->looking);
+	if (came) /* nobody signalled that */
+		sk->sk_data_ready(sk);
 }
 
 /* TCP_INQ: what TCP has is not all, tcp_ivpci_tell_unread() says that. Timestamps are not told with it. */
@@ -311,8 +334,8 @@ static int tcp_ivpci_end(struct sock *sk)
  * One attempt. Bytes; 0: the end; -EAGAIN; or another error. *fault: -EFAULT may be of a page that is
  * not at hand; `whole`: and rather that than a part.
  */
-int tcp_ivpci_merge(struct tcp_ivpci_sock *ts, struct msghdr *msg, size_t len, int flags,
-		    bool whole, bool *fault)
+static int tcp_ivpci_merge_once(struct tcp_ivpci_sock *ts, struct msghdr *msg, size_t len,
+				int flags, bool whole, bool *fault)
 {
 	struct sock *sk = ts->sk;
 	struct tcp_ivpci_next next;
@@ -343,6 +366,15 @@ int tcp_ivpci_merge(struct tcp_ivpci_sock *ts, struct msghdr *msg, size_t len, i
 	rc = tcp_ivpci_by_tcp(sk, msg, min_t(size_t, len, next.by_tcp), flags);
 	if (rc > 0)
 		ts->flow.tcp_received += rc;
+	return rc;
+}
+
+int tcp_ivpci_merge(struct tcp_ivpci_sock *ts, struct msghdr *msg, size_t len, int flags,
+		    bool whole, bool *fault)
+{
+	int rc = tcp_ivpci_merge_once(ts, msg, len, flags, whole, fault);
+
+	tcp_ivpci_hear_of_more(ts);
 	return rc;
 }
 
@@ -400,8 +432,9 @@ static ssize_t tcp_ivpci_fill_pipe(struct tcp_ivpci_sock *ts, struct pipe_inode_
 }
 
 /* One attempt, as tcp_ivpci_merge(). */
-ssize_t tcp_ivpci_merge_splice(struct tcp_ivpci_sock *ts, struct socket *sock, loff_t *ppos,
-			       struct pipe_inode_info *pipe, size_t len, unsigned int flags)
+static ssize_t tcp_ivpci_merge_splice_once(struct tcp_ivpci_sock *ts, struct socket *sock,
+					   loff_t *ppos, struct pipe_inode_info *pipe, size_t len,
+					   unsigned int flags)
 {
 	struct tcp_ivpci_next next;
 	ssize_t rc;
@@ -426,7 +459,17 @@ ssize_t tcp_ivpci_merge_splice(struct tcp_ivpci_sock *ts, struct socket *sock, l
 	return rc;
 }
 
-static int tcp_ivpci_unread_records(struct tcp_ivpci_sock *ts, u32 rcv_nxt, bool watch, u32 most)
+ssize_t tcp_ivpci_merge_splice(struct tcp_ivpci_sock *ts, struct socket *sock, loff_t *ppos,
+			       struct pipe_inode_info *pipe, size_t len, unsigned int flags)
+{
+	ssize_t rc = tcp_ivpci_merge_splice_once(ts, sock, ppos, pipe, len, flags);
+
+	tcp_ivpci_hear_of_more(ts);
+	return rc;
+}
+
+static int tcp_ivpci_unread_records(struct tcp_ivpci_sock *ts, u32 rcv_nxt,
+				    enum tcp_ivpci_watch watch, u32 most)
 {
 	struct records_reader *reader = &ts->reader;
 	u32 copied_seq = READ_ONCE(tcp_sk(ts->sk)->copied_seq);
@@ -435,7 +478,7 @@ static int tcp_ivpci_unread_records(struct tcp_ivpci_sock *ts, u32 rcv_nxt, bool
 
 	mutex_lock(&ts->looking);
 	answer = tcp_ivpci_records_look(ts->sk, reader, copied_seq, rcv_nxt);
-	if (answer == RECORDS_ONE && watch) {
+	if (watch == TCP_IVPCI_WATCH || (watch == TCP_IVPCI_WATCH_EMPTY && answer == RECORDS_NONE)) {
 		/* what comes from here on is signalled */
 		records_watch(reader);
 		answer = tcp_ivpci_records_look(ts->sk, reader, copied_seq, rcv_nxt);
@@ -449,7 +492,8 @@ static int tcp_ivpci_unread_records(struct tcp_ivpci_sock *ts, u32 rcv_nxt, bool
 }
 
 /* *of_ring: those, counted up to `most`. */
-static int tcp_ivpci_count_unread(struct sock *sk, bool watch, u32 most, int *of_ring)
+static int tcp_ivpci_count_unread(struct sock *sk, enum tcp_ivpci_watch watch, u32 most,
+				  int *of_ring)
 {
 	struct tcp_ivpci_sock *ts = tcp_ivpci_get(sk);
 	u32 copied_seq = READ_ONCE(tcp_sk(sk)->copied_seq);
@@ -470,7 +514,7 @@ static int tcp_ivpci_count_unread(struct sock *sk, bool watch, u32 most, int *of
 	return unread + *of_ring;
 }
 
-int tcp_ivpci_unread(struct sock *sk, bool watch, u32 most)
+int tcp_ivpci_unread(struct sock *sk, enum tcp_ivpci_watch watch, u32 most)
 {
 	int of_ring;
 
@@ -490,7 +534,7 @@ bool tcp_ivpci_merges(struct sock *sk)
 void tcp_ivpci_tell_unread(struct sock *sk, struct msghdr *msg)
 {
 	/* a hint: not each record is counted for each call */
-	int unread = tcp_ivpci_unread(sk, false, SZ_4K);
+	int unread = tcp_ivpci_unread(sk, TCP_IVPCI_NO_WATCH, SZ_4K);
 
 	if (unread && sock_flag(sk, SOCK_DONE))
 		unread--; /* the FIN */
@@ -505,7 +549,7 @@ int tcp_ivpci_unread_in_ring(struct sock *sk)
 {
 	int of_ring;
 
-	tcp_ivpci_count_unread(sk, false, INT_MAX / 2, &of_ring);
+	tcp_ivpci_count_unread(sk, TCP_IVPCI_NO_WATCH, INT_MAX / 2, &of_ring);
 	return of_ring;
 }
 
@@ -518,7 +562,7 @@ bool tcp_ivpci_record_is_next(struct sock *sk)
 
 	if (!ts)
 		return false;
-	is = READ_ONCE(ts->merges) && tcp_ivpci_unread_records(ts, copied_seq, false, 1);
+	is = READ_ONCE(ts->merges) && tcp_ivpci_unread_records(ts, copied_seq, TCP_IVPCI_NO_WATCH, 1);
 	tcp_ivpci_put(ts);
 	return is;
 }
@@ -566,7 +610,9 @@ bool tcp_ivpci_is_readable(struct sock *sk)
 {
 	int wanted = READ_ONCE(sk->sk_rcvlowat);
 	int of_ring;
-	int all = tcp_ivpci_count_unread(sk, tcp_ivpci_wants_all(sk, wanted), wanted, &of_ring);
+	enum tcp_ivpci_watch watch =
+		tcp_ivpci_wants_all(sk, wanted) ? TCP_IVPCI_WATCH : TCP_IVPCI_WATCH_EMPTY;
+	int all = tcp_ivpci_count_unread(sk, watch, wanted, &of_ring);
 
 	return of_ring && all >= wanted;
 }

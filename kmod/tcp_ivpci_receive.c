@@ -80,7 +80,7 @@ static int tcp_ivpci_try(struct sock *sk, struct msghdr *msg, size_t len, int fl
 		if (likely(!fault) || fatal_signal_pending(current))
 			return rc;
 		/* not more of a large buffer than there is to read */
-		most = flags & MSG_PEEK ? max(tcp_ivpci_unread(sk, false, INT_MAX / 2), 1) : SZ_256K;
+		most = flags & MSG_PEEK ? max(tcp_ivpci_unread(sk, TCP_IVPCI_NO_WATCH, INT_MAX / 2), 1) : SZ_256K;
 		most = min(most, len);
 		left = fault_in_iov_iter_writeable(&msg->msg_iter, most);
 		if (left == most)
@@ -108,7 +108,7 @@ static bool tcp_ivpci_too_early(struct sock *sk, int flags, int target, long tim
 	int skip = max(READ_ONCE(sk->sk_peek_off), 0);
 
 	return (flags & MSG_PEEK) && timeo && !tcp_ivpci_ended(sk) &&
-	       tcp_ivpci_unread(sk, true, (u32)skip + target) - skip < target;
+	       tcp_ivpci_unread(sk, TCP_IVPCI_WATCH, (u32)skip + target) - skip < target;
 }
 
 /*
@@ -122,7 +122,7 @@ static int tcp_ivpci_try_more(struct sock *sk, struct msghdr *msg, size_t len, i
 	size_t length = msg->msg_controllen;
 	int rc;
 
-	if (READ_ONCE(sk->sk_err) && !tcp_ivpci_unread(sk, false, 1))
+	if (READ_ONCE(sk->sk_err) && !tcp_ivpci_unread(sk, TCP_IVPCI_NO_WATCH, 1))
 		return 0;
 	msg->msg_control = began->msg_control;
 	msg->msg_controllen = began->msg_controllen;
@@ -185,6 +185,9 @@ int tcp_ivpci_receive(struct sock *sk, struct msghdr *msg, size_t len, int flags
 			break;
 		}
 		timeo = wait_woken(&wait, TASK_INTERRUPTIBLE, timeo);
+		/* who takes what came does not ask for more */
+		remove_wait_queue(sk_sleep(sk), &wait);
+		waiting = false;
 	}
 	if (waiting)
 		remove_wait_queue(sk_sleep(sk), &wait);
@@ -208,7 +211,8 @@ ssize_t tcp_ivpci_splice_read(struct socket *sock, loff_t *ppos, struct pipe_ino
 	add_wait_queue(sk_sleep(sk), &wait);
 	smp_mb(); /* pairs with wq_has_sleeper() */
 again:
-	while (timeo && len && !*ppos && !tcp_ivpci_unread(sk, false, 1) && !tcp_ivpci_ended(sk)) {
+	while (timeo && len && !*ppos && !tcp_ivpci_unread(sk, TCP_IVPCI_WATCH_EMPTY, 1) &&
+	       !tcp_ivpci_ended(sk)) {
 		if (signal_pending(current)) {
 			rc = sock_intr_errno(timeo);
 			goto out;
@@ -216,8 +220,8 @@ again:
 		timeo = wait_woken(&wait, TASK_INTERRUPTIBLE, timeo);
 	}
 	rc = -EAGAIN;
-	if (!timeo && !(sock->file->f_flags & O_NONBLOCK) && !tcp_ivpci_unread(sk, false, 1) &&
-	    !tcp_ivpci_ended(sk))
+	if (!timeo && !(sock->file->f_flags & O_NONBLOCK) &&
+	    !tcp_ivpci_unread(sk, TCP_IVPCI_NO_WATCH, 1) && !tcp_ivpci_ended(sk))
 		goto out; /* its time is over */
 	tcp_ivpci_read_begin(sk, &call);
 	merges = call.ts && call.ts->merges;

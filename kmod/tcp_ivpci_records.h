@@ -102,16 +102,15 @@ static inline enum records_answer records_final(const struct records_writer *w)
 	return final == w->last ? RECORDS_NONE : RECORDS_LIE;
 }
 
-/* The reader had read all that was there before `before`, or has asked to hear of the next one. */
-static inline bool records_signal(struct records_writer *w, __u64 before)
+/* The reader has asked to hear of the next one: once. */
+static inline bool records_signal(struct records_writer *w)
 {
 	__u32 watch = READ_ONCE(w->ring->watch);
 
-	if (watch && watch != w->watched) {
-		w->watched = watch;
-		return 1;
-	}
-	return READ_ONCE(w->ring->consumed) == before;
+	if (watch == w->watched)
+		return 0;
+	w->watched = watch;
+	return 1;
 }
 
 /* `want` is another one each time, and not 0. Then look once more whether there is room. */
@@ -182,8 +181,6 @@ static inline bool records_take(struct records_reader *r, __u32 n)
 	r->len = 0;
 	if (r->closed)
 		return 0;
-	if (pos == r->end && READ_ONCE(r->ring->watch))
-		WRITE_ONCE(r->ring->watch, 0);
 	smp_store_release(&r->ring->consumed, pos);
 	virt_mb();
 	want = READ_ONCE(r->ring->want_room);
@@ -193,13 +190,12 @@ static inline bool records_take(struct records_reader *r, __u32 n)
 	return 1;
 }
 
-/* Somebody waits while something is unread: the next one is signalled, once. Then look once more. */
+/* The next record is signalled, once. Then look once more. */
 static inline void records_watch(struct records_reader *r)
 {
 	if (r->closed)
 		return;
-	r->watching = r->watching + 1 ? r->watching + 1 : 1;
-	WRITE_ONCE(r->ring->watch, r->watching);
+	WRITE_ONCE(r->ring->watch, ++r->watching);
 	virt_mb();
 }
 

@@ -47,11 +47,15 @@ static void tcp_ivpci_signalled(void *user)
 	struct tcp_ivpci_sock *ts = pair->ts;
 	struct ivpci_records *in = READ_ONCE(ts->reader.ring);
 	struct ivpci_records *out = READ_ONCE(ts->writer.ring);
-	u64 produced = in ? READ_ONCE(in->produced) : 0;
 
-	if (in && produced != READ_ONCE(ts->reader.pos)) {
-		WRITE_ONCE(ts->told, produced);
-		ts->sk->sk_data_ready(ts->sk);
+	if (in) {
+		u64 produced = READ_ONCE(in->produced);
+
+		/* even if it was read meanwhile: who sleeps asks anew; a signal may be of room only */
+		if (produced != ts->heard) {
+			ts->heard = produced;
+			ts->sk->sk_data_ready(ts->sk);
+		}
 	}
 	if (out && READ_ONCE(ts->wants_room))
 		tcp_ivpci_look_for_room(ts, out);
@@ -271,7 +275,8 @@ static enum direct_reason tcp_ivpci_install(struct tcp_ivpci_sock *ts, struct tc
 			.data = rings->in + IVPCI_RECORDS_DATA,
 			.size = rings->in_len - IVPCI_RECORDS_DATA,
 		};
-		ts->told = 0;
+		records_watch(&ts->reader); /* somebody may be asleep */
+		ts->heard = 0;
 		ts->writer = (struct records_writer){};
 		ts->overflow = false;
 		ts->full_at = U64_MAX;

@@ -195,7 +195,6 @@ static int tcp_ivpci_write_one(struct tcp_ivpci_sock *ts, struct sock *sk, struc
 			       bool part)
 {
 	struct records_writer *writer = &ts->writer;
-	u64 before = writer->produced;
 	size_t len, got;
 	u32 room;
 
@@ -230,7 +229,7 @@ static int tcp_ivpci_write_one(struct tcp_ivpci_sock *ts, struct sock *sk, struc
 		iov_iter_revert(&msg->msg_iter, got);
 		return 0;
 	}
-	if (records_signal(writer, before)) {
+	if (records_signal(writer)) {
 		ts->flow.signals++;
 		tcp_ivpci_signal(ts);
 	}

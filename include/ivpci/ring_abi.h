@@ -11,7 +11,8 @@
  * wrap; a position's place is its remainder by the area's size. All are multiples of 8. Neither side
  * believes the other: what is read is read once and checked, and a lie ends the connection.
  *
- * Order: a record's bytes, its header, `produced`, a full barrier, `closed` and `consumed`. And: `closed`,
+ * Order: a record's bytes, its header, `produced`, a full barrier, `closed` and `watch`. `watch`, a full barrier,
+ * `produced`: who is about to sleep is signalled or sees the record. And: `closed`,
  * a full barrier, `produced`, `final`, `final_valid`. So a record is at or before `final`, or its
  * sender sees `closed`, and sends by TCP what lies beyond.
  */
@@ -37,7 +38,7 @@ struct ivpci_records {
 	__u64 final;	/* of `produced`: what lies beyond is not read here */
 	__u32 closed;	/* nothing more is read here but up to `final` */
 	__u32 final_valid;
-	__u32 watch; /* another value than before, not 0: signal the next record, whatever is before it */
+	__u32 watch; /* another value than before: the next record is signalled, and no other is */
 	__u32 magic; /* there from the beginning */
 	__u8 unused1[96];
 

@@ -140,20 +140,16 @@ def forged_cursors(lab):
 @case("fabric", "forged-length", guests=3, booted=2, timeout=60, long_timeout=120)
 def forged_length(lab):
     """A member has other members' descriptors say that buffers are half as long as their owner
-    says in the handshake: those connections are TCP and carry every byte. Once it is taken back,
-    they are SMC-D again.
+    says in the handshake: those connections are TCP and carry every byte. Once nobody says so any
+    more, they are SMC-D again.
     """
     server, client, _ = lab.guests
     traffic.transfer_server(server)
     smcd.expect_smcd(client, server)
     liar = liar_in(lab)
     # SMC gives the buffers of closed connections to the next ones.
-    buffers = liar.buffers()
-    for each in buffers:
-        liar.claim_length(each["index"], each["len"] // 2)
-    # First one that does not come to where the two ends would disagree: such a connection ends never.
-    smcd.expect_tcp(client, server, size=1 << 10)
-    smcd.expect_tcp(client, server, size=4 << 20)
-    for each in buffers:
-        liar.claim_length(each["index"], each["len"])
+    with liar.claimed_lengths(liar.buffers(), 2):
+        # First one that does not come to where the two ends would disagree: such a connection ends never.
+        smcd.expect_tcp(client, server, size=1 << 10)
+        smcd.expect_tcp(client, server, size=4 << 20)
     smcd.expect_smcd(client, server)

@@ -4,8 +4,9 @@
 import os
 import signal
 import time
+from contextlib import contextmanager
 
-from harness import dibs, driver, native, paths, shm, traffic
+from harness import dibs, driver, native, paths, shm, smcd, traffic
 from harness.case import case, expect, expect_equal, wait_until
 
 KIB = 1024
@@ -125,20 +126,49 @@ def lying_lease(victim: dibs.Client, liar: dibs.Client, other: dibs.Client, vict
 TRACING = "/sys/kernel/tracing"
 
 
+@contextmanager
+def calls(guest, function: str):
+    """How often it was called in that guest, up to when it is asked."""
+    guest.check(f"""echo p:calls {function} >{TRACING}/kprobe_events
+        echo 1 >{TRACING}/events/kprobes/calls/enable""")
+    yield lambda: int(guest.check(f"cat {TRACING}/kprobe_profile").split()[1])
+    guest.check(f"echo 0 >{TRACING}/events/kprobes/calls/enable; echo >{TRACING}/kprobe_events")
+
+
+def alias(victim: dibs.Client, liar: dibs.Client, other: dibs.Client, others: int, victims: int) -> None:
+    """A peer's GID, era and vectors were lies at the moment when it was found: once the broker and that peer
+    have put them right, it is reached again, and by its doorbell.
+    """
+    gid = lie_for(liar.guest, 4, "alias", others, victims)
+    console = victim.guest.console()
+    expect(f"slot {others} joined, GID {gid}" in console, f"it did not believe in GID {gid}")
+    expect("looking instead of being rung" in console, "it did not believe in another era")
+    wait_until(lambda: reachable(victim, other.gid), bool, 10, "reached, after a lie about its GID")
+    time.sleep(1.1)
+    with calls(victim.guest, "ivpci_era_look") as looks:
+        time.sleep(1)
+        expect_equal(looks(), 0, "looks at rings that doorbells reach")
+    wait_until(lambda: other.guest.check(f"cat {driver.DEVICE}/header_trusted").strip(),
+               lambda word: word == "1", 20, "the header, trusted by whom it was about")
+    token = other.register(victim, 16 * KIB)
+    victim.ask(f"move {token} 0 8 5a 1")
+    wait_until(lambda: int(other.ask(f"signals {token}")), lambda count: count > 0, 10,
+               "a signal, after a lie about the peer's vectors")
+    other.ask(f"unregister {token}")
+
+
 def doorbells(victim: dibs.Client, liar: dibs.Client, others: int, victims: int) -> None:
     """A slot that comes and goes some thousand times a second: the log has a limit, and so has how often
     the driver looks around.
     """
     count = "dmesg | grep -c 'joined, GID'"
     before = int(victim.guest.check(count))
-    victim.guest.check(f"""echo p:looks ivpci_member_work >{TRACING}/kprobe_events
-        echo 1 >{TRACING}/events/kprobes/looks/enable""")
-    began = time.monotonic()
-    lie_for(liar.guest, 4, "flap", others, victims, 3)
-    looks = int(victim.guest.check(f"cat {TRACING}/kprobe_profile").split()[1])
-    took = time.monotonic() - began
+    with calls(victim.guest, "ivpci_member_work") as called:
+        began = time.monotonic()
+        lie_for(liar.guest, 4, "flap", others, victims, 3)
+        looks = called()
+        took = time.monotonic() - began
     lines = int(victim.guest.check(count)) - before
-    victim.guest.check(f"echo 0 >{TRACING}/events/kprobes/looks/enable; echo >{TRACING}/kprobe_events")
     expect(lines < 40, f"{lines} lines about one slot")
     expect(0 < looks < 60 * (took + 1), f"{looks} looks around in {took:.1f} s")
     wait_until(lambda: reachable(victim, liar.gid), bool, 20, "the liar, reached again")
@@ -212,6 +242,7 @@ def lies(lab):
     flood_of_signals(victim, liar, other, (own, victims))
     swapped_token(victim, liar, (own, victims))
     lying_lease(victim, liar, other, victims)
+    alias(victim, liar, other, others, victims)
     doorbells(victim, liar, others, victims)
 
 
@@ -227,6 +258,34 @@ def slot_taken(lab):
     for one in (victim, liar):
         one.unload()
     taken_slot_of_sockets(first, third, second)
+
+
+@case("fabric", "kept-socket", agent=False, slots=4, size="64M", timeout=90)
+def kept_socket(lab):
+    """A member joins in the name of another, where a stopped program has a socket. SMC keeps all buffers of that
+    link group until it is closed, and where they lie may be others' memory: the guest does not join anew, and its
+    connections are TCP. It does when the program has ended.
+    """
+    server, client = lab.guests
+    native.load_all(lab)
+    native.server(server)
+    kept = native.link(client, server)
+    kept.signal(signal.SIGSTOP)
+    was = client.check(f"cat {driver.DEVICE}/generation")
+    lie_for(server, 4, "join", slot_of(client))
+    wait_until(client.console, lambda text: "was taken away: its connections end" in text, 20,
+               "a slot that is believed to be taken")
+    time.sleep(2)
+    expect_equal(client.check(f"cat {driver.DEVICE}/generation"), was, "the generation beside a socket that is kept")
+    expect(driver.stats(client)["dmbs"] > 0, "SMC keeps no buffer of a socket that is kept")
+    smcd.expect_connections(client, server, 0,
+                            lambda: traffic.transfer(client, server.ip4, 1 << 16, flags=native.SMC))
+    kept.kill()
+    wait_until(lambda: client.check(f"cd {driver.DEVICE}; cat generation header_trusted").split(),
+               lambda seen: seen[0] not in ("0", was.strip()) and seen[1] == "1", 30, "generation, and trust")
+    for guest in lab.guests:
+        native.wait_members(guest, 1)
+    smcd.expect_native(client, server, size=1 << 20)
 
 
 def inject(guest, *parameters: str) -> None:

@@ -84,13 +84,11 @@ def abort_during_handshake(lab):
     handshake = Handshake(client, server)
     buffers = [each for each in liar.buffers() if each["index"] not in known]
     expect_equal(len(buffers), 1, "buffers of the server that are new")
-    index, length = buffers[0]["index"], buffers[0]["len"]
     # The client will not take a buffer of another length than the server said.
-    liar.claim_length(index, length // 2)
-    liar.lie(index, (0, 0), (0, 0), state=ABORT)
-    wait_until(lambda: looks(server), lambda now: now > before, 10, "looks at the client's buffers")
-    handshake.expect_tcp()
-    liar.claim_length(index, length)
+    with liar.claimed_lengths(buffers, 2):
+        liar.lie(buffers[0]["index"], (0, 0), (0, 0), state=ABORT)
+        wait_until(lambda: looks(server), lambda now: now > before, 10, "looks at the client's buffers")
+        handshake.expect_tcp()
     smcd.expect_native(client, server, size=SIZE)
     expect(held.poll() is None, f"the other connection ended: {held.out!r} {held.err!r}")
 

@@ -8,6 +8,7 @@ import time
 
 from harness import driver, native, paths, smcd, stress, traffic
 from harness.case import case, expect, expect_equal, wait_until
+from cases.fabric_net_smc import FREED, Handshake
 from cases.failures import guest_clock
 
 SMC = native.SMC
@@ -170,3 +171,28 @@ def unload_61(lab):
         native.wait_members(other, 1)
         native.wait_members(victim, 1)
         smcd.expect_native(client, server, size=1 << 20)
+
+
+@case("kernel61", "kernel61-unbind-during-connect", agent=False, timeout=120, kernels=["guest", "stock"], append=FREED)
+def unbind_during_connect_61(lab):
+    """The driver is taken from its device while a connect() of a 6.1 guest, whose net/smc has none of our patches,
+    waits for the peer's answer: the device is not freed while SMC may still look at it, and the connection is TCP.
+    Bound again, the next one is SMC-D, and the guest does not hibernate.
+    """
+    server, client = lab.guests
+    native.load_all(lab)
+    native.server(server)
+    device = client.check(f"basename $(readlink -f {driver.DEVICE}/device)").strip()
+    handshake = Handshake(client, server)
+    unbinding = client.spawn(f"echo {device} >/sys/bus/pci/drivers/ivpci/unbind")
+    wait_until(client.console, lambda text: "removing smcd device" in text, 20, "the driver's removal")
+    time.sleep(1)
+    expect_equal(unbinding.poll(), None, "exit code of the unbinding, while a connect() has the device")
+    handshake.expect_tcp()
+    expect_equal(unbinding.wait(20), 0, "exit code of the unbinding")
+    client.check(f"echo {device} >/sys/bus/pci/drivers/ivpci/bind")
+    for guest in lab.guests:
+        native.wait_members(guest, 1)
+    smcd.expect_native(client, server, size=1 << 20)
+    asleep = client.run("echo disk >/sys/power/state")
+    expect("busy" in asleep.err, f"hibernation beside the driver: exit code {asleep.code}, {asleep.err!r}")

@@ -165,9 +165,10 @@ def main() -> int:
         sys.exit(f"./dev {word}: guests are up already: ./dev vm down first")
     kind = getattr(options, "only", KINDS[0])
     rows = getattr(options, "rows", "")
-    if not any(work.rows[0].name.startswith(rows) for work in works(word)):
+    every = direct_bench.works() if kind == "direct" else works(word)
+    if not any(work.rows[0].name.startswith(rows) for work in every):
         parser.error(f"--rows: no row's name begins with '{rows}'; there are "
-                     f"{', '.join(work.rows[0].name for work in works(word))}")
+                     f"{', '.join(work.rows[0].name for work in every)}")
     job = {"word": word, "kind": kind, "pairs": options.pairs, "seconds": options.seconds,
            "rows_wanted": rows}
     # Hundreds of connections with 1 MiB of buffers each way.

@@ -8,7 +8,7 @@ from statistics import median
 
 from . import movers, traffic
 from .lab import Lab
-from .measure import FIRST_PORT, SIZES, Meter, Row, Work, pingpong, short, stream
+from .measure import FIRST_PORT, SIZES, Meter, Row, Work, pingpong, plain_stream, short, stream
 
 PORTS = f"{FIRST_PORT}-{FIRST_PORT + 999}"
 LOOK_MS = 200  # how often the movers look for new connections

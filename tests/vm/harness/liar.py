@@ -2,6 +2,7 @@
 """Connections one step at a time, and a member that writes into the headers of their buffers."""
 
 import json
+from contextlib import contextmanager
 
 from . import driver, paths
 from .case import expect, expect_equal, wait_until
@@ -54,9 +55,11 @@ class Liar:
         self.owner, self.writer = (int(guest.check(f"cat {driver.DEVICE}/slot"))
                                    for guest in (owner, writer))
 
+    def _argv(self, *words) -> list[str]:
+        return [str(paths.built(FORGE)), f"{driver.DEVICE}/device", "16", *map(str, words)]
+
     def _forge(self, *words) -> str:
-        argv = [str(paths.built(FORGE)), f"{driver.DEVICE}/device", "16"]
-        return self.hostile.check([*argv, *(str(word) for word in words)])
+        return self.hostile.check(self._argv(*words))
 
     def buffers(self) -> list[dict]:
         """Of the owner, that the writer may write into."""
@@ -67,5 +70,18 @@ class Liar:
         """The owner is made to look at it, which its driver counts (looks())."""
         self._forge("lie", self.owner, index, *prod, *cons, flags, state)
 
-    def claim_length(self, index: int, length: int) -> None:
-        self._forge("length", self.owner, index, length)
+    @contextmanager
+    def claimed_lengths(self, buffers: list[dict], divisor: int):
+        """The descriptors of these buffers say less than is so, and their owner says again what is when nobody
+        lies any more.
+        """
+        true = {each["index"]: each["len"] for each in buffers}
+        words = [word for index, length in true.items() for word in (index, length // divisor)]
+        lying = self.hostile.spawn(self._argv("length", self.owner, *words))
+        lying.wait_output("lying", 10)
+        yield
+        lying.kill()
+        lying.wait(10)
+        wait_until(lambda: {each["index"]: each["len"] for each in self.buffers()},
+                   lambda said: all(said.get(index, length) == length for index, length in true.items()),
+                   5, "lengths in descriptors that nobody lies about any more")

@@ -6,8 +6,9 @@
 //       a JSON list of OWNER's DMBs: index, offset, len, writer, and what the header says
 //   forge DEVICE SLOTS lie OWNER INDEX PROD_WRAP PROD_COUNT CONS_WRAP CONS_COUNT FLAGS STATE
 //       writes the two cursors of that header, the flags with the second one, and makes OWNER look
-//   forge DEVICE SLOTS length OWNER INDEX LEN
-//       what OWNER's descriptor says of the DMB's length
+//   forge DEVICE SLOTS length OWNER INDEX LEN...
+//       what OWNER's descriptors say of DMBs' lengths, again and again until it is killed; says
+//       "lying" when it has said so once
 //   forge DEVICE SLOTS word OWNER INDEX OFFSET VALUE
 //       writes 8 bytes anywhere into the DMB, and makes OWNER look
 //
@@ -139,9 +140,19 @@ int lie(const Region& region, uint32_t owner, uint32_t index, const uint64_t* wo
     return 0;
 }
 
-int length(const Region& region, uint32_t owner, uint32_t index, uint32_t len) {
-    __atomic_store_n(&region.descriptor(owner, index)->len, len, __ATOMIC_SEQ_CST);
-    return 0;
+int length(const Region& region, uint32_t owner, char** pairs, int count) {
+    for (bool first = true;; first = false) {
+        for (int i = 0; i + 1 < count; i += 2) {
+            auto* desc = region.descriptor(owner, std::strtoul(pairs[i], nullptr, 0));
+            const __u32 len = std::strtoul(pairs[i + 1], nullptr, 0);
+            __atomic_store_n(&desc->len, len, __ATOMIC_SEQ_CST);
+        }
+        if (first) {
+            std::puts("lying");
+            std::fflush(stdout);
+        }
+        usleep(200);
+    }
 }
 
 int word(const Region& region, uint32_t owner, uint32_t index, uint64_t offset, uint64_t value) {
@@ -157,7 +168,7 @@ int usage() {
                  "usage: forge DEVICE SLOTS list OWNER\n"
                  "       forge DEVICE SLOTS lie OWNER INDEX PROD_WRAP PROD_COUNT CONS_WRAP "
                  "CONS_COUNT FLAGS STATE\n"
-                 "       forge DEVICE SLOTS length OWNER INDEX LEN\n"
+                 "       forge DEVICE SLOTS length OWNER INDEX LEN...\n"
                  "       forge DEVICE SLOTS word OWNER INDEX OFFSET VALUE\n");
     return 2;
 }
@@ -179,8 +190,7 @@ int main(int argc, char** argv) {
     const auto index = static_cast<uint32_t>(words[1]);
     if (mode == "list" && argc == 5) return list(region, owner);
     if (mode == "lie" && argc == 12) return lie(region, owner, index, words + 2);
-    if (mode == "length" && argc == 7)
-        return length(region, owner, index, static_cast<uint32_t>(words[2]));
+    if (mode == "length" && argc >= 7) return length(region, owner, argv + 5, argc - 5);
     if (mode == "word" && argc == 8) return word(region, owner, index, words[2], words[3]);
     return usage();
 }

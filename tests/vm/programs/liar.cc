@@ -6,6 +6,7 @@
 //     join SLOT                            asks the broker for it, in the slot's name
 //     lease CHUNK SLOT SECONDS             whose a chunk is, then what it was
 //     flap SLOT VICTIM SECONDS             has a slot come and go, and rings the victim
+//     alias SLOT VICTIM                    has a slot come anew with another GID, era and vectors
 //     ring VICTIM SECONDS                  the victim's vector 0, as fast as it goes
 //     events OWN VICTIM SECONDS            keeps the event ring to the victim full
 //     signals OWN VICTIM SECONDS           has the victim serve all DMBs, for ever
@@ -122,6 +123,23 @@ public:
         doorbell(victim);
     }
 
+    void alias(uint32_t slot, uint32_t victim) {
+        ivpci_slot& shown = header().slot[slot];
+        const __u32 generation = load(shown.generation);
+        const __u64 gid = ~load(shown.gid);
+        const __u32 era = load(shown.era) + 1;
+        for (const __u32 said : {generation + 1, generation}) {
+            repeat(0.5, 100, [&] {
+                store(shown.gid, gid);
+                store(shown.era, era);
+                store(ctl(slot).vectors, __u32{1});
+                store(shown.generation, said);
+                doorbell(victim);
+            });
+        }
+        std::printf("%016llx\n", gid);
+    }
+
     void ring(uint32_t victim, double seconds) {
         repeat(seconds, 0, [&] { doorbell(victim); });
     }
@@ -236,6 +254,8 @@ int main(int argc, char** argv) {
         liar.where(number(0), number(1));
     } else if (verb == "flap") {
         liar.flap(number(0), number(1), seconds(2));
+    } else if (verb == "alias") {
+        liar.alias(number(0), number(1));
     } else if (verb == "ring") {
         liar.ring(number(0), seconds(1));
     } else if (verb == "events") {
