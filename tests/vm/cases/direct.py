@@ -185,7 +185,7 @@ def driver_goes(lab, rounds: int, connections: int) -> None:
     many.expect_checked(held, connections)
     moving = [Movers(lab, "random", 3, 64, f"{stress.PORT}-{stress.PORT}"),
               Movers(lab, "stay", 20 + connections // 5, 16, f"{many.PORT}-{many.PORT + 1}", port=movers.PORT + 1)]
-    running = stress.start(client, server, 6, 60 * rounds, 30000)
+    running = stress.start(client, server, 6, 25 * rounds, 30000)
     transfers = [client.spawn(traffic.transfer_argv(server.ip4, (32 if lab.long else 4) << 20, many.PORT + 1))
                  for _ in range(10)]
     times = 0

@@ -262,6 +262,8 @@ def frozen(lab, seconds: int) -> None:
     one, other = peer.twins.one, peer.twins.other
     lab.guests[1].freeze()
     time.sleep(seconds)
+    # who has a timer, should one not end
+    lab.progress(lab.guests[0].check("ss -Htno '( sport = :9810 or sport = :9910 )'"))
     peer.expect_ends({"keepalive": "ETIMEDOUT", "in time": "ETIMEDOUT"}, {"in time": LATE})
     lab.guests[1].thaw()
     for kind in Twins.KINDS:
