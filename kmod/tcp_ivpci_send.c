@@ -24,9 +24,9 @@
 /* less is no room */
 #define TCP_IVPCI_LEAST 64
 /* looks at whether the last record was taken: without sleep; with one each, 5 to 10 ms; 0.5 to 1 s */
-#define TCP_IVPCI_FINAL_SPINS 1000
+#define TCP_IVPCI_FINAL_SPINS	1000
 #define TCP_IVPCI_FINAL_HURRIED 1100
-#define TCP_IVPCI_FINAL_TRIES 11000
+#define TCP_IVPCI_FINAL_TRIES	11000
 
 /* With the socket's lock. */
 static bool tcp_ivpci_fits_ring(const struct sock *sk, struct msghdr *msg)
@@ -241,7 +241,8 @@ static int tcp_ivpci_write_one(struct tcp_ivpci_sock *ts, struct sock *sk, struc
  * All there is room for, as TCP at one go: what several threads send is not torn before that. Others wait for
  * `writing`: one ring's worth is enough.
  */
-static int tcp_ivpci_write(struct tcp_ivpci_sock *ts, struct sock *sk, struct msghdr *msg, bool part)
+static int tcp_ivpci_write(struct tcp_ivpci_sock *ts, struct sock *sk, struct msghdr *msg,
+			   bool part)
 {
 	u32 sent = 0;
 	int rc;

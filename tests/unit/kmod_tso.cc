@@ -128,8 +128,8 @@ struct Records {
     }
 };
 
-// The reader asks to hear of the next record, while that is published: first whether it sees that, then
-// whether it is signalled.
+// The reader asks to hear of the next record while that is published: first whether it sees that,
+// then whether it is signalled.
 TEST(KmodTso, NoRecordGoesUnheard) {
     Records both;
     both.writer.produced = 16;
