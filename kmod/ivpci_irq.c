@@ -320,8 +320,7 @@ static void ivpci_poll(struct ivpci_vector *vector)
 	WRITE_ONCE(*ivpci_looking(vector), 1);
 	spin_unlock_bh(&vector->lock);
 
-	while (ivpci_may_poll(vector) &&
-	       ktime_get_mono_fast_ns() - since < IVPCI_POLL_AT_ONCE_NS) {
+	while (ivpci_may_poll(vector) && ktime_get_mono_fast_ns() - since < IVPCI_POLL_AT_ONCE_NS) {
 		ivpci_inc(ivpci, IVPCI_POLLS);
 		budget = IVPCI_DRAIN_BUDGET;
 		spin_lock_bh(&vector->lock);

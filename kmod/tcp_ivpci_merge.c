@@ -478,7 +478,8 @@ static int tcp_ivpci_unread_records(struct tcp_ivpci_sock *ts, u32 rcv_nxt,
 
 	mutex_lock(&ts->looking);
 	answer = tcp_ivpci_records_look(ts->sk, reader, copied_seq, rcv_nxt);
-	if (watch == TCP_IVPCI_WATCH || (watch == TCP_IVPCI_WATCH_EMPTY && answer == RECORDS_NONE)) {
+	if (watch == TCP_IVPCI_WATCH ||
+	    (watch == TCP_IVPCI_WATCH_EMPTY && answer == RECORDS_NONE)) {
 		/* what comes from here on is signalled */
 		records_watch(reader);
 		answer = tcp_ivpci_records_look(ts->sk, reader, copied_seq, rcv_nxt);
@@ -562,7 +563,8 @@ bool tcp_ivpci_record_is_next(struct sock *sk)
 
 	if (!ts)
 		return false;
-	is = READ_ONCE(ts->merges) && tcp_ivpci_unread_records(ts, copied_seq, TCP_IVPCI_NO_WATCH, 1);
+	is = READ_ONCE(ts->merges) &&
+	     tcp_ivpci_unread_records(ts, copied_seq, TCP_IVPCI_NO_WATCH, 1);
 	tcp_ivpci_put(ts);
 	return is;
 }

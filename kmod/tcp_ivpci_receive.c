@@ -80,7 +80,9 @@ static int tcp_ivpci_try(struct sock *sk, struct msghdr *msg, size_t len, int fl
 		if (likely(!fault) || fatal_signal_pending(current))
 			return rc;
 		/* not more of a large buffer than there is to read */
-		most = flags & MSG_PEEK ? max(tcp_ivpci_unread(sk, TCP_IVPCI_NO_WATCH, INT_MAX / 2), 1) : SZ_256K;
+		most = SZ_256K;
+		if (flags & MSG_PEEK)
+			most = max(tcp_ivpci_unread(sk, TCP_IVPCI_NO_WATCH, INT_MAX / 2), 1);
 		most = min(most, len);
 		left = fault_in_iov_iter_writeable(&msg->msg_iter, most);
 		if (left == most)

@@ -311,7 +311,7 @@ def killed(lab) -> None:
     expect_equal(states["moved"], states["plain"], "sockets that are left, moved and plain")
 
 
-@case("direct", "direct-peer", agent=False, timeout=200, long_timeout=600)
+@case("direct", "direct-peer", agent=False, long_only=True, timeout=200, long_timeout=600)
 def direct_peer(lab):
     """The peer's machine stands still for ten seconds (a minute), begins anew, is killed, under moved connections: their
     programs hear what those of plain TCP hear, and nothing stays.
