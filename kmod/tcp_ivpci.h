@@ -147,7 +147,7 @@ bool tcp_ivpci_discard(struct tcp_ivpci_sock *ts);
 void tcp_ivpci_lied(struct tcp_ivpci_sock *ts);
 /* The other end is to look at its rings; under `looking` or `writing`. */
 void tcp_ivpci_signal(struct tcp_ivpci_sock *ts);
-/* For how long its guest stands still, in steps of a second; likewise. */
+/* For how long its guest stands still, in steps of a second; likewise, or under RCU. */
 unsigned int tcp_ivpci_quiet_ms(struct tcp_ivpci_sock *ts);
 /* Nothing is in the way of its socket being TCP's own. Under the slock. */
 bool tcp_ivpci_has_rings(const struct tcp_ivpci_sock *ts);

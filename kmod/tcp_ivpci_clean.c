@@ -121,6 +121,9 @@ void tcp_ivpci_release_cb(struct sock *sk)
 			tcp_ivpci_count(strangers);
 		if (ts->leaves)
 			tcp_ivpci_restore(ts, sk);
+		/* SIGIO was switched on: it asks for nothing, and is to hear of each record */
+		if (unlikely(sock_flag(sk, SOCK_FASYNC)) && rcu_access_pointer(ts->pair))
+			tcp_ivpci_give_back_soon(ts);
 	}
 	tcp_prot.release_cb(sk);
 }

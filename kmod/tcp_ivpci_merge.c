@@ -150,7 +150,7 @@ static int tcp_ivpci_take_records(struct tcp_ivpci_sock *ts, struct msghdr *msg,
 }
 
 /*
- * All has been read: those who hear of more without asking anew (epoll, SIGIO, io_uring, who sleeps) are told of
+ * All has been read: those who hear of more without asking anew (epoll, io_uring, who sleeps) are told of
  * the next record. Nobody else is, since he looks before he sleeps.
  */
 static void tcp_ivpci_hear_of_more(struct tcp_ivpci_sock *ts)
@@ -162,7 +162,7 @@ static void tcp_ivpci_hear_of_more(struct tcp_ivpci_sock *ts)
 	bool waited;
 
 	rcu_read_lock();
-	waited = sock_flag(sk, SOCK_FASYNC) || skwq_has_sleeper(rcu_dereference(sk->sk_wq));
+	waited = skwq_has_sleeper(rcu_dereference(sk->sk_wq));
 	rcu_read_unlock();
 	if (!waited)
 		return;

@@ -138,7 +138,8 @@ bool tcp_ivpci_memory_free(const struct sock *sk, int wake)
 	rcu_read_lock();
 	ring = READ_ONCE(ts->writer.ring);
 	if (ring && READ_ONCE(ts->by_ring) && !READ_ONCE(ts->overflow) &&
-	    !READ_ONCE(ring->closed) && !atomic_read(&ts->in_tcp)) {
+	    !READ_ONCE(ring->closed) && !atomic_read(&ts->in_tcp) &&
+	    tcp_ivpci_quiet_ms(ts) < TCP_IVPCI_QUIET_MS) {
 		by_tcp = false;
 		room = tcp_ivpci_half_free(ts, ring);
 	}

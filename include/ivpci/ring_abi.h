@@ -22,7 +22,7 @@
 #include <linux/types.h>
 
 /* Another one with each change of what is below. */
-#define IVPCI_RECORDS_MAGIC 0x31636572 /* "rec1" */
+#define IVPCI_RECORDS_MAGIC 0x32636572 /* "rec2" */
 
 /* How far a record may be ahead of what TCP has acknowledged. */
 #define IVPCI_RECORDS_AHEAD (16U << 20)

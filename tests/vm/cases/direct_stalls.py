@@ -140,6 +140,23 @@ def edges(twins: Twins):
     return steps
 
 
+def signalled(twins: Twins):
+    """SIGIO that is switched on when all has been read: nobody asks for it again."""
+    def steps(name: str):
+        one, other = twins.one, twins.other
+        other.do(f"send({name!r}, 100)")
+        seen = [one.do(f"receive({name!r}, 100, 5)")[:2]]
+        one.do(f"signals({name!r})")
+        one.do("hears(0)")
+        for _ in range(3):
+            other.do(f"send({name!r}, 100)")
+            seen.append(one.do("hears(5)"))
+            one.do(f"take({name!r}, 1000)")
+        twins.close(name)
+        return seen
+    return steps
+
+
 @case("direct", "direct-stalls", agent=False, timeout=120, long_timeout=300)
 def direct_stalls(lab):
     """A thread asleep in TCP's recv() before the attach, one that asks for TCP_INFO in a loop, two ends that both write
@@ -154,6 +171,7 @@ def direct_stalls(lab):
     asleep_before(twins, name)
     asked_all_the_time(twins)
     expect_equal(twins.compare("edges", edges(twins))[-2:], [[], [5]], "edges: nothing new, and new bytes")
+    expect_equal(twins.compare("SIGIO", signalled(twins))[1:], [True] * 3, "SIGIO for each")
     both_write_first(twins)
     more_and_silence(twins)
     steady_reader(twins)

@@ -19,7 +19,7 @@ PORTS = {"moved": 9810, "plain": 9910}
 MOVED = f"{PORTS['moved']}-{PORTS['moved']}"
 
 END = """
-import errno, json, os, select, signal, socket, struct, sys, threading, time
+import errno, fcntl, json, os, select, signal, socket, struct, sys, threading, time
 TCP, SOL = socket.IPPROTO_TCP, socket.SOL_SOCKET
 ends, sent, got, logs, listeners, watches = {}, {}, {}, {}, {}, {}
 began = 0
@@ -137,6 +137,21 @@ def watch(name):
 
 def edge(name, seconds):
     return [kind for _, kind in watches[name].poll(seconds)]
+
+heard = [0]
+signal.signal(signal.SIGIO, lambda *_: heard.append(heard.pop() + 1))
+
+def signals(name):
+    end = ends[name].fileno()
+    fcntl.fcntl(end, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(end, fcntl.F_SETFL, fcntl.fcntl(end, fcntl.F_GETFL) | os.O_ASYNC)
+
+def hears(seconds):
+    # a SIGIO, since the last time
+    until = time.monotonic() + seconds
+    while not heard[0] and time.monotonic() < until:
+        time.sleep(0.01)
+    return heard.append(0) or heard.pop(0) > 0
 
 def asks(name):
     child = os.fork()
