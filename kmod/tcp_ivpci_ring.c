@@ -242,8 +242,8 @@ void tcp_ivpci_lied(struct tcp_ivpci_sock *ts)
 static bool tcp_ivpci_plain(const struct sock *sk)
 {
 	return READ_ONCE(sk->sk_rcvlowat) <= 1 && !rcu_access_pointer(sk->sk_filter) &&
-	       !sock_flag(sk, SOCK_FASYNC) &&
-	       !sock_flag(sk, SOCK_RCVTSTAMP) && !sock_flag(sk, SOCK_RCVTSTAMPNS) &&
+	       !sock_flag(sk, SOCK_FASYNC) && !sock_flag(sk, SOCK_RCVTSTAMP) &&
+	       !sock_flag(sk, SOCK_RCVTSTAMPNS) &&
 	       !(READ_ONCE(sk->sk_tsflags) &
 		 (SOF_TIMESTAMPING_RX_SOFTWARE | SOF_TIMESTAMPING_RX_HARDWARE)) &&
 	       !READ_ONCE(sk->sk_user_data);
