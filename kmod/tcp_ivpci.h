@@ -179,6 +179,8 @@ enum tcp_ivpci_watch {
 	TCP_IVPCI_WATCH,
 };
 int tcp_ivpci_unread(struct sock *sk, enum tcp_ivpci_watch watch, u32 most);
+/* Bytes of records that are unread, wherever they are in the stream. */
+int tcp_ivpci_kept(struct tcp_ivpci_sock *ts);
 /* TCP's next byte is the urgent one: one recv() does not go over that. */
 bool tcp_ivpci_at_mark(const struct sock *sk);
 /* More than what was just read. */

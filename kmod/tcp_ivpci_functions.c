@@ -218,20 +218,25 @@ static int tcp_ivpci_ioctl(struct socket *sock, unsigned int cmd, unsigned long 
 
 /*
  * TCP wakes nobody before it has that many by itself: what is in a ring would not count. With the socket's
- * lock; or by BPF, which may not sleep. Who makes rings after it was set sees it.
+ * lock; or by BPF, which may not sleep. Who makes rings after it was set sees it. Bytes of a ring that are unread
+ * are not TCP's either: it is asked for so many fewer.
  */
 static int tcp_ivpci_set_rcvlowat(struct sock *sk, int val)
 {
 	int rc = inet_stream_ops.set_rcvlowat(sk, val);
 	struct tcp_ivpci_sock *ts = tcp_ivpci_get(sk);
+	int wanted = READ_ONCE(sk->sk_rcvlowat);
+	int kept;
 
 	if (!ts)
 		return rc;
-	if (READ_ONCE(sk->sk_rcvlowat) > 1) {
-		if (has_current_bpf_ctx() || in_softirq())
-			tcp_ivpci_give_back_soon(ts);
-		else
-			tcp_ivpci_give_back(ts);
+	if (wanted > 1 && (has_current_bpf_ctx() || in_softirq())) {
+		tcp_ivpci_give_back_soon(ts);
+	} else if (wanted > 1) {
+		tcp_ivpci_give_back(ts);
+		kept = tcp_ivpci_kept(ts);
+		if (kept)
+			rc = inet_stream_ops.set_rcvlowat(sk, max(wanted - kept, 1));
 	}
 	tcp_ivpci_put(ts);
 	return rc;

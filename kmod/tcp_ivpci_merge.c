@@ -522,6 +522,14 @@ int tcp_ivpci_unread(struct sock *sk, enum tcp_ivpci_watch watch, u32 most)
 	return tcp_ivpci_count_unread(sk, watch, most, &of_ring);
 }
 
+int tcp_ivpci_kept(struct tcp_ivpci_sock *ts)
+{
+	u32 rcv_nxt = READ_ONCE(tcp_sk(ts->sk)->rcv_nxt);
+
+	return tcp_ivpci_unread_records(ts, rcv_nxt + IVPCI_RECORDS_AHEAD, TCP_IVPCI_NO_WATCH,
+					INT_MAX / 2);
+}
+
 bool tcp_ivpci_merges(struct sock *sk)
 {
 	struct tcp_ivpci_sock *ts = tcp_ivpci_get(sk);
