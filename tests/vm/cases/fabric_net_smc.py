@@ -47,6 +47,17 @@ class Handshake:
         expect_equal(made, 0, "SMC-D connections made by the client")
 
 
+def unbind_in_handshake(client, server):
+    """The client's connect() waits for its peer's answer, and its driver is being taken from the device. The handshake,
+    the unbinding, and the device's name.
+    """
+    device = client.check(f"basename $(readlink -f {driver.DEVICE}/device)").strip()
+    handshake = Handshake(client, server)
+    unbinding = client.spawn(f"echo {device} >/sys/bus/pci/drivers/ivpci/unbind")
+    wait_until(client.console, lambda text: "removing smcd device" in text, 20, "the driver's removal")
+    return handshake, unbinding, device
+
+
 @case("fabric", "unbind-during-connect", agent=False, cpus=1, timeout=60, append=FREED)
 def unbind_during_connect(lab):
     """The driver is taken from its device while a connect() waits for the peer's answer in SMC's
@@ -56,10 +67,7 @@ def unbind_during_connect(lab):
     server, client = lab.guests
     native.load_all(lab)
     native.server(server)
-    device = client.check(f"basename $(readlink -f {driver.DEVICE}/device)").strip()
-    handshake = Handshake(client, server)
-    unbinding = client.spawn(f"echo {device} >/sys/bus/pci/drivers/ivpci/unbind")
-    wait_until(client.console, lambda text: "removing smcd device" in text, 20, "the driver's removal")
+    handshake, unbinding, device = unbind_in_handshake(client, server)
     native.wait_members(server, 0)
     time.sleep(0.2)
     handshake.expect_tcp()

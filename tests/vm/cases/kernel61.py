@@ -8,7 +8,7 @@ import time
 
 from harness import driver, native, paths, smcd, stress, traffic
 from harness.case import case, expect, expect_equal, wait_until
-from cases.fabric_net_smc import FREED, Handshake
+from cases.fabric_net_smc import FREED, unbind_in_handshake
 from cases.failures import guest_clock
 
 SMC = native.SMC
@@ -182,10 +182,7 @@ def unbind_during_connect_61(lab):
     server, client = lab.guests
     native.load_all(lab)
     native.server(server)
-    device = client.check(f"basename $(readlink -f {driver.DEVICE}/device)").strip()
-    handshake = Handshake(client, server)
-    unbinding = client.spawn(f"echo {device} >/sys/bus/pci/drivers/ivpci/unbind")
-    wait_until(client.console, lambda text: "removing smcd device" in text, 20, "the driver's removal")
+    handshake, unbinding, device = unbind_in_handshake(client, server)
     time.sleep(1)
     expect_equal(unbinding.poll(), None, "exit code of the unbinding, while a connect() has the device")
     handshake.expect_tcp()
