@@ -3,6 +3,7 @@
 
 #include <spdlog/spdlog.h>
 #include <systemd/sd-daemon.h>
+#include <unistd.h>
 
 #include <utility>
 
@@ -146,26 +147,44 @@ void Agent::serve_http() {
 
 std::optional<Agent::Obstacle> Agent::try_session() {
     features_ = probe_features();
-    if (auto missing = missing_feature(features_, config_.splice.on)) {
+    if (config_.path == Path::off) {
+        return Obstacle{"path: off in agent.yaml", true, true};
+    }
+    auto paths = choose_paths();
+    if (auto missing = missing_feature(features_, config_.splice.on, !paths.smc)) {
         return Obstacle{*missing, true};
     }
     if (auto device = find_device(config_.device); !device) {
         return Obstacle{device.error().message, true};
     }
-    smc_bounded_ = smc_bounds_peer_memory();
-    if (!may_steer_to_smc(smc_bounded_, config_.trust)) {
+    if (paths.smc && !may_steer_to_smc(smc_bounded_, config_.trust)) {
         return Obstacle{not_trusted(features_.kernel), true, true};
     }
     auto session =
         Session::start(loop_, config_, policy_, saved_state_path(socket_path_), inheritance(),
-                       is_native(features_), [this] { on_device_lost(); });
+                       paths, [this] { on_device_lost(); });
     if (!session) {
         return Obstacle{session.error().message, false};
     }
     session_ = std::move(*session);
-    spdlog::info("active: new connections to guests of this host run over SMC-D{}",
-                 is_native(features_) ? "" : " where a rule has them relayed");
+    if (paths.smc) {
+        spdlog::info("active: new connections to guests of this host run over SMC-D{}",
+                     is_native(features_) ? "" : " where a rule has them relayed");
+    } else {
+        spdlog::info("active: connections with guests of this host move onto shared memory");
+    }
     return std::nullopt;
+}
+
+// SMC decides at socket(), the direct path while a connection lives: it serves what SMC does not.
+Paths Agent::choose_paths() {
+    smc_bounded_ = smc_bounds_peer_memory();
+    Paths paths;
+    paths.native = is_native(features_);
+    bool module = access(DirectDevice::kPath, F_OK) == 0;
+    paths.direct = module || config_.path == Path::direct;
+    paths.smc = config_.path == Path::smc || (config_.path == Path::automatic && !module);
+    return paths;
 }
 
 void Agent::on_device_lost() {

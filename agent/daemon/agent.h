@@ -57,6 +57,7 @@ private:
         bool undecided = false;
     };
     std::optional<Obstacle> try_session();
+    Paths choose_paths();
     Result<void> listen();
     Inheritance inheritance();
     // Becomes another program, if that one says that it can.

@@ -19,15 +19,6 @@ json step(const char* what, bool good, const std::string& text) {
     return {{"what", what}, {"ok", good}, {"text", text}};
 }
 
-bool is_around(const Workload& named, std::string path) {
-    for (; !path.empty(); path = path.substr(0, path.rfind('/'))) {
-        if (names_cgroup(named, path)) {
-            return true;
-        }
-    }
-    return names_cgroup(named, "/");
-}
-
 // Who is asked about, with what is known of them on this machine.
 struct Asked {
     Workload workload;

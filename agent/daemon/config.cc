@@ -269,6 +269,23 @@ Result<void> read_metrics(const YAML::Node& root, const std::string& name, Confi
     return {};
 }
 
+// Leaves `out` alone where the section has no such key.
+Result<void> read_number(const YAML::Node& section, const std::string& name, const char* key,
+                         int least, int most, int& out) {
+    std::string text;
+    if (auto done = read_word(section, name, key, text); !done || text.empty()) {
+        return done;
+    }
+    int value = 0;
+    auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc{} || end != text.data() + text.size() || value < least || value > most) {
+        return yaml_error(section[key], name,
+                          fmt::format("{}: '{}' is not a number from {} to {}", key, text, least, most));
+    }
+    out = value;
+    return {};
+}
+
 Result<void> read_short(const YAML::Node& root, const std::string& name, Config& config) {
     auto node = root["short_connections"];
     if (node && node.IsScalar() && node.Scalar() == "off") {
@@ -290,18 +307,8 @@ Result<void> read_short(const YAML::Node& root, const std::string& name, Config&
     if (auto done = read_size(*section, name, "bytes", config.short_connections.bytes); !done) {
         return done;
     }
-    std::string text;
-    if (auto done = read_word(*section, name, "milliseconds", text); !done || text.empty()) {
-        return done;
-    }
-    int value = 0;
-    auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error != std::errc{} || end != text.data() + text.size() || value < 1 || value > 60'000) {
-        return yaml_error((*section)["milliseconds"], name,
-                          fmt::format("milliseconds: '{}' is not a number from 1 to 60000", text));
-    }
-    config.short_connections.milliseconds = value;
-    return {};
+    return read_number(*section, name, "milliseconds", 1, 60'000,
+                       config.short_connections.milliseconds);
 }
 
 Result<void> read_services(const YAML::Node& root, const std::string& name, Config& config) {
@@ -338,6 +345,59 @@ Result<void> read_trust(const YAML::Node& root, const std::string& name, Config&
                           fmt::format("trust: must be region or none, not '{}'", word));
     }
     config.trust = word == "region" ? Trust::region : Trust::none;
+    return {};
+}
+
+Result<void> read_path(const YAML::Node& root, const std::string& name, Config& config) {
+    static const std::map<std::string, Path> kPaths{
+        {"auto", Path::automatic}, {"smc", Path::smc}, {"direct", Path::direct}, {"off", Path::off}};
+    std::string word = "auto";
+    if (auto done = read_word(root, name, "path", word); !done) {
+        return done;
+    }
+    auto known = kPaths.find(word);
+    if (known == kPaths.end()) {
+        return yaml_error(root["path"], name,
+                          fmt::format("path: must be auto, smc, direct or off, not '{}'", word));
+    }
+    config.path = known->second;
+    return {};
+}
+
+Result<void> read_offload(const YAML::Node& root, const std::string& name, Config& config) {
+    auto section = read_section(root, name, "offload",
+                                {"after_bytes", "after_messages", "idle_ms", "ring", "port", "on_exit"});
+    if (!section) {
+        return tl::unexpected(section.error());
+    }
+    auto& offload = config.offload;
+    std::string on_exit = "keep";
+    constexpr int kDay = 24 * 60 * 60 * 1000;
+    for (auto done : {read_size(*section, name, "after_bytes", offload.limits.after_bytes),
+                      read_number(*section, name, "after_messages", 1, 1'000'000,
+                                  offload.limits.after_messages),
+                      read_number(*section, name, "idle_ms", 100, kDay, offload.limits.idle_ms),
+                      read_size(*section, name, "ring", offload.limits.ring),
+                      read_port(*section, name, "port", offload.port),
+                      read_word(*section, name, "on_exit", on_exit)}) {
+        if (!done) {
+            return done;
+        }
+    }
+    auto ring = static_cast<unsigned>(offload.limits.ring);
+    if (ring > 1 << 20 || (ring & (ring - 1))) {
+        return yaml_error((*section)["ring"], name,
+                          "ring: must be 16KiB, 32KiB and so on, up to 1MiB");
+    }
+    if (offload.port == config.link_port) {
+        return yaml_error((*section)["port"] ? (*section)["port"] : root["link_port"], name,
+                          fmt::format("offload: port {} is link_port already", offload.port));
+    }
+    if (on_exit != "keep" && on_exit != "restore") {
+        return yaml_error((*section)["on_exit"], name,
+                          fmt::format("on_exit: must be keep or restore, not '{}'", on_exit));
+    }
+    offload.restore_on_exit = on_exit == "restore";
     return {};
 }
 
@@ -444,7 +504,8 @@ Result<Config> parse_config(std::string_view text, const std::string& name) {
     auto known = yaml_known_keys(*root, name,
                                  {"device", "wmem", "rmem", "workloads", "pods", "cri", "publish",
                                   "eid", "link_port", "when_unsupported", "metrics", "control",
-                                  "short_connections", "services", "splice", "trust"});
+                                  "short_connections", "services", "splice", "trust", "path",
+                                  "offload"});
     if (!known) {
         return tl::unexpected(known.error());
     }
@@ -457,7 +518,8 @@ Result<Config> parse_config(std::string_view text, const std::string& name) {
           read_metrics(*root, name, config), read_control(*root, name, config),
           read_short(*root, name, config), read_pods(*root, name, config),
           read_publish(*root, name, config), read_services(*root, name, config),
-          read_splice(*root, name, config), read_trust(*root, name, config)}) {
+          read_splice(*root, name, config), read_trust(*root, name, config),
+          read_path(*root, name, config), read_offload(*root, name, config)}) {
         if (!done) {
             return tl::unexpected(done.error());
         }

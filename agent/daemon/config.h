@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "agent/base/result.h"
+#include "agent/direct/heat.h"
 #include "agent/policy/cidr.h"
 #include "agent/policy/members.h"
 #include "agent/policy/trust.h"
@@ -36,7 +37,18 @@ struct Splice {
     int after = 4;  // buffers that a connection moves before the module has it
 };
 
+// What new connections run over. automatic: direct where the kernel's module for it is loaded, else SMC.
+enum class Path { automatic, smc, direct, off };
+
+struct OffloadConfig {
+    OffloadLimits limits;
+    std::uint16_t port = 7256;  // TCP, where agents of other guests ask for connections to be moved
+    bool restore_on_exit = false;
+};
+
 struct Config {
+    Path path = Path::automatic;
+    OffloadConfig offload;
     std::string device = "auto";  // or a path
     int wmem = 1 << 20;           // bytes, net.smc.wmem is raised to it
     int rmem = 1 << 20;

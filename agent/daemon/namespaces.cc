@@ -22,8 +22,8 @@ Result<void> keep(Result<T> opened, std::unique_ptr<T>& place) {
 
 }  // namespace
 
-Namespaces::Namespaces(EventLoop& loop, SmcSysctls sysctls, NotPublished left_out,
-                       SavedState inherited, std::function<void()> on_addresses)
+Namespaces::Namespaces(EventLoop& loop, std::optional<SmcSysctls> sysctls,
+                       NotPublished left_out, SavedState inherited, std::function<void()> on_addresses)
     : loop_(loop),
       sysctls_(std::move(sysctls)),
       left_out_(std::move(left_out)),
@@ -36,32 +36,13 @@ Result<Namespaces::Covered> Namespaces::cover(NetnsId id, UniqueFd fd) {
     Covered covered;
     covered.fd = std::move(fd);
     auto done = run_in_netns(covered.fd, [&]() -> Result<void> {
-        if (auto r = keep(SmcNetlink::open(), covered.smc); !r) {
-            return r;
-        }
         if (auto r = keep(DiagSocket::open(), covered.diag); !r) {
             return r;
         }
         if (auto r = keep(OwnAddresses::open(), covered.addresses); !r) {
             return r;
         }
-        // Last: after it there is nothing left that can fail and would leave it set.
-        auto saved = apply_sysctls(sysctls_);
-        if (!saved) {
-            return tl::unexpected(saved.error());
-        }
-        covered.saved = *saved;
-        if (sysctls_.limit_handshakes) {
-            auto limited = covered.smc->limit_handshakes();
-            if (!limited) {
-                spdlog::warn("net:[{}]: {}", id.inode, limited.error().message);
-            }
-            covered.saved.limited = limited.value_or(false);
-        }
-        if (auto before = inherited_.namespaces.find(id); before != inherited_.namespaces.end()) {
-            covered.saved = before->second;
-        }
-        return {};
+        return sysctls_ ? set_up_smc(id, covered) : Result<void>{};
     });
     if (!done) {
         return tl::unexpected(done.error());
@@ -69,7 +50,7 @@ Result<Namespaces::Covered> Namespaces::cover(NetnsId id, UniqueFd fd) {
 
     // What a namespace did before we came is not ours to report; one that is born under us
     // has done nothing before.
-    if (first_scan_) {
+    if (first_scan_ && covered.smc) {
         if (auto stats = covered.smc->stats()) {
             covered.seen = std::move(*stats);
         }
@@ -87,6 +68,29 @@ Result<Namespaces::Covered> Namespaces::cover(NetnsId id, UniqueFd fd) {
     }
     covered.news = std::move(*news);
     return covered;
+}
+
+// The last thing that is done: nothing that can fail after it would leave it set.
+Result<void> Namespaces::set_up_smc(NetnsId id, Covered& covered) {
+    if (auto r = keep(SmcNetlink::open(), covered.smc); !r) {
+        return r;
+    }
+    auto saved = apply_sysctls(*sysctls_);
+    if (!saved) {
+        return tl::unexpected(saved.error());
+    }
+    covered.saved = *saved;
+    if (sysctls_->limit_handshakes) {
+        auto limited = covered.smc->limit_handshakes();
+        if (!limited) {
+            spdlog::warn("net:[{}]: {}", id.inode, limited.error().message);
+        }
+        covered.saved.limited = limited.value_or(false);
+    }
+    if (auto before = inherited_.namespaces.find(id); before != inherited_.namespaces.end()) {
+        covered.saved = before->second;
+    }
+    return {};
 }
 
 bool Namespaces::scan() {
@@ -147,6 +151,9 @@ std::set<Address> Namespaces::published(NetnsId id) const {
 }
 
 void Namespaces::look(Covered& covered) {
+    if (!covered.smc) {
+        return;
+    }
     if (auto stats = covered.smc->stats()) {
         totals_.add_growth(covered.seen, *stats);
         covered.seen = std::move(*stats);
@@ -154,7 +161,10 @@ void Namespaces::look(Covered& covered) {
 }
 
 void Namespaces::save(SavedState& state) {
-    state.set = sysctls_;
+    if (!sysctls_) {
+        return;
+    }
+    state.set = *sysctls_;
     for (const auto& [id, covered] : covered_) {
         state.namespaces[id] = covered.saved;
     }
@@ -180,10 +190,14 @@ void Namespaces::sample_all() {
 }
 
 void Namespaces::restore() {
+    if (!sysctls_) {
+        covered_.clear();
+        return;
+    }
     for (auto& entry : covered_) {
         auto& covered = entry.second;
         auto done =
-            run_in_netns(covered.fd, [&] { return restore_sysctls(sysctls_, covered.saved); });
+            run_in_netns(covered.fd, [&] { return restore_sysctls(*sysctls_, covered.saved); });
         if (done && covered.saved.limited) {
             done = covered.smc->unlimit_handshakes();
         }
@@ -194,6 +208,22 @@ void Namespaces::restore() {
         look(covered);
     }
     covered_.clear();
+}
+
+DiagSocket* Namespaces::diag_of(ino_t netns) {
+    auto entry = std::find_if(covered_.begin(), covered_.end(),
+                              [&](const auto& each) { return each.first.inode == netns; });
+    return entry == covered_.end() ? nullptr : entry->second.diag.get();
+}
+
+Result<std::vector<TcpSocket>> Namespaces::sockets(ino_t netns, TcpDetail detail) {
+    auto* diag = diag_of(netns);
+    return diag ? diag->tcp(-1, detail) : std::vector<TcpSocket>{};
+}
+
+Result<std::set<std::uint16_t>> Namespaces::listening(ino_t netns) {
+    auto* diag = diag_of(netns);
+    return diag ? diag->listening() : std::set<std::uint16_t>{};
 }
 
 GuestAddresses Namespaces::addresses() {
@@ -223,7 +253,7 @@ Result<std::vector<Namespaces::NamedFlow>> Namespaces::flows(
     const std::function<bool(const Address&)>& same_host, int connections) {
     std::vector<NamedFlow> all;
     for (auto& [id, covered] : covered_) {
-        auto smc = covered.diag->smc();
+        auto smc = covered.smc ? covered.diag->smc() : std::vector<SmcSocket>{};
         if (!smc) {
             return tl::unexpected(smc.error());
         }

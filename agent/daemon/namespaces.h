@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -28,7 +29,9 @@ class Namespaces {
 public:
     // `on_addresses`: some namespace's addresses may have changed.
     // `inherited`: what namespaces had before a predecessor covered them, and its totals.
-    Namespaces(EventLoop& loop, SmcSysctls sysctls, NotPublished left_out, SavedState inherited,
+    // `sysctls`: none where SMC is left alone, or the kernel has none.
+    Namespaces(EventLoop& loop, std::optional<SmcSysctls> sysctls, NotPublished left_out,
+               SavedState inherited,
                std::function<void()> on_addresses);
 
     // Covers what is new, forgets what is gone. Value: did anything change. A namespace that
@@ -55,6 +58,10 @@ public:
     // Since start (namespaces that were there) or birth, gone namespaces included, as last looked.
     const SmcTotals& totals() const { return totals_; }
 
+    // TCP connections of one of them; listening ports likewise.
+    Result<std::vector<TcpSocket>> sockets(ino_t netns, TcpDetail detail);
+    Result<std::set<std::uint16_t>> listening(ino_t netns);
+
     struct NamedFlow {
         ino_t netns;  // the number in "net:[N]"
         Flow flow;
@@ -67,7 +74,7 @@ private:
     struct Covered {
         UniqueFd fd;
         SavedSysctls saved;
-        std::unique_ptr<SmcNetlink> smc;
+        std::unique_ptr<SmcNetlink> smc;  // null without sysctls
         std::unique_ptr<DiagSocket> diag;
         std::unique_ptr<OwnAddresses> addresses;
         bool addresses_changed = true;
@@ -77,10 +84,12 @@ private:
         EventSource news;
     };
     Result<Covered> cover(NetnsId id, UniqueFd fd);
+    Result<void> set_up_smc(NetnsId id, Covered& covered);
+    DiagSocket* diag_of(ino_t netns);
     void look(Covered& covered);
 
     EventLoop& loop_;
-    SmcSysctls sysctls_;
+    std::optional<SmcSysctls> sysctls_;
     NotPublished left_out_;
     NetnsId own_;  // the one the agent is in
     SavedState inherited_;

@@ -26,7 +26,7 @@ constexpr std::uint64_t kHandoverNs = 30'000'000'000;
 
 Result<std::unique_ptr<Session>> Session::start(EventLoop& loop, const Config& config,
                                                 const Policy& policy, const std::string& state_path,
-                                                Inheritance inherited, bool native,
+                                                Inheritance inherited, Paths paths,
                                                 std::function<void()> on_lost) {
     auto path = find_device(config.device);
     if (!path) {
@@ -39,7 +39,7 @@ Result<std::unique_ptr<Session>> Session::start(EventLoop& loop, const Config& c
         return tl::unexpected(device.error());
     }
     std::unique_ptr<Session> self(
-        new Session(loop, config, state_path, native, std::move(on_lost), std::move(*device)));
+        new Session(loop, config, state_path, paths, std::move(on_lost), std::move(*device)));
     // On failure ~Session undoes as much as was done.
     if (auto done = self->bring_up(policy, std::move(inherited)); !done) {
         return tl::unexpected(done.error());
@@ -53,6 +53,88 @@ Result<void> Session::bring_up(const Policy& policy, Inheritance inherited) {
         return tl::unexpected(info.error());
     }
     info_ = *info;
+    if (paths_.smc) {
+        if (auto done = start_datapath(inherited); !done) {
+            return done;
+        }
+    }
+    if (auto done = watch_machine(); !done) {
+        return done;
+    }
+    if (auto done = set_policy(policy); !done) {
+        return done;
+    }
+    if (steering_.ids.empty()) {
+        spdlog::warn("no control group of the workloads to be steered exists (yet)");
+    }
+    std::optional<SmcSysctls> sysctls;
+    if (paths_.smc) {
+        if (auto done = start_smc(inherited); !done) {
+            return done;
+        }
+        sysctls = {datapath_->handshake_name(), config_.wmem, config_.rmem,
+                   config_.short_connections.step_back && native_};
+    }
+    namespaces_ = std::make_unique<Namespaces>(
+        loop_, std::move(sysctls),
+        NotPublished{config_.exclude_interfaces, config_.exclude_networks},
+        std::move(inherited.saved), [this] { update_addresses(); });
+    namespaces_->scan();
+    if (namespaces_->size() == 0) {
+        return fail("no network namespace could be prepared, see above");
+    }
+    if (paths_.smc) {
+        auto stale = datapath_->drop_stale_handshakes();
+        if (!stale) {
+            return tl::unexpected(stale.error());
+        }
+        if (*stale) {
+            spdlog::info("replaced the handshake of the agent before");
+        }
+        auto links = Links::listen(loop_, config_.link_port, std::move(inherited.agents), timers(),
+                                   [this] { update_peers(); });
+        if (!links) {
+            return tl::unexpected(links.error());
+        }
+        links_ = std::move(*links);
+        // Many namespaces take a while.
+        if (auto done = renew_lease(); !done) {
+            return done;
+        }
+        write_state();
+        if (auto done = datapath_->pin(); !done) {
+            spdlog::warn("the next agent will count from zero: {}", done.error().message);
+        }
+    }
+    watch_namespaces();
+    if (auto done = listen_to_machine(); !done) {
+        return done;
+    }
+    if (paths_.direct) {
+        auto direct = DirectPath::start(loop_, config_.offload, device_.path(), *this);
+        if (!direct) {
+            return tl::unexpected(direct.error());
+        }
+        direct_ = std::move(*direct);
+    }
+    update_addresses();
+    auto events = loop_.on_io(device_.fd(), EPOLLPRI | EPOLLHUP,
+                              [this](std::uint32_t what) { on_device(what); });
+    if (!events) {
+        return tl::unexpected(events.error());
+    }
+    device_events_ = std::move(*events);
+    update_peers();
+    cover_splice();
+    if (!native_) {
+        return {};
+    }
+    guard_services();
+    return datapath_->attach_steer();
+}
+
+// BPF's programs and what they decide by; nothing is attached yet.
+Result<void> Session::start_datapath(Inheritance& inherited) {
     auto datapath = Datapath::load(Pins(), std::move(inherited.links), native_);
     if (!datapath) {
         return tl::unexpected(datapath.error());
@@ -79,15 +161,10 @@ Result<void> Session::bring_up(const Policy& policy, Inheritance inherited) {
         }
     }
 
-    if (auto done = watch_machine(); !done) {
-        return done;
-    }
-    if (auto done = set_policy(policy); !done) {
-        return done;
-    }
-    if (workloads_.empty()) {
-        spdlog::warn("no control group of the workloads to be steered exists (yet)");
-    }
+    return {};
+}
+
+Result<void> Session::start_smc(Inheritance& inherited) {
     if (auto done = renew_lease(); !done) {
         return done;
     }
@@ -113,57 +190,7 @@ Result<void> Session::bring_up(const Policy& policy, Inheritance inherited) {
         }
     }
 
-    namespaces_ = std::make_unique<Namespaces>(
-        loop_,
-        SmcSysctls{datapath_->handshake_name(), config_.wmem, config_.rmem,
-                   config_.short_connections.step_back && native_},
-        NotPublished{config_.exclude_interfaces, config_.exclude_networks},
-        std::move(inherited.saved), [this] { update_addresses(); });
-    namespaces_->scan();
-    if (namespaces_->size() == 0) {
-        return fail("no network namespace could be prepared, see above");
-    }
-    auto stale = datapath_->drop_stale_handshakes();
-    if (!stale) {
-        return tl::unexpected(stale.error());
-    }
-    if (*stale) {
-        spdlog::info("replaced the handshake of the agent before");
-    }
-
-    auto links = Links::listen(loop_, config_.link_port, std::move(inherited.agents), timers(),
-                               [this] { update_peers(); });
-    if (!links) {
-        return tl::unexpected(links.error());
-    }
-    links_ = std::move(*links);
-
-    // Many namespaces take a while.
-    if (auto done = renew_lease(); !done) {
-        return done;
-    }
-    write_state();
-    if (auto done = datapath_->pin(); !done) {
-        spdlog::warn("the next agent will count from zero: {}", done.error().message);
-    }
-    watch_namespaces();
-    if (auto done = listen_to_machine(); !done) {
-        return done;
-    }
-    update_addresses();
-    auto events = loop_.on_io(device_.fd(), EPOLLPRI | EPOLLHUP,
-                              [this](std::uint32_t what) { on_device(what); });
-    if (!events) {
-        return tl::unexpected(events.error());
-    }
-    device_events_ = std::move(*events);
-    update_peers();
-    cover_splice();
-    if (!native_) {
-        return {};
-    }
-    guard_services();
-    return datapath_->attach_steer();
+    return {};
 }
 
 Session::~Session() {
@@ -172,6 +199,7 @@ Session::~Session() {
     cri_.reset();
     adoption_.reset();
     relay_.reset();
+    direct_.reset();
     links_.reset();
     netns_directories_.clear();
     scan_soon_.reset();
@@ -187,7 +215,9 @@ Session::~Session() {
     }
     if (namespaces_) {
         namespaces_->restore();
-        remove_saved_state(state_path_);
+        if (paths_.smc) {
+            remove_saved_state(state_path_);
+        }
     }
     if (datapath_) {
         datapath_->unregister_handshake();
@@ -208,7 +238,10 @@ Result<void> Session::set_policy(const Policy& policy) {
     }
     auto found = cgroups_->scan();
     machine_ = read_machine();
-    auto done = datapath_->stores().set_policy(*tables, members(tables->workloads, machine_));
+    Result<void> done;
+    if (datapath_) {
+        done = datapath_->stores().set_policy(*tables, members(tables->workloads, machine_));
+    }
     if (done) {
         policy_ = std::make_shared<const Policy>(policy);
         update_splice();
@@ -217,6 +250,7 @@ Result<void> Session::set_policy(const Policy& policy) {
         if (std::exchange(ready_, true)) {
             note_coverage(found, entered);
         }
+        judge_direct();
     }
     return done;
 }
@@ -279,7 +313,8 @@ Result<void> Session::add_eid() {
 }
 
 Result<void> Session::renew_lease() {
-    return datapath_->stores().set_lease(monotonic_ns() + kLeaseNs, config_.link_port);
+    return datapath_ ? datapath_->stores().set_lease(monotonic_ns() + kLeaseNs, config_.link_port)
+                     : Result<void>{};
 }
 
 void Session::update_addresses() {
@@ -299,17 +334,22 @@ void Session::update_addresses() {
     }
     addresses_left_out_ = left_out;
     bulletin_ = choose_published(guest_addresses_, bulletin_, IVPCI_BULLETIN_ADDRESSES);
-    Bulletin bulletin{kVersionNumber,
-                      host_name(),
-                      {bulletin_.begin(), bulletin_.end()},
-                      config_.link_port,
-                      relay_ ? config_.splice.port : std::uint16_t{0}};
-    if (auto done = device_.publish(bulletin); !done) {
+    if (auto done = publish(); !done) {
         spdlog::error("{}", done.error().message);
     } else {
         published_ = true;
     }
     update_peers();
+}
+
+Result<void> Session::publish() {
+    return device_.publish({kVersionNumber,
+                            host_name(),
+                            {bulletin_.begin(), bulletin_.end()},
+                            links_ ? config_.link_port : std::uint16_t{0},
+                            relay_ ? config_.splice.port : std::uint16_t{0},
+                            direct_ ? config_.offload.port : std::uint16_t{0},
+                            nonce_});
 }
 
 void Session::update_peers() {
@@ -322,7 +362,14 @@ void Session::update_peers() {
         }
     }
 
-    update_links(wanted);
+    if (links_) {
+        update_links(wanted);
+    }
+    if (!datapath_) {
+        same_host_ = std::move(wanted);
+        update_direct_peers();
+        return;
+    }
 
     // What a failure leaves out of the map stays out of our picture, and is tried again.
     auto changes = diff(same_host_.addresses, wanted.addresses);
@@ -343,6 +390,7 @@ void Session::update_peers() {
         }
     }
     same_host_ = std::move(wanted);
+    update_direct_peers();
     if (!changes.remove.empty() || !changes.put.empty()) {
         update_splice();
     }
@@ -436,7 +484,8 @@ void Session::watch_namespaces() {
 
 Result<void> Session::listen(Decisions::OnDecision on_decision,
                              std::function<void(const nlohmann::json&)> on_pod) {
-    if (decisions_) {
+    on_pod_ = std::move(on_pod);
+    if (decisions_ || !datapath_) {
         return {};
     }
     auto decisions = Decisions::open(datapath_->maps(), std::move(on_decision));
@@ -448,7 +497,6 @@ Result<void> Session::listen(Decisions::OnDecision on_decision,
     if (!source) {
         return tl::unexpected(source.error());
     }
-    on_pod_ = std::move(on_pod);
     decisions_ = std::move(*decisions);
     decided_ = std::move(*source);
     return {};
@@ -470,6 +518,9 @@ SavedState Session::saved_state() {
 }
 
 void Session::write_state() {
+    if (!paths_.smc) {
+        return;
+    }
     if (auto done = store_saved_state(state_path_, saved_state()); !done) {
         spdlog::warn("'smc-policy cleanup' will not know what to put back: {}",
                      done.error().message);
@@ -477,12 +528,18 @@ void Session::write_state() {
 }
 
 Result<void> Session::extend_lease() {
-    return datapath_->stores().set_lease(monotonic_ns() + kHandoverNs, config_.link_port);
+    return datapath_ ? datapath_->stores().set_lease(monotonic_ns() + kHandoverNs, config_.link_port)
+                     : Result<void>{};
 }
 
 Result<void> Session::prepare_handover(HandoverPlan& plan) {
     if (auto done = extend_lease(); !done) {
         return done;
+    }
+    plan.device = device_.fd();
+    plan.device_path = device_.path();
+    if (!datapath_) {
+        return {};
     }
     // Devices that come while we are not there would be nobody's.
     if (auto* guards = datapath_->guards()) {
@@ -491,8 +548,6 @@ Result<void> Session::prepare_handover(HandoverPlan& plan) {
         }
     }
     refresh_totals();
-    plan.device = device_.fd();
-    plan.device_path = device_.path();
     plan.steer = datapath_->steer_links();
     plan.flows = datapath_->flows_links();
     plan.link_listener = links_->listener();

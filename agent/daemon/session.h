@@ -11,10 +11,13 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "agent/base/event_loop.h"
 #include "agent/daemon/config.h"
+#include "agent/daemon/direct_path.h"
 #include "agent/daemon/handover.h"
 #include "agent/daemon/links.h"
 #include "agent/daemon/namespaces.h"
@@ -43,20 +46,26 @@ struct Inheritance {
     SavedState saved;
 };
 
-class Session {
+// Which paths a session has.
+struct Paths {
+    bool smc = true;      // new sockets become SMC sockets, where the kernel can
+    bool native = false;  // it can (features.h)
+    bool direct = false;  // living TCP connections are moved
+};
+
+class Session : private DirectHost {
 public:
-    // `native`: the kernel makes SMC sockets of what programs ask for (features.h).
     // `state_path`: where the machine's own settings are written down. `on_lost` is called once,
     // from the loop, when the device has gone; the session is to be destroyed then, but not inside
     // the call. On failure everything is as before.
     static Result<std::unique_ptr<Session>> start(EventLoop& loop, const Config& config,
                                                   const Policy& policy,
                                                   const std::string& state_path,
-                                                  Inheritance inherited, bool native,
+                                                  Inheritance inherited, Paths paths,
                                                   std::function<void()> on_lost);
     // Undoes in the order that never leaves a steered socket without the rest. Established
     // connections live on.
-    ~Session();
+    ~Session() override;
     Session(const Session&) = delete;
     Session& operator=(const Session&) = delete;
 
@@ -112,18 +121,36 @@ public:
     nlohmann::json explain_adopt(Direction way, bool adopted) const;
 
 private:
-    Session(EventLoop& loop, const Config& config, std::string state_path, bool native,
+    Session(EventLoop& loop, const Config& config, std::string state_path, Paths paths,
             std::function<void()> on_lost, Device device)
         : loop_(loop),
           config_(config),
           state_path_(std::move(state_path)),
-          native_(native),
+          paths_(paths),
+          native_(paths.smc && paths.native),
           on_lost_(std::move(on_lost)),
           device_(std::move(device)) {}
 
     Result<void> bring_up(const Policy& policy, Inheritance inherited);
+    Result<void> start_datapath(Inheritance& inherited);
+    Result<void> start_smc(Inheritance& inherited);
+    // The direct path's questions (session_direct.cc).
+    std::map<ino_t, int> direct_namespaces() override;
+    Result<std::vector<TcpSocket>> direct_sockets(ino_t netns, TcpDetail detail) override;
+    Guest guest_at(const Address& address) override;
+    std::string why_denied(const Seen& seen) override;
+    std::optional<Nonce> nonce_of_peer(std::uint32_t slot) override;
+    void publish_nonce(const Nonce& nonce) override;
+    bool is_server(const Seen& seen);
+    std::string cgroup_path(std::uint64_t id);
+    bool has_command(const Seen& seen, const std::string& command);
+    bool belongs(const Seen& seen, const std::string& cgroup, const Workload& workload);
+    void update_direct_peers();
+    void judge_direct();
+    Result<void> publish();
     void watch_namespaces();
     bool is_service(const Address& address) const;
+    bool is_wire(const SocketAddresses& addresses) const;
     void guard_services();
     const JoinModule* timers() const { return join_module_ ? &*join_module_ : nullptr; }
     // What cannot be an SMC socket (session_splice.cc).
@@ -165,11 +192,12 @@ private:
     EventLoop& loop_;
     Config config_;
     std::string state_path_;
+    Paths paths_;
     bool native_;
     std::function<void()> on_lost_;
     Device device_;
     ivpci_info info_{};
-    std::unique_ptr<Datapath> datapath_;
+    std::unique_ptr<Datapath> datapath_;  // null without the SMC path, as smc_ and links_ are
     std::unique_ptr<Namespaces> namespaces_;
     std::unique_ptr<SmcNetlink> smc_;  // of our own namespace, for the EID
     std::string eid_;
@@ -191,6 +219,14 @@ private:
     SameHost same_host_;
     // Where the kernel does not keep the timers of SMC's TCP sockets; before who uses it.
     std::optional<JoinModule> join_module_;
+    std::unique_ptr<DirectPath> direct_;  // null: off
+    Nonce nonce_{};
+    std::map<ino_t, std::pair<std::uint64_t, std::set<std::uint16_t>>> listening_;  // since when
+    std::unordered_map<std::uint64_t, std::string> cgroup_paths_;  // by id
+    PodCgroups pod_cgroups_;
+    std::uint64_t cgroup_paths_ns_ = 0;
+    std::map<std::uint64_t, std::set<std::string>> commands_;  // of sockets
+    std::uint64_t commands_ns_ = 0;
     std::unique_ptr<Links> links_;
     std::unique_ptr<Relay> relay_;        // null: off
     std::unique_ptr<Adoption> adoption_;  // null: off, or not to be had

@@ -76,21 +76,32 @@ void Session::report_status(json& out) {
         {"region", {{"uuid", uuid_text(info_.uuid)}, {"size", info_.size}}},
     };
     out["eid"] = eid_;
-    out["handshake"] = datapath_->handshake_name();
+    out["path"] = paths_.smc && paths_.direct ? "smc, direct" : paths_.smc ? "smc" : "direct";
+    out["handshake"] = datapath_ ? datapath_->handshake_name() : "";
     out["netns"] = namespaces_->size();
     std::size_t live = 0;
     std::size_t linked = 0;
+    std::size_t talking = 0;
     for (const auto& [slot, peer] : peers_) {
         live += peer.membership.state == IVPCI_SLOT_LIVE;
-        linked += links_->up(slot);
+        linked += links_ && links_->up(slot);
+        talking += direct_ && direct_->up(slot);
     }
     out["peers"] = live;
     out["same_host_addresses"] =
         std::count_if(same_host_.addresses.begin(), same_host_.addresses.end(),
-                      [](const auto& entry) { return entry.second.linked; });
-    out["link"] = {{"port", config_.link_port}, {"up", linked}, {"strangers", links_->strangers()}};
+                      [this](const auto& entry) {
+                          return entry.second.linked || (direct_ && direct_->up(entry.second.slot));
+                      });
+    out["link"] = {{"port", config_.link_port},
+                   {"up", linked},
+                   {"strangers", links_ ? links_->strangers() : 0}};
+    if (direct_) {
+        direct_->report_status(out);
+        out["offload"]["up"] = talking;
+    }
 
-    if (!config_.services.empty()) {
+    if (datapath_ && !config_.services.empty()) {
         auto* guards = datapath_->guards();
         out["services"] = {
             {"ranges", config_.services.size()},
@@ -103,7 +114,9 @@ void Session::report_status(json& out) {
     report_splice(out);
     json counters = json::object();
     std::uint64_t same_host_tcp = 0;
-    if (auto values = datapath_->stores().counters()) {
+    auto values = datapath_ ? datapath_->stores().counters()
+                            : tl::unexpected(Error{"no SMC path", 0});
+    if (values) {
         for (unsigned i = 0; i < values->size(); i++) {
             counters[std::string(counter_name(static_cast<steer_counter>(i)))] = (*values)[i];
         }
@@ -112,7 +125,9 @@ void Session::report_status(json& out) {
     out["counters"] = std::move(counters);
     const auto& totals = namespaces_->totals();
     out["connections"] = {
-        {"smcd", totals.smcd() - std::min<std::uint64_t>(totals.smcd(), links_->made())},
+        {"smcd", totals.smcd() -
+                     std::min<std::uint64_t>(totals.smcd(), links_ ? links_->made() : 0)},
+        {"direct", direct_ ? direct_->totals().moved : 0},
         {"tcp", same_host_tcp + totals.failed()},
         {"failed", totals.failed()},
     };
@@ -144,6 +159,9 @@ json Session::report_reasons() const {
 
 json Session::report_programs() const {
     json list = json::array();
+    if (!datapath_) {
+        return list;
+    }
     for (const auto& cost : datapath_->costs()) {
         list.push_back(
             {{"name", cost.name}, {"runs", cost.runs}, {"nanoseconds", cost.nanoseconds}});
@@ -168,8 +186,10 @@ json Session::report_peers() const {
             {"agent",
              version ? fmt::format("{}.{}.{}", version >> 16, version >> 8 & 0xff, version & 0xff)
                      : ""},
-            {"link", links_->up(slot) ? "up" : "down"},
-            {"link_problem", links_->problem(slot)},
+            {"link", links_ && links_->up(slot) ? "up" : "down"},
+            {"link_problem", links_ ? links_->problem(slot) : ""},
+            {"wire", direct_ && direct_->up(slot) ? "up" : "down"},
+            {"wire_problem", direct_ ? direct_->wire_problem(slot) : ""},
             {"addresses", std::move(addresses)},
         });
     }
@@ -196,7 +216,22 @@ json Session::explain_peer(const Address& peer) {
         add("peer", true,
             fmt::format("slot {}, {}", entry->second.slot,
                         known == peers_.end() ? "" : known->second.bulletin.name));
-        auto problem = links_->problem(entry->second.slot);
+        auto problem = links_ ? links_->problem(entry->second.slot) : "";
+        if (direct_) {
+            auto slot = entry->second.slot;
+            auto what = direct_->problem().empty() ? direct_->wire_problem(slot) : direct_->problem();
+            bool good = direct_->up(slot) && direct_->problem().empty();
+            add("direct", good || links_,
+                good ? fmt::format("its agent answers: moved after {} bytes or {} messages in a "
+                                   "quarter of a second",
+                                   config_.offload.limits.after_bytes,
+                                   config_.offload.limits.after_messages)
+                : what.empty() ? "its agent does not answer (yet)"
+                               : what);
+        }
+        if (!links_) {
+            return steps;
+        }
         add("link", linked,
             linked            ? "an SMC-D connection with its agent proves that it works"
             : problem.empty() ? "no SMC-D connection with its agent yet"
@@ -215,6 +250,12 @@ json Session::explain_peer(const Address& peer) {
     return steps;
 }
 
+// What agents say to each other is no program's.
+bool Session::is_wire(const SocketAddresses& addresses) const {
+    return addresses.local_port == config_.offload.port ||
+           addresses.peer_port == config_.offload.port;
+}
+
 bool Session::is_service(const Address& address) const {
     return std::any_of(config_.services.begin(), config_.services.end(),
                        [&](const Cidr& range) { return range.contains(address.in6); });
@@ -222,6 +263,9 @@ bool Session::is_service(const Address& address) const {
 
 json Session::report_endpoints() const {
     json list = json::array();
+    if (!datapath_) {
+        return list;
+    }
     for (const auto& [address, port, lengths] : datapath_->stores().endpoints()) {
         auto count = std::max<std::uint64_t>(lengths.connections, 1);
         list.push_back({
@@ -239,6 +283,9 @@ json Session::report_endpoints() const {
 }
 
 json Session::explain_lengths(const Address& server, std::uint16_t port) const {
+    if (!datapath_) {
+        return nullptr;
+    }
     const auto& stores = datapath_->stores();
     if (!stores.steps_back()) {
         return nullptr;
@@ -259,7 +306,7 @@ json Session::explain_lengths(const Address& server, std::uint16_t port) const {
 Result<json> Session::report_flows() {
     auto flows = namespaces_->flows(
         [this](const Address& address) { return same_host_.addresses.contains(address); },
-        datapath_->stores().connections());
+        datapath_ ? datapath_->stores().connections() : -1);
     if (!flows) {
         return tl::unexpected(flows.error());
     }
@@ -271,11 +318,15 @@ Result<json> Session::report_flows() {
         cgroups.emplace(cgroup.id, std::move(cgroup.path));
     }
     auto now = monotonic_ns();
-    std::uint64_t smcd = 0, tcp = 0;
-    auto links = links_->inodes();
+    std::uint64_t smcd = 0, direct = 0, tcp = 0;
+    auto links = links_ ? links_->inodes() : std::set<std::uint64_t>{};
     for (const auto& [netns, flow] : *flows) {
-        if (links.contains(flow.inode)) {
+        if (links.contains(flow.inode) || (direct_ && is_wire(flow.addresses))) {
             continue;
+        }
+        const auto* moved = direct_ ? direct_->report(flow.inode) : nullptr;
+        if (moved && moved->state != Offload::State::moved) {
+            moved = nullptr;
         }
         json age;
         if (flow.established_ns && *flow.established_ns <= now) {
@@ -288,16 +339,23 @@ Result<json> Session::report_flows() {
                              ? nullptr
                              : pod_of_cgroup(machine_.pods, pods, workload->second);
         smcd += flow.mode == FlowMode::smcd;
-        tcp += flow.mode == FlowMode::tcp || flow.mode == FlowMode::fallback;
+        direct += moved != nullptr;
+        tcp += !moved && (flow.mode == FlowMode::tcp || flow.mode == FlowMode::fallback);
         list.push_back({
             {"netns", netns},
             {"local", to_string(flow.addresses.local, flow.addresses.local_port)},
             {"peer", to_string(flow.addresses.peer, flow.addresses.peer_port)},
-            {"mode", to_string(flow.mode)},
+            {"mode", moved ? "direct" : to_string(flow.mode)},
             {"workload", workload == cgroups.end() ? "" : workload->second},
             {"pod", pod ? to_string(*pod) : ""},
-            {"bytes_sent", flow.bytes.sent},
-            {"bytes_received", flow.bytes.received},
+            {"bytes_sent", flow.bytes.sent + (moved ? moved->flow.ring_sent : 0)},
+            {"bytes_received", flow.bytes.received + (moved ? moved->flow.ring_received : 0)},
+            {"ring_sent", moved ? moved->flow.ring_sent : 0},
+            {"ring_received", moved ? moved->flow.ring_received : 0},
+            {"ring_bytes", moved ? moved->ring : 0},
+            {"moved_seconds",
+             moved ? json(static_cast<double>((now - moved->since_ns) / 1'000'000) / 1000) : json()},
+            {"why_not", direct_ && !moved ? direct_->why_not(flow.inode) : ""},
             {"age_seconds", age},
             {"reason", flow.reason ? reason_code(flow.reason) : ""},
             {"reason_text", reason_text(flow.reason)},
@@ -305,7 +363,7 @@ Result<json> Session::report_flows() {
             {"inode", flow.inode},
         });
     }
-    return json{{"flows", std::move(list)}, {"totals", {{"smcd", smcd}, {"tcp", tcp}}}};
+    return json{{"flows", std::move(list)}, {"totals", {{"smcd", smcd}, {"direct", direct}, {"tcp", tcp}}}};
 }
 
 }  // namespace smc_steer

@@ -99,7 +99,10 @@ void Session::follow_machine(const std::vector<NewCgroup>& found) {
         return;
     }
     machine_ = std::move(machine);
-    auto done = datapath_->stores().set_subjects(members(rule_workloads_, machine_));
+    Result<void> done;
+    if (datapath_) {
+        done = datapath_->stores().set_subjects(members(rule_workloads_, machine_));
+    }
     if (!done) {
         spdlog::error("{}", done.error().message);
         machine_ = {};  // again at the next tick
@@ -107,11 +110,22 @@ void Session::follow_machine(const std::vector<NewCgroup>& found) {
     }
     note_coverage(found, update_workloads());
     report_pod_changes();
+    judge_direct();
 }
 
 std::set<std::uint64_t> Session::update_workloads() {
     steering_ = smc_steer::steering({config_.workloads, config_.pods}, machine_);
     std::set<std::uint64_t> entered;
+    if (!datapath_) {
+        for (const auto& [id, what] : steering_.ids) {
+            if (workloads_.insert_or_assign(id, what).second) {
+                entered.insert(id);
+            }
+        }
+        std::erase_if(workloads_,
+                      [&](const auto& entry) { return !steering_.ids.contains(entry.first); });
+        return entered;
+    }
     auto& stores = datapath_->stores();
     for (const auto& [id, what] : steering_.ids) {
         if (auto now = workloads_.find(id); now != workloads_.end() && now->second == what) {

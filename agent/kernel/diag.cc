@@ -23,7 +23,9 @@ constexpr std::uint8_t kSmcClosed = 7;
 constexpr std::uint8_t kSmcListen = 10;
 
 // include/net/tcp_states.h
-constexpr unsigned kConnected = 1U << 1 | 1U << 4 | 1U << 5 | 1U << 8;  // ESTABLISHED, FIN_WAIT*,
+constexpr std::uint8_t kEstablished = 1;
+constexpr unsigned kListening = 1U << 10;
+constexpr unsigned kConnected = 1U << kEstablished | 1U << 4 | 1U << 5 | 1U << 8;  // ESTABLISHED, FIN_WAIT*,
                                                                         // CLOSE_WAIT
 
 SocketAddresses addresses_of(const inet_diag_sockid& id, std::uint8_t family) {
@@ -66,12 +68,26 @@ std::optional<std::uint64_t> established_at(const nlattr& storages) {
     return at;
 }
 
+std::string upper_protocol(const nlattr& info) {
+    std::string name;
+    for_each_nested(info, [&](int type, const nlattr& attribute) {
+        if (type == INET_ULP_INFO_NAME) {
+            const auto* text = static_cast<const char*>(mnl_attr_get_payload(&attribute));
+            name.assign(text, strnlen(text, mnl_attr_get_payload_len(&attribute)));
+        }
+    });
+    return name;
+}
+
 void read_tcp_attribute(int type, const nlattr& attribute, TcpSocket& socket) {
     if (type == INET_DIAG_INFO) {
         auto info = read_struct<tcp_info>(attribute);
         // The SYN counts as acknowledged.
         socket.bytes = {info.tcpi_bytes_acked ? info.tcpi_bytes_acked - 1 : 0,
                         info.tcpi_bytes_received};
+        socket.messages = std::uint64_t{info.tcpi_data_segs_in} + info.tcpi_data_segs_out;
+    } else if (type == INET_DIAG_ULP_INFO) {
+        socket.attached = upper_protocol(attribute) == "tcp_ivpci";
     } else if (type == INET_DIAG_CGROUP_ID) {
         socket.cgroup = attribute_u64(attribute);
     } else if (type == INET_DIAG_SK_BPF_STORAGES) {
@@ -141,14 +157,14 @@ Result<std::vector<SmcSocket>> DiagSocket::smc() {
     return sockets;
 }
 
-Result<void> DiagSocket::tcp_of(std::uint8_t family, int connections,
+Result<void> DiagSocket::tcp_of(std::uint8_t family, int connections, TcpDetail detail,
                                 std::vector<TcpSocket>& sockets) {
     NetlinkRequest request(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP);
     auto& wanted = request.extra<inet_diag_req_v2>();
     wanted.sdiag_family = family;
     wanted.sdiag_protocol = IPPROTO_TCP;
     wanted.idiag_states = kConnected;
-    wanted.idiag_ext = 1U << (INET_DIAG_INFO - 1);
+    wanted.idiag_ext = detail == TcpDetail::traffic ? 1U << (INET_DIAG_INFO - 1) : 0;
     if (connections >= 0) {
         auto* nest = mnl_attr_nest_start(request.header, INET_DIAG_REQ_SK_BPF_STORAGES);
         mnl_attr_put_u32(request.header, SK_DIAG_BPF_STORAGE_REQ_MAP_FD,
@@ -163,6 +179,7 @@ Result<void> DiagSocket::tcp_of(std::uint8_t family, int connections,
         std::memcpy(&diag, mnl_nlmsg_get_payload(&message), sizeof(diag));
         TcpSocket socket{
             addresses_of(diag.id, diag.idiag_family), diag.idiag_uid, diag.idiag_inode, {}, 0, {}};
+        socket.established = diag.idiag_state == kEstablished;
         for_each_attribute(message, sizeof(diag), [&](int type, const nlattr& attribute) {
             read_tcp_attribute(type, attribute, socket);
         });
@@ -171,14 +188,36 @@ Result<void> DiagSocket::tcp_of(std::uint8_t family, int connections,
     return check(answer, "TCP");
 }
 
-Result<std::vector<TcpSocket>> DiagSocket::tcp(int connections) {
+Result<std::vector<TcpSocket>> DiagSocket::tcp(int connections, TcpDetail detail) {
     std::vector<TcpSocket> sockets;
     for (std::uint8_t family : {AF_INET, AF_INET6}) {
-        if (auto good = tcp_of(family, connections, sockets); !good) {
+        if (auto good = tcp_of(family, connections, detail, sockets); !good) {
             return tl::unexpected(good.error());
         }
     }
     return sockets;
+}
+
+Result<std::set<std::uint16_t>> DiagSocket::listening() {
+    std::set<std::uint16_t> ports;
+    for (std::uint8_t family : {AF_INET, AF_INET6}) {
+        NetlinkRequest request(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP);
+        auto& wanted = request.extra<inet_diag_req_v2>();
+        wanted.sdiag_family = family;
+        wanted.sdiag_protocol = IPPROTO_TCP;
+        wanted.idiag_states = kListening;
+        auto answer = socket_.talk(*request.header, [&](const nlmsghdr& message) {
+            inet_diag_msg diag;
+            if (mnl_nlmsg_get_payload_len(&message) >= sizeof(diag)) {
+                std::memcpy(&diag, mnl_nlmsg_get_payload(&message), sizeof(diag));
+                ports.insert(ntohs(diag.id.idiag_sport));
+            }
+        });
+        if (auto good = check(answer, "listening"); !good) {
+            return tl::unexpected(good.error());
+        }
+    }
+    return ports;
 }
 
 }  // namespace smc_steer

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "agent/kernel/address.h"
@@ -53,6 +54,14 @@ struct TcpSocket {
     std::uint64_t cgroup = 0;  // id of the control group it was made in; 0: unknown
     // CLOCK_MONOTONIC, where flows.bpf.c saw it
     std::optional<std::uint64_t> established_ns{};
+    bool established = false;    // and neither end has closed it
+    bool attached = false;       // to by tcp_ivpci (smc_steer/direct_abi.h)
+    std::uint64_t messages = 0;  // packets with data, both ways
+};
+
+enum class TcpDetail {
+    addresses,  // who and where: takes no socket's lock
+    traffic,    // bytes and messages, too
 };
 
 class DiagSocket {
@@ -62,11 +71,15 @@ public:
 
     Result<std::vector<SmcSocket>> smc();
     // `connections`: descriptor of the BPF map of that name, to know since when; -1: without.
-    Result<std::vector<TcpSocket>> tcp(int connections = -1);
+    Result<std::vector<TcpSocket>> tcp(int connections = -1,
+                                       TcpDetail detail = TcpDetail::traffic);
+    // Ports that somebody listens on.
+    Result<std::set<std::uint16_t>> listening();
 
 private:
     explicit DiagSocket(NetlinkSocket socket) : socket_(std::move(socket)) {}
-    Result<void> tcp_of(std::uint8_t family, int connections, std::vector<TcpSocket>& sockets);
+    Result<void> tcp_of(std::uint8_t family, int connections, TcpDetail detail,
+                        std::vector<TcpSocket>& sockets);
 
     NetlinkSocket socket_;
 };

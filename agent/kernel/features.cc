@@ -27,6 +27,9 @@ bool has(const btf* b, const char* name, unsigned kind) {
     return b && btf__find_by_name_kind(b, name, kind) > 0;
 }
 
+constexpr const char* kNoCgroup2 =
+    "no cgroup2 at /sys/fs/cgroup: 'mount -t cgroup2 none /sys/fs/cgroup' mounts it";
+
 bool is_capable() {
     __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
     __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3]{};
@@ -63,10 +66,13 @@ Features probe_features() {
     return features;
 }
 
-std::optional<std::string> missing_feature(const Features& f, bool splice) {
+std::optional<std::string> missing_feature(const Features& f, bool splice, bool direct) {
     if (!f.capable) {
         return "CAP_SYS_ADMIN, CAP_NET_ADMIN, CAP_BPF and CAP_PERFMON are needed: run smc-agent as "
                "root";
+    }
+    if (direct) {
+        return f.cgroup2 ? std::nullopt : std::optional<std::string>(kNoCgroup2);
     }
     if (!f.btf) {
         return fmt::format(
@@ -91,7 +97,7 @@ std::optional<std::string> missing_feature(const Features& f, bool splice) {
             f.kernel);
     }
     if (!f.cgroup2) {
-        return "no cgroup2 at /sys/fs/cgroup: 'mount -t cgroup2 none /sys/fs/cgroup' mounts it";
+        return kNoCgroup2;
     }
     return std::nullopt;
 }

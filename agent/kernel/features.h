@@ -26,8 +26,9 @@ Features probe_features();
 inline bool is_native(const Features& features) { return features.hs_ctrl && features.fmod_ret; }
 
 // The first thing missing: one line that names it and says what to do. `splice`: a kernel that is
-// not native will do. Pure.
-std::optional<std::string> missing_feature(const Features& features, bool splice = false);
+// not native will do. `direct`: without SMC and BPF, for the direct path alone. Pure.
+std::optional<std::string> missing_feature(const Features& features, bool splice = false,
+                                           bool direct = false);
 
 }  // namespace smc_steer
 

@@ -211,6 +211,15 @@ bool names_cgroup(const Workload& workload, std::string_view path) {
     }
 }
 
+bool is_around(const Workload& workload, std::string path) {
+    for (; !path.empty(); path = around(path)) {
+        if (names_cgroup(workload, path)) {
+            return true;
+        }
+    }
+    return names_cgroup(workload, "/");
+}
+
 bool names_pod(const Workload& workload, const Pod& pod) {
     auto slash = workload.value.find('/');
     auto equals = workload.value.find('=');

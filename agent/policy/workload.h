@@ -69,6 +69,9 @@ std::string to_string(const Workload& workload);
 // itself. Those below it belong to it too, but are not asked about here; nor are pods.
 bool names_cgroup(const Workload& workload, std::string_view path);
 
+// Likewise, or one that `path` is in.
+bool is_around(const Workload& workload, std::string path);
+
 // Does a workload with is_pod() mean it.
 bool names_pod(const Workload& workload, const Pod& pod);
 

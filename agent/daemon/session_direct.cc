@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the direct path asks of a session: who the peers are, and what the rules say.
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <charconv>
+
+#include "agent/base/clock.h"
+#include "agent/daemon/session.h"
+#include "agent/policy/verdicts.h"
+#include "agent/workloads/machine.h"
+#include "agent/workloads/socket_owner.h"
+
+namespace smc_steer {
+namespace {
+
+constexpr std::uint64_t kFreshNs = 1'000'000'000;
+
+bool names_netns(const std::string& value, ino_t netns, const Machine& machine) {
+    if (auto named = machine.netns.find(value); named != machine.netns.end()) {
+        return named->second == netns;
+    }
+    return value == fmt::to_string(netns);
+}
+
+std::string verdict_text(const Explanation& explanation) {
+    return explanation.rule
+               ? fmt::format("{} ({})", to_string(*explanation.rule),
+                             to_string(explanation.rule->origin))
+               : std::string("no rule allows it");
+}
+
+}  // namespace
+
+std::map<ino_t, int> Session::direct_namespaces() {
+    std::map<ino_t, int> all;
+    for (const auto& [id, fd] : namespaces_->covered()) {
+        all[id.inode] = fd;
+    }
+    return all;
+}
+
+Result<std::vector<TcpSocket>> Session::direct_sockets(ino_t netns, TcpDetail detail) {
+    return namespaces_->sockets(netns, detail);
+}
+
+Guest Session::guest_at(const Address& address) {
+    auto entry = same_host_.addresses.find(address);
+    return entry == same_host_.addresses.end() || !entry->second.offload_port
+               ? Guest{}
+               : Guest{entry->second.slot, entry->second.generation};
+}
+
+// sock_diag does not tell who called whom: whose port is listened on is the server.
+bool Session::is_server(const Seen& seen) {
+    auto now = monotonic_ns();
+    auto& [since, ports] = listening_[seen.netns];
+    if (!since || now - since > kFreshNs) {
+        if (auto fresh = namespaces_->listening(seen.netns)) {
+            ports = std::move(*fresh);
+        }
+        since = now;
+    }
+    return ports.contains(seen.socket.addresses.local_port);
+}
+
+std::string Session::cgroup_path(std::uint64_t id) {
+    if (cgroup_paths_.empty() || !cgroup_paths_.contains(id)) {
+        auto now = monotonic_ns();
+        if (now - cgroup_paths_ns_ > kFreshNs) {
+            cgroup_paths_ns_ = now;
+            auto all = list_cgroups();
+            cgroup_paths_.clear();
+            pod_cgroups_ = find_pod_cgroups(machine_.pods, all);
+            for (auto& cgroup : all) {
+                cgroup_paths_.emplace(cgroup.id, std::move(cgroup.path));
+            }
+        }
+    }
+    auto known = cgroup_paths_.find(id);
+    return known == cgroup_paths_.end() ? "/" : known->second;
+}
+
+bool Session::has_command(const Seen& seen, const std::string& command) {
+    auto now = monotonic_ns();
+    if (now - commands_ns_ > kFreshNs) {
+        commands_ = socket_commands();
+        commands_ns_ = now;
+    }
+    auto known = commands_.find(seen.socket.inode);
+    return known != commands_.end() && known->second.contains(command);
+}
+
+bool Session::belongs(const Seen& seen, const std::string& cgroup, const Workload& workload) {
+    switch (workload.kind) {
+        case WorkloadKind::uid:
+            return workload.value == fmt::to_string(seen.socket.uid);
+        case WorkloadKind::netns:
+            return names_netns(workload.value, seen.netns, machine_);
+        case WorkloadKind::command:
+            return has_command(seen, workload.value);
+        case WorkloadKind::pod:
+        case WorkloadKind::pod_space:
+        case WorkloadKind::label: {
+            const auto* pod = pod_of_cgroup(machine_.pods, pod_cgroups_, cgroup);
+            return pod && names_pod(workload, *pod);
+        }
+        case WorkloadKind::cgroup:
+        case WorkloadKind::unit:
+        case WorkloadKind::container:
+            break;
+    }
+    return is_around(workload, cgroup);
+}
+
+std::string Session::why_denied(const Seen& seen) {
+    auto cgroup = cgroup_path(seen.socket.cgroup);
+    if (!is_steered(steering_, cgroup)) {
+        return "its workload is not among those that agent.yaml names, or its pod is annotated so";
+    }
+    if (!policy_) {
+        return "there are no rules yet";
+    }
+    bool server = is_server(seen);
+    Connection connection;
+    connection.way = server ? Direction::in : Direction::out;
+    connection.port =
+        server ? seen.socket.addresses.local_port : seen.socket.addresses.peer_port;
+    connection.peer = seen.socket.addresses.peer.in6;
+    connection.is_of = [&](const Workload& workload) { return belongs(seen, cgroup, workload); };
+    auto explanation = explain(*policy_, connection);
+    return explanation.action == Action::allow ? "" : verdict_text(explanation);
+}
+
+// As it is now: the number in it changes all the time.
+std::optional<Nonce> Session::nonce_of_peer(std::uint32_t slot) {
+    if (!peers_.contains(slot)) {
+        return std::nullopt;
+    }
+    auto bulletin = read_bulletin(bulletin_of(device_.region(), slot));
+    if (!bulletin || !bulletin->offload_port) {
+        return std::nullopt;
+    }
+    return bulletin->nonce;
+}
+
+void Session::publish_nonce(const Nonce& nonce) {
+    nonce_ = nonce;
+    if (!published_) {
+        return;  // with the addresses, soon
+    }
+    if (auto done = publish(); !done) {
+        spdlog::error("{}", done.error().message);
+    }
+}
+
+void Session::update_direct_peers() {
+    if (!direct_) {
+        return;
+    }
+    std::map<std::uint32_t, WirePeer> peers;
+    for (const auto& [address, ref] : same_host_.addresses) {
+        if (ref.offload_port) {
+            auto& peer = peers[ref.slot];
+            peer.generation = ref.generation;
+            peer.port = ref.offload_port;
+            peer.addresses.push_back(address);
+        }
+    }
+    // The agent's own are where its bulletin begins; those of pods lead to pods.
+    for (auto& [slot, peer] : peers) {
+        if (auto known = peers_.find(slot); known != peers_.end()) {
+            const auto& order = known->second.bulletin.addresses;
+            std::stable_sort(peer.addresses.begin(), peer.addresses.end(),
+                             [&](const Address& one, const Address& other) {
+                                 return std::find(order.begin(), order.end(), one) <
+                                        std::find(order.begin(), order.end(), other);
+                             });
+        }
+    }
+    direct_->set_peers(info_.slot, info_.generation, std::move(peers));
+}
+
+void Session::judge_direct() {
+    cgroup_paths_.clear();
+    cgroup_paths_ns_ = 0;
+    if (direct_) {
+        direct_->judge();
+    }
+}
+
+}  // namespace smc_steer

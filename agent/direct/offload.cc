@@ -1,0 +1,587 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/direct/offload.h"
+
+#include <arpa/inet.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace smc_steer {
+namespace {
+
+constexpr std::uint64_t kMillisecond = 1'000'000;
+// A thread that came into TCP before the attach may stay there for as long as nothing comes: then it
+// is asked again later.
+constexpr std::uint64_t kReadyNs = 2'000 * kMillisecond;
+constexpr std::uint64_t kAskedNs = 2 * kReadyNs;
+// Attempts at finding a connection that the other end names by other addresses.
+constexpr std::size_t kMostTries = 1024;
+
+Traffic traffic_of(const TcpSocket& socket) {
+    return {socket.bytes.sent + socket.bytes.received, socket.messages};
+}
+
+std::uint64_t by_rings(const direct_flow& flow) { return flow.ring_sent + flow.ring_received; }
+std::uint64_t all_bytes(const direct_flow& flow) {
+    return by_rings(flow) + flow.tcp_sent + flow.tcp_received;
+}
+
+// How much of what the other end said about the addresses is so here: without NAT all, with it the
+// side of it that was left alone.
+int likeness(const SocketAddresses& here, const SocketAddresses& there) {
+    int points = 0;
+    points += here.local_port == there.peer_port && here.local == there.peer ? 4 : 0;
+    points += here.peer_port == there.local_port && here.peer == there.local ? 4 : 0;
+    points += here.local_port == there.peer_port ? 2 : 0;
+    points += here.peer_port == there.local_port ? 1 : 0;
+    return points;
+}
+
+}  // namespace
+
+std::string_view to_string(Offload::State state) {
+    switch (state) {
+        case Offload::State::preparing:
+        case Offload::State::readying:
+            return "preparing";
+        case Offload::State::offered:
+        case Offload::State::ready:
+            return "agreed";
+        case Offload::State::moved:
+            break;
+    }
+    return "moved";
+}
+
+direct_request Offload::request_of(const Entry& entry) {
+    auto request =
+        name_connection(entry.name.addresses, owner_.netns_fd(entry.seen.netns));
+    request.first_sent = entry.name.first_sent;
+    request.first_received = entry.name.first_received;
+    return request;
+}
+
+direct_rings Offload::rings_of(const Entry& entry) {
+    direct_rings rings{};
+    rings.connection = request_of(entry);
+    rings.device = device_;
+    rings.slot = entry.seen.peer.slot;
+    rings.generation = entry.seen.peer.generation;
+    rings.size = static_cast<std::uint32_t>(entry.size);
+    return rings;
+}
+
+void Offload::say(const Entry& entry, MessageKind kind, WhyNot why, std::uint64_t token) {
+    Message message{kind, entry.ours, why, entry.id, static_cast<std::uint32_t>(entry.size), token, {}};
+    if (kind == MessageKind::prepare || kind == MessageKind::over) {
+        message.connection = entry.name;
+    }
+    owner_.send(entry.seen.peer.slot, message);
+}
+
+void Offload::look(DirectRequests& kernel, const std::vector<Seen>& all,
+                   const std::vector<ino_t>& paused, std::uint64_t now_ns) {
+    for (auto& [inode, track] : tracks_) {
+        track.here = false;
+    }
+    for (const auto& seen : all) {
+        if (seen.socket.inode && !entries_.contains(seen.socket.inode)) {
+            consider(kernel, seen, now_ns);
+        }
+    }
+    if (paused.empty()) {
+        std::erase_if(tracks_, [&](const auto& entry) {
+            return !entry.second.here && !entries_.contains(entry.first);
+        });
+    }
+    maintain(kernel, now_ns);
+}
+
+void Offload::consider(DirectRequests& kernel, const Seen& seen, std::uint64_t now_ns) {
+    if (seen.socket.attached) {
+        adopt(kernel, seen, now_ns);
+        return;
+    }
+    if (!seen.peer.slot || !seen.socket.established) {
+        return;
+    }
+    auto now = traffic_of(seen.socket);
+    auto [at, fresh] = tracks_.try_emplace(seen.socket.inode);
+    auto& track = at->second;
+    track.here = true;
+    auto before = std::exchange(track.traffic, now);
+    track.grown = fresh ? 0 : now.bytes - before.bytes;
+    if (fresh || now_ns < track.not_before_ns || !is_hot(limits_, before, now)) {
+        return;
+    }
+    track.why_not.clear();
+    if (!owner_.can_talk(seen.peer.slot)) {
+        track.why_not = "no connection with the other guest's agent";
+        return;
+    }
+    track.why_not = owner_.why_denied(seen);
+    if (track.why_not.empty()) {
+        begin(kernel, seen, now_ns);
+    }
+}
+
+bool Offload::identify(DirectRequests& kernel, const Seen& seen, ConnectionName& name) {
+    auto request = name_connection(seen.socket.addresses, owner_.netns_fd(seen.netns));
+    if (request.net < 0 || !kernel.ask(DIRECT_IDENTIFY, request)) {
+        return false;
+    }
+    name = {seen.socket.addresses, request.first_sent, request.first_received};
+    return true;
+}
+
+void Offload::begin(DirectRequests& kernel, const Seen& seen, std::uint64_t now_ns) {
+    Entry entry;
+    entry.seen = seen;
+    if (!identify(kernel, seen, entry.name)) {
+        return;
+    }
+    entry.id = next_id_++;
+    entry.ours = true;
+    entry.size = limits_.ring;
+    entry.recent_bytes = tracks_[seen.socket.inode].grown;
+    entry.deadline_ns = now_ns + kAskedNs;
+    entry.report.state = State::preparing;
+    entry.report.slot = seen.peer.slot;
+    auto at = entries_.insert_or_assign(seen.socket.inode, std::move(entry)).first;
+    DirectAnswer answer;
+    is_clean(kernel, at->second, answer);
+    if (answer.end != DirectAnswer::End::done && answer.reason != DIRECT_LOCKED) {
+        fail_entry(kernel, at, WhyNot::not_now, to_string(answer), false, now_ns);
+        return;
+    }
+    say(at->second, MessageKind::prepare);
+}
+
+// A connection that an agent before this one has moved, or had begun with.
+void Offload::adopt(DirectRequests& kernel, const Seen& seen, std::uint64_t now_ns) {
+    Entry entry;
+    entry.seen = seen;
+    if (!identify(kernel, seen, entry.name)) {
+        return;
+    }
+    entry.attached = true;
+    entry.made = true;
+    auto rings = rings_of(entry);
+    bool moved = static_cast<bool>(kernel.ask(DIRECT_MOVE, rings)) && seen.peer.slot;
+    entry.report.slot = seen.peer.slot;
+    entry.report.flow = rings.flow;
+    auto at = entries_.insert_or_assign(seen.socket.inode, std::move(entry)).first;
+    if (moved) {
+        finish(at->second, now_ns);
+    } else {
+        release(kernel, at, WhyNot::ended, false);
+    }
+}
+
+// Attaches where that is not done yet. `answer`: why it cannot be; not being clean yet is no failure.
+bool Offload::is_clean(DirectRequests& kernel, Entry& entry, DirectAnswer& answer) {
+    constexpr std::uint32_t kClean = DIRECT_CLEAN_SENDING | DIRECT_CLEAN_RECEIVING;
+    auto request = request_of(entry);
+    answer = kernel.ask(DIRECT_LOOK, request);
+    if (!answer) {
+        return false;
+    }
+    if (!(request.state & DIRECT_ATTACHED)) {
+        answer = kernel.ask(DIRECT_ATTACH, request);
+        entry.attached = static_cast<bool>(answer);
+        return false;
+    }
+    entry.attached = true;
+    return (request.state & kClean) == kClean;
+}
+
+bool Offload::under_way() const {
+    return std::any_of(entries_.begin(), entries_.end(),
+                       [](const auto& entry) { return entry.second.report.state != State::moved; });
+}
+
+std::vector<ino_t> Offload::busy() const {
+    std::vector<ino_t> all;
+    for (const auto& [inode, entry] : entries_) {
+        if (entry.report.state == State::preparing || entry.report.state == State::readying) {
+            all.push_back(entry.seen.netns);
+        }
+    }
+    std::sort(all.begin(), all.end());
+    all.erase(std::unique(all.begin(), all.end()), all.end());
+    return all;
+}
+
+void Offload::go_on(DirectRequests& kernel, std::uint64_t now_ns) {
+    for (auto at = entries_.begin(); at != entries_.end();) {
+        const auto inode = at->first;
+        auto& entry = at->second;
+        auto state = entry.report.state;
+        DirectAnswer answer;
+        bool clean = (state == State::preparing || state == State::readying) &&
+                     is_clean(kernel, entry, answer);
+        if (state == State::moved) {
+            at = entries_.upper_bound(inode);
+            continue;
+        }
+        bool possible = answer || answer.reason == DIRECT_LOCKED;
+        if (!possible) {
+            fail_entry(kernel, at, WhyNot::not_now, to_string(answer), true, now_ns);
+        } else if (now_ns >= entry.deadline_ns) {
+            fail_entry(kernel, at, WhyNot::not_now,
+                       entry.ours && !entry.peer_ready
+                           ? "the other agent does not answer"
+                           : std::string(direct_reason_text(DIRECT_NOT_CLEAN)),
+                       true, now_ns);
+        } else if (clean && state == State::readying) {
+            entry.report.state = State::ready;
+            entry.deadline_ns = now_ns + kAskedNs;
+            say(entry, MessageKind::ready);
+        } else if (clean && entry.peer_ready) {
+            offer(kernel, entry, now_ns);
+        }
+        // This one may be gone now, and others with it.
+        at = entries_.upper_bound(inode);
+    }
+}
+
+bool Offload::make_room(DirectRequests& kernel, const Entry& wants, std::uint64_t now_ns) {
+    auto coldest = entries_.end();
+    for (auto at = entries_.begin(); at != entries_.end(); ++at) {
+        if (at->second.report.state == State::moved &&
+            (coldest == entries_.end() || at->second.recent_bytes < coldest->second.recent_bytes)) {
+            coldest = at;
+        }
+    }
+    if (coldest == entries_.end() ||
+        !gives_way(coldest->second.recent_bytes, wants.recent_bytes)) {
+        return false;
+    }
+    totals_.back_evicted++;
+    fail_entry(kernel, coldest, WhyNot::idle, "a hotter connection has the memory", true, now_ns);
+    return true;
+}
+
+DirectAnswer Offload::make(DirectRequests& kernel, Entry& entry, std::uint64_t now_ns,
+                           std::uint64_t& token) {
+    for (bool tried_room = false;;) {
+        auto rings = rings_of(entry);
+        auto answer = kernel.ask(DIRECT_MAKE, rings);
+        entry.made = entry.made || answer;
+        token = rings.token;
+        if (answer.reason != DIRECT_NO_MEMORY) {
+            return answer;
+        }
+        if (entry.size > kSmallestRing) {
+            entry.size /= 2;
+        } else if (std::exchange(tried_room, true) || !make_room(kernel, entry, now_ns)) {
+            return answer;
+        }
+    }
+}
+
+void Offload::offer(DirectRequests& kernel, Entry& entry, std::uint64_t now_ns) {
+    std::uint64_t token = 0;
+    auto answer = make(kernel, entry, now_ns, token);
+    if (answer) {
+        entry.report.state = State::offered;
+        entry.deadline_ns = now_ns + kAskedNs;
+        say(entry, MessageKind::offer, WhyNot::none, token);
+    } else if (answer.reason != DIRECT_LOCKED && answer.reason != DIRECT_NOT_CLEAN &&
+               answer.reason != DIRECT_UNREAD) {
+        fail_entry(kernel, entries_.find(entry.seen.socket.inode), WhyNot::not_now,
+                   to_string(answer), true, now_ns);
+    }
+}
+
+void Offload::on_message(DirectRequests& kernel, std::uint32_t slot, const Message& message,
+                         std::uint64_t now_ns) {
+    if (message.kind == MessageKind::prepare) {
+        on_prepare(kernel, slot, message, now_ns);
+        return;
+    }
+    if (message.kind == MessageKind::over) {
+        on_over(kernel, slot, message.connection, now_ns);
+        return;
+    }
+    auto at = find(slot, !message.asked_by_sender, message.id);
+    if (at == entries_.end()) {
+        return;  // it was given up meanwhile, which the other agent hears or has heard of
+    }
+    auto& entry = at->second;
+    if (message.kind == MessageKind::no) {
+        fail_entry(kernel, at, message.why, std::string(to_string(message.why)), false, now_ns);
+    } else if (message.kind == MessageKind::ready && entry.report.state == State::preparing) {
+        entry.peer_ready = true;
+        DirectAnswer answer;
+        if (is_clean(kernel, entry, answer)) {
+            offer(kernel, entry, now_ns);
+        }
+    } else if (message.kind == MessageKind::offer && entry.report.state == State::ready) {
+        on_offer(kernel, entry, message, now_ns);
+    } else if (message.kind == MessageKind::taken && entry.report.state == State::offered) {
+        on_taken(kernel, entry, message, now_ns);
+    }
+}
+
+// The other end may know this one by other addresses (NAT): the sequence numbers tell.
+bool Offload::find_other_end(DirectRequests& kernel, const ConnectionName& theirs, Seen& seen,
+                             ConnectionName& name) {
+    for (bool now : {false, true}) {
+        std::vector<std::pair<int, const Seen*>> likely;
+        for (const auto& each : owner_.find_all(now)) {
+            likely.emplace_back(-likeness(each.socket.addresses, theirs.addresses), &each);
+        }
+        std::stable_sort(likely.begin(), likely.end(),
+                         [](const auto& one, const auto& other) { return one.first < other.first; });
+        likely.resize(std::min(likely.size(), kMostTries));
+        for (const auto& [unlike, each] : likely) {
+            if (identify(kernel, *each, name) && same_connection(name, theirs)) {
+                seen = *each;
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+void Offload::on_prepare(DirectRequests& kernel, std::uint32_t slot, const Message& message,
+                         std::uint64_t now_ns) {
+    Message no{MessageKind::no, false, WhyNot::unknown_connection, message.id, 0, 0, {}};
+    Entry entry;
+    if (!find_other_end(kernel, message.connection, entry.seen, entry.name)) {
+        owner_.send(slot, no);
+        return;
+    }
+    const auto inode = entry.seen.socket.inode;
+    // Whoever this end takes for the other one: who asks has it.
+    entry.seen.peer = owner_.guest(slot);
+    if (auto why = inode ? owner_.why_denied(entry.seen) : "nobody has accepted it"; !why.empty()) {
+        tracks_[inode].why_not = std::move(why);
+        no.why = WhyNot::denied;
+        owner_.send(slot, no);
+        return;
+    }
+    if (auto known = entries_.find(inode); known != entries_.end()) {
+        bool crossing = known->second.ours && known->second.report.state != State::moved;
+        if (crossing && own_slot_ > slot) {
+            no.why = WhyNot::crossing;
+            owner_.send(slot, no);
+            return;
+        }
+        // The other agent knows nothing of it any more, or this one's question waits for nothing.
+        release(kernel, known, WhyNot::crossing, false);
+    }
+    entry.id = message.id;
+    entry.size = limits_.ring;
+    entry.recent_bytes = tracks_[inode].grown;
+    entry.deadline_ns = now_ns + kReadyNs;
+    entry.report.state = State::readying;
+    entry.report.slot = slot;
+    auto at = entries_.insert_or_assign(inode, std::move(entry)).first;
+    DirectAnswer answer;
+    is_clean(kernel, at->second, answer);
+    if (!answer && answer.reason != DIRECT_LOCKED) {
+        fail_entry(kernel, at, WhyNot::not_now, to_string(answer), true, now_ns);
+    }
+}
+
+void Offload::on_offer(DirectRequests& kernel, Entry& entry, const Message& message,
+                       std::uint64_t now_ns) {
+    auto at = entries_.find(entry.seen.socket.inode);
+    auto size = static_cast<int>(message.size);
+    if (size >= kSmallestRing && size <= limits_.ring) {
+        entry.size = size;
+    }
+    std::uint64_t token = 0;
+    auto answer = make(kernel, entry, now_ns, token);
+    if (answer) {
+        auto rings = rings_of(entry);
+        rings.token = message.token;
+        answer = kernel.ask(DIRECT_CONNECT, rings);
+    }
+    if (answer) {
+        auto rings = rings_of(entry);
+        answer = kernel.ask(DIRECT_MOVE, rings);
+    }
+    if (!answer) {
+        fail_entry(kernel, at, WhyNot::not_now, to_string(answer), true, now_ns);
+        return;
+    }
+    say(entry, MessageKind::taken, WhyNot::none, token);
+    finish(entry, now_ns);
+}
+
+void Offload::on_taken(DirectRequests& kernel, Entry& entry, const Message& message,
+                       std::uint64_t now_ns) {
+    auto rings = rings_of(entry);
+    rings.token = message.token;
+    auto answer = kernel.ask(DIRECT_CONNECT, rings);
+    if (answer) {
+        rings = rings_of(entry);
+        answer = kernel.ask(DIRECT_MOVE, rings);
+    }
+    if (answer) {
+        finish(entry, now_ns);
+        return;
+    }
+    fail_entry(kernel, entries_.find(entry.seen.socket.inode), WhyNot::not_now, to_string(answer),
+               true, now_ns);
+}
+
+void Offload::on_over(DirectRequests& kernel, std::uint32_t slot, const ConnectionName& theirs,
+                      std::uint64_t now_ns) {
+    auto at = std::find_if(entries_.begin(), entries_.end(), [&](const auto& entry) {
+        return entry.second.seen.peer.slot == slot && same_connection(entry.second.name, theirs);
+    });
+    if (at == entries_.end()) {
+        return;
+    }
+    totals_.back_by_peer += at->second.report.state == State::moved;
+    fail_entry(kernel, at, WhyNot::ended, "the other end went back to TCP", false, now_ns);
+}
+
+void Offload::finish(Entry& entry, std::uint64_t now_ns) {
+    entry.report.state = State::moved;
+    entry.report.ring = entry.size;
+    entry.report.since_ns = entry.grew_ns = now_ns;
+    totals_.moved++;
+    if (auto track = tracks_.find(entry.seen.socket.inode); track != tracks_.end()) {
+        track->second.failures = 0;
+        track->second.why_not.clear();
+    }
+    spdlog::debug("{} - {} is moved onto shared memory",
+                  to_string(entry.name.addresses.local, entry.name.addresses.local_port),
+                  to_string(entry.name.addresses.peer, entry.name.addresses.peer_port));
+}
+
+void Offload::maintain(DirectRequests& kernel, std::uint64_t now_ns) {
+    auto idle_ns = static_cast<std::uint64_t>(limits_.idle_ms) * kMillisecond;
+    for (auto at = entries_.begin(); at != entries_.end();) {
+        auto& entry = at->second;
+        if (entry.report.state != State::moved) {
+            ++at;
+            continue;
+        }
+        auto rings = rings_of(entry);
+        auto answer = kernel.ask(DIRECT_MOVE, rings);
+        if (answer) {
+            auto grown = all_bytes(rings.flow) - all_bytes(entry.report.flow);
+            entry.recent_bytes = grown;
+            entry.report.flow = rings.flow;
+            if (grown) {
+                entry.grew_ns = now_ns;
+            }
+            if (now_ns - entry.grew_ns < idle_ns) {
+                ++at;
+                continue;
+            }
+            totals_.back_idle++;
+            at = release(kernel, at, WhyNot::idle, true);
+        } else if (answer.end == DirectAnswer::End::no_connection) {
+            totals_.ring_bytes += by_rings(entry.report.flow);
+            at = entries_.erase(at);
+        } else {
+            totals_.back_by_peer++;
+            at = fail_entry(kernel, at, WhyNot::ended, to_string(answer), true, now_ns);
+        }
+    }
+}
+
+void Offload::judge(DirectRequests& kernel, std::uint64_t now_ns) {
+    // What was left alone for a while may be allowed now.
+    for (auto& [inode, track] : tracks_) {
+        track.failures = 0;
+        track.not_before_ns = 0;
+        track.why_not.clear();
+    }
+    for (auto at = entries_.begin(); at != entries_.end();) {
+        auto why = owner_.why_denied(at->second.seen);
+        if (why.empty()) {
+            ++at;
+            continue;
+        }
+        totals_.back_denied += at->second.report.state == State::moved;
+        at = fail_entry(kernel, at, WhyNot::denied, std::move(why), true, now_ns);
+    }
+}
+
+void Offload::on_down(DirectRequests& kernel, std::uint32_t slot, std::uint64_t now_ns) {
+    for (auto at = entries_.begin(); at != entries_.end();) {
+        bool theirs = at->second.seen.peer.slot == slot && at->second.report.state != State::moved;
+        at = theirs ? fail_entry(kernel, at, WhyNot::ended, "the other agent has gone", false, now_ns)
+                    : std::next(at);
+    }
+}
+
+void Offload::restore(DirectRequests& kernel) {
+    for (auto at = entries_.begin(); at != entries_.end();) {
+        at = release(kernel, at, WhyNot::ended, true);
+    }
+}
+
+void Offload::forget() {
+    entries_.clear();
+    tracks_.clear();
+}
+
+Offload::Entries::iterator Offload::find(std::uint32_t slot, bool ours, std::uint64_t id) {
+    return std::find_if(entries_.begin(), entries_.end(), [&](const auto& entry) {
+        return entry.second.id == id && entry.second.ours == ours &&
+               entry.second.seen.peer.slot == slot;
+    });
+}
+
+Offload::Entries::iterator Offload::release(DirectRequests& kernel, Entries::iterator at, WhyNot why,
+                                            bool tell) {
+    auto& entry = at->second;
+    if (tell) {
+        bool moved = entry.report.state == State::moved;
+        say(entry, moved || entry.ours ? MessageKind::over : MessageKind::no, why);
+    }
+    if (entry.made) {
+        auto rings = rings_of(entry);
+        kernel.ask(DIRECT_RETURN, rings);
+        totals_.ring_bytes += by_rings(rings.flow);
+    }
+    if (entry.attached) {
+        auto request = request_of(entry);
+        kernel.ask(DIRECT_DETACH, request);
+    }
+    return entries_.erase(at);
+}
+
+Offload::Entries::iterator Offload::fail_entry(DirectRequests& kernel, Entries::iterator at,
+                                               WhyNot why, std::string text, bool tell,
+                                               std::uint64_t now_ns) {
+    auto& track = tracks_[at->first];
+    track.not_before_ns = now_ns + pause_ns(track.failures++);
+    track.why_not = std::move(text);
+    track.here = true;
+    totals_.failed += at->second.report.state != State::moved;
+    return release(kernel, at, why, tell);
+}
+
+const Offload::Report* Offload::report(std::uint64_t inode) const {
+    auto at = entries_.find(inode);
+    return at == entries_.end() ? nullptr : &at->second.report;
+}
+
+std::string Offload::why_not(std::uint64_t inode) const {
+    auto at = tracks_.find(inode);
+    return at == tracks_.end() ? "" : at->second.why_not;
+}
+
+Offload::Totals Offload::totals() const {
+    auto totals = totals_;
+    for (const auto& [inode, entry] : entries_) {
+        bool moved = entry.report.state == State::moved;
+        totals.now += moved;
+        totals.under_way += !moved;
+        totals.ring_bytes += by_rings(entry.report.flow);
+    }
+    return totals;
+}
+
+}  // namespace smc_steer

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which connections of this guest are on shared memory, and which are on their way there or back. What
+// happens to one is agreed with the agent of its other end (message.h); what it takes is asked of the kernel
+// (direct_device.h). Neither waits for an answer: everything is a step of a connection's state.
+//
+//   asks:     nothing -> preparing -> offered -> moved
+//   answers:  nothing -> readying  -> ready   -> moved
+//
+// From each of these back to nothing, which is plain TCP.
+#ifndef SMC_STEER_AGENT_DIRECT_OFFLOAD_H
+#define SMC_STEER_AGENT_DIRECT_OFFLOAD_H
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "agent/direct/heat.h"
+#include "agent/direct/message.h"
+#include "agent/kernel/diag.h"
+#include "agent/kernel/direct_device.h"
+
+namespace smc_steer {
+
+// A guest of the region; slot 0: none.
+struct Guest {
+    std::uint32_t slot = 0;
+    std::uint32_t generation = 0;
+
+    bool operator==(const Guest&) const = default;
+};
+
+// An established TCP connection of this guest, as sock_diag shows it.
+struct Seen {
+    ino_t netns = 0;
+    TcpSocket socket;
+    Guest peer;  // whose published address the other end has
+};
+
+class OffloadOwner {
+public:
+    virtual ~OffloadOwner() = default;
+    // An open file of the network namespace; -1: it is gone.
+    virtual int netns_fd(ino_t netns) = 0;
+    // Why the rules, or its workload, keep it on TCP; empty: they do not.
+    virtual std::string why_denied(const Seen& seen) = 0;
+    // All connections, of all namespaces: as they are now, or were a moment ago.
+    virtual const std::vector<Seen>& find_all(bool now) = 0;
+    // Who has that slot.
+    virtual Guest guest(std::uint32_t slot) = 0;
+    virtual void send(std::uint32_t slot, const Message& message) = 0;
+    // The agents of both guests can talk.
+    virtual bool can_talk(std::uint32_t slot) = 0;
+};
+
+class Offload {
+public:
+    // `device`: N of /dev/ivpciN. `owner` outlives it.
+    Offload(const OffloadLimits& limits, std::uint32_t device, OffloadOwner& owner)
+        : limits_(limits), device_(device), owner_(owner) {}
+
+    void set_own_slot(std::uint32_t slot) { own_slot_ = slot; }
+
+    // What there is, a few times a second. Those of `paused` namespaces were not looked at.
+    void look(DirectRequests& kernel, const std::vector<Seen>& all, const std::vector<ino_t>& paused,
+              std::uint64_t now_ns);
+    // Goes on with what is under way.
+    void go_on(DirectRequests& kernel, std::uint64_t now_ns);
+    // Is there anything to go on with.
+    bool under_way() const;
+    // Namespaces where something is: who looks at sockets there holds it up.
+    std::vector<ino_t> busy() const;
+    void on_message(DirectRequests& kernel, std::uint32_t slot, const Message& message,
+                    std::uint64_t now_ns);
+    void on_down(DirectRequests& kernel, std::uint32_t slot, std::uint64_t now_ns);
+    // Other rules, or other workloads: what is moved and denied now goes back to TCP.
+    void judge(DirectRequests& kernel, std::uint64_t now_ns);
+    // All back to TCP.
+    void restore(DirectRequests& kernel);
+    // The kernel's side has gone, and with it everything that was moved.
+    void forget();
+
+    enum class State { preparing, offered, readying, ready, moved };
+    struct Report {
+        State state = State::preparing;
+        std::uint32_t slot = 0;
+        int ring = 0;                 // bytes
+        std::uint64_t since_ns = 0;   // CLOCK_MONOTONIC, of `moved`
+        direct_flow flow{};
+    };
+    // Of the socket with that inode; null: it is TCP.
+    const Report* report(std::uint64_t inode) const;
+    // Why it is not moved; empty: nothing is known to be in the way.
+    std::string why_not(std::uint64_t inode) const;
+    struct Totals {
+        std::uint64_t now = 0;       // connections that are moved
+        std::uint64_t under_way = 0;
+        std::uint64_t moved = 0;     // all that ever were
+        std::uint64_t back_idle = 0;
+        std::uint64_t back_denied = 0;
+        std::uint64_t back_evicted = 0;
+        std::uint64_t back_by_peer = 0;
+        std::uint64_t failed = 0;    // attempts
+        std::uint64_t ring_bytes = 0;  // of connections that are moved, both ways
+    };
+    Totals totals() const;
+
+private:
+    struct Entry {
+        Seen seen;
+        ConnectionName name;
+        std::uint64_t id = 0;
+        bool ours = false;  // this agent asks
+        bool attached = false;
+        bool peer_ready = false;
+        bool made = false;
+        int size = 0;
+        std::uint64_t deadline_ns = 0;
+        std::uint64_t grew_ns = 0;
+        std::uint64_t recent_bytes = 0;  // from the last but one look to the last one
+        Report report;
+    };
+    struct Track {
+        Traffic traffic;
+        std::uint64_t grown = 0;  // bytes, from the last but one look to the last one
+        unsigned failures = 0;
+        std::uint64_t not_before_ns = 0;
+        std::string why_not;
+        bool here = false;
+    };
+    using Entries = std::map<std::uint64_t, Entry>;  // by inode
+
+    void consider(DirectRequests& kernel, const Seen& seen, std::uint64_t now_ns);
+    void begin(DirectRequests& kernel, const Seen& seen, std::uint64_t now_ns);
+    bool find_other_end(DirectRequests& kernel, const ConnectionName& theirs, Seen& seen,
+                        ConnectionName& name);
+    void adopt(DirectRequests& kernel, const Seen& seen, std::uint64_t now_ns);
+    // Still there, moved, and used?
+    void maintain(DirectRequests& kernel, std::uint64_t now_ns);
+    bool identify(DirectRequests& kernel, const Seen& seen, ConnectionName& name);
+    bool is_clean(DirectRequests& kernel, Entry& entry, DirectAnswer& answer);
+    // Rings of that size or a smaller one; may send a colder connection back.
+    DirectAnswer make(DirectRequests& kernel, Entry& entry, std::uint64_t now_ns, std::uint64_t& token);
+    bool make_room(DirectRequests& kernel, const Entry& wants, std::uint64_t now_ns);
+    void offer(DirectRequests& kernel, Entry& entry, std::uint64_t now_ns);
+    void on_prepare(DirectRequests& kernel, std::uint32_t slot, const Message& message, std::uint64_t now_ns);
+    void on_offer(DirectRequests& kernel, Entry& entry, const Message& message, std::uint64_t now_ns);
+    void on_taken(DirectRequests& kernel, Entry& entry, const Message& message, std::uint64_t now_ns);
+    void on_over(DirectRequests& kernel, std::uint32_t slot, const ConnectionName& theirs, std::uint64_t now_ns);
+    void finish(Entry& entry, std::uint64_t now_ns);
+    Entries::iterator find(std::uint32_t slot, bool ours, std::uint64_t id);
+    // Back to TCP, and out of the table. `tell`: the other agent.
+    Entries::iterator release(DirectRequests& kernel, Entries::iterator at, WhyNot why, bool tell);
+    // Likewise, and it is left alone for a while.
+    Entries::iterator fail_entry(DirectRequests& kernel, Entries::iterator at, WhyNot why,
+                                 std::string text, bool tell, std::uint64_t now_ns);
+    direct_request request_of(const Entry& entry);
+    direct_rings rings_of(const Entry& entry);
+    void say(const Entry& entry, MessageKind kind, WhyNot why = WhyNot::none, std::uint64_t token = 0);
+
+    OffloadLimits limits_;
+    std::uint32_t device_;
+    OffloadOwner& owner_;
+    std::uint32_t own_slot_ = 0;
+    std::uint64_t next_id_ = 1;
+    Entries entries_;
+    std::map<std::uint64_t, Track> tracks_;  // by inode
+    Totals totals_;
+};
+
+std::string_view to_string(Offload::State state);
+
+}  // namespace smc_steer
+
+#endif  // SMC_STEER_AGENT_DIRECT_OFFLOAD_H
