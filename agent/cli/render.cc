@@ -73,6 +73,12 @@ std::string render_status(const json& answer) {
     auto add = [&](const char* name, std::string value) {
         rows.push_back({name, std::move(value)});
     };
+    auto add_complaints = [&] {
+        add("last complaint", member(answer, "last_complaint"));
+        if (auto error = member(answer, "last_error"); !error.empty()) {
+            add("last error", error);
+        }
+    };
     std::string state = member(answer, "state");
     if (auto reason = member(answer, "reason"); !reason.empty()) {
         state += ": " + reason;
@@ -113,7 +119,9 @@ std::string render_status(const json& answer) {
                 member(ivpci, "signals_sent"), member(ivpci, "doorbells_sent"),
                 member(ivpci, "signals_received"), member(ivpci, "poll_hits"),
                 number_of(ivpci, "poll_rests")));
-        add("EID", member(answer, "eid"));
+        if (auto eid = member(answer, "eid"); !eid.empty()) {
+            add("EID", eid);
+        }
     }
     add("network namespaces", member(answer, "netns"));
     add("peers", fmt::format("{} with {} addresses", member(answer, "peers"),
@@ -160,6 +168,22 @@ std::string render_status(const json& answer) {
     }
     const auto& connections = section(answer, "connections");
     const auto& counters = section(answer, "counters");
+    if (const auto& offload = section(answer, "offload"); !offload.empty()) {
+        const auto& back = section(offload, "back");
+        auto problem = member(offload, "problem");
+        add("direct",
+            !problem.empty()
+                ? "nothing can be moved: " + problem
+                : fmt::format("{} connections moved now, {} in all; {} by rings; back to TCP: {} idle, {} "
+                              "denied, {} by the peer, {} for hotter ones",
+                              member(offload, "connections"), member(offload, "moved"),
+                              human_bytes(number_of(offload, "ring_bytes")), member(back, "idle"),
+                              member(back, "denied"), member(back, "peer"), member(back, "evicted")));
+    }
+    if (member(answer, "path") == "direct") {
+        add_complaints();
+        return render_table(rows);
+    }
     add("accelerated", fmt::format("{} connections over SMC-D", member(connections, "smcd")));
     add("fell back", fmt::format("{} agreed on SMC and became TCP ('smc-policy reasons')",
                                  member(connections, "failed")));
@@ -168,10 +192,7 @@ std::string render_status(const json& answer) {
     add("too short", fmt::format("{} to endpoints whose connections are ('smc-policy endpoints')",
                                  number_of(counters, "syn_short")));
     add("TCP", fmt::format("{} connections with guests of this host", member(connections, "tcp")));
-    add("last complaint", member(answer, "last_complaint"));
-    if (auto error = member(answer, "last_error"); !error.empty()) {
-        add("last error", error);
-    }
+    add_complaints();
     return render_table(rows);
 }
 
@@ -183,7 +204,8 @@ std::string render_status_brief(const json& answer) {
     const auto& connections = section(answer, "connections");
     const auto& counters = section(answer, "counters");
     return fmt::format("active: {} peers, {} accelerated, {} fell back, {} denied, {} TCP{}\n",
-                       member(answer, "peers"), member(connections, "smcd"),
+                       member(answer, "peers"),
+                       number_of(connections, "smcd") + number_of(connections, "direct"),
                        member(connections, "failed"),
                        number_of(counters, "syn_denied") + number_of(counters, "synack_denied"),
                        member(connections, "tcp"),
@@ -242,10 +264,15 @@ std::string render_peers(const json& answer) {
     Rows rows{{"SLOT", "GEN", "GID", "STATE", "NAME", "AGENT", "LINK", "ADDRESSES"}};
     for (const auto& peer : peers) {
         auto agent = member(peer, "agent");
-        auto problem = member(peer, "link_problem");
+        // The SMC path's, or the direct path's.
+        bool smc = member(peer, "wire") != "up" || member(peer, "link") == "up";
+        auto problem = member(peer, smc ? "link_problem" : "wire_problem");
+        if (problem.empty() && smc) {
+            problem = member(peer, "link") == "up" ? "" : member(peer, "wire_problem");
+        }
         rows.push_back({member(peer, "slot"), member(peer, "generation"), member(peer, "gid"),
                         member(peer, "state"), member(peer, "name"), agent.empty() ? "-" : agent,
-                        problem.empty() ? member(peer, "link") : problem,
+                        problem.empty() ? member(peer, smc ? "link" : "wire") : problem,
                         joined(section(peer, "addresses"), " ")});
     }
     return render_table(rows);
@@ -289,8 +316,10 @@ std::string render_flows(const json& answer) {
     Rows rows{{"MODE", "LOCAL", "PEER", "SENT", "RECEIVED", "AGE", "WORKLOAD", "WHY TCP"}};
     for (const auto& flow : section(answer, "flows")) {
         std::string why = member(flow, "reason_text");
-        if (why.empty()) {
-            why = member(flow, "reason");
+        for (const char* name : {"reason", "why_not"}) {
+            if (why.empty()) {
+                why = member(flow, name);
+            }
         }
         auto age = flow.find("age_seconds");
         auto workload = member(flow, "pod");
@@ -306,7 +335,8 @@ std::string render_flows(const json& answer) {
     }
     const auto& totals = section(answer, "totals");
     return render_table(rows) +
-           fmt::format("{} SMC-D, {} TCP\n", member(totals, "smcd"), member(totals, "tcp"));
+           fmt::format("{} SMC-D, {} direct, {} TCP\n", number_of(totals, "smcd"),
+                       number_of(totals, "direct"), number_of(totals, "tcp"));
 }
 
 std::string render_edit(const json& answer) {

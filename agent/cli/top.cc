@@ -31,7 +31,7 @@ std::string per_second(double bytes) {
 std::string Top::render(const json& status, const json& flows, double seconds, std::size_t rows) {
     json now = json::object();
     std::vector<Row> list;
-    double smcd = 0;
+    double shared = 0;
     double tcp = 0;
     auto entries = flows.find("flows");
     static const json none = json::array();
@@ -51,7 +51,7 @@ std::string Top::render(const json& status, const json& flows, double seconds, s
                 rate(number_of(flow, "bytes_received"), number_of(*before, "received"), seconds);
         }
         auto mode = text_of(flow, "mode");
-        (mode == "SMC-D" ? smcd : tcp) += sent + received;
+        (mode == "SMC-D" || mode == "direct" ? shared : tcp) += sent + received;
         list.push_back(
             {{mode, local, peer, per_second(sent), per_second(received), text_of(flow, "workload")},
              sent + received});
@@ -61,8 +61,8 @@ std::string Top::render(const json& status, const json& flows, double seconds, s
                      [](const Row& a, const Row& b) { return a.rate > b.rate; });
 
     std::string text = render_status_brief(status);
-    text += fmt::format("{} connections, {} over SMC-D, {} over TCP\n\n", list.size(),
-                        per_second(smcd), per_second(tcp));
+    text += fmt::format("{} connections, {} over shared memory, {} over TCP\n\n", list.size(),
+                        per_second(shared), per_second(tcp));
     std::vector<std::vector<std::string>> table{
         {"MODE", "LOCAL", "PEER", "SENDING", "RECEIVING", "WORKLOAD"}};
     for (std::size_t i = 0; i < std::min(rows, list.size()); i++) {

@@ -64,6 +64,12 @@ constexpr auto kFamilies = std::to_array<MetricFamily>({
     {"smc_steer_smcd_connections_total", kCounter, "", "Connections that became SMC-D."},
     {"smc_steer_fallbacks_total", kCounter, "side, code, name",
      "Steered sockets that became TCP, by SMC's reason."},
+    {"smc_steer_offload_connections", kGauge, "", "Connections that are moved onto shared memory now."},
+    {"smc_steer_offload_moved_total", kCounter, "", "Connections that were."},
+    {"smc_steer_offload_failed_total", kCounter, "", "Attempts to move one that came to nothing."},
+    {"smc_steer_offload_back_total", kCounter, "reason",
+     "Connections that went back to TCP: idle, denied by a rule, the peer's doing, or evicted for a hotter one."},
+    {"smc_steer_offload_ring_bytes_total", kCounter, "", "Bytes of connections that went by rings, both ways."},
     {"smc_steer_ivpci_dmbs", kGauge, "", "DMBs registered."},
     {"smc_steer_ivpci_dmbs_parked", kGauge, "", "DMBs withdrawn that a writer still claims."},
     {"smc_steer_ivpci_dmb_bytes", kGauge, "", "Shared memory in DMBs."},
@@ -181,6 +187,16 @@ void add_counters(const json& counters, Text& text) {
     }
 }
 
+void add_offload(const json& offload, Text& text) {
+    text.add("smc_steer_offload_connections", {}, member(offload, "connections"));
+    text.add("smc_steer_offload_moved_total", {}, member(offload, "moved"));
+    text.add("smc_steer_offload_failed_total", {}, member(offload, "failed"));
+    text.add("smc_steer_offload_ring_bytes_total", {}, member(offload, "ring_bytes"));
+    for (const auto& [reason, count] : member(offload, "back").items()) {
+        text.add("smc_steer_offload_back_total", {{"reason", reason}}, count);
+    }
+}
+
 void add_ivpci(const json& stats, Text& text) {
     constexpr std::string_view kPrefix = "smc_steer_ivpci_";
     constexpr std::string_view kTotal = "_total";
@@ -271,6 +287,7 @@ std::string render_metrics(const json& status, const json& reasons, const json& 
                   {"name", text_of(reason, "name")}},
                  member(reason, "count"));
     }
+    add_offload(member(status, "offload"), text);
     add_ivpci(member(status, "ivpci"), text);
     for (const auto& program : programs) {
         auto name = text_of(program, "name");

@@ -125,7 +125,7 @@ TEST(AgentConfig, ErrorsNameTheLine) {
     EXPECT_EQ(error_of("\nwmen: 1MiB\n"),
               "a.yaml:2: wmen: unknown key; known here: device, wmem, rmem, workloads, pods, cri, "
               "publish, eid, link_port, when_unsupported, metrics, control, short_connections, "
-              "services, splice, trust");
+              "services, splice, trust, path, offload");
     EXPECT_EQ(error_of("wmem: lots\n"),
               "a.yaml:1: wmem: 'lots' is not a size: write bytes, KiB or MiB, such as 1MiB");
     EXPECT_EQ(error_of("device: auto\nrmem: 1\n"),

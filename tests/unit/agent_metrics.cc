@@ -62,6 +62,12 @@ std::string full_text() {
           {"sent", 3},
           {"strangers", 4},
           {"broken_off", 5}}},
+        {"offload",
+         {{"connections", 1},
+          {"moved", 2},
+          {"failed", 3},
+          {"ring_bytes", 4},
+          {"back", {{"idle", 5}, {"denied", 6}, {"evicted", 7}, {"peer", 8}}}}},
         {"process",
          {{"upgrades", 0}, {"start_time", 7}, {"descriptors", 8}, {"resident_bytes", 9}}},
     };

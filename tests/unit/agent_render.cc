@@ -83,7 +83,7 @@ TEST(AgentRender, FlowsSayWhyTcp) {
                    {"totals", {{"smcd", 0}, {"tcp", 1}}}};
     auto text = render_flows(answer);
     EXPECT_NE(text.find("not agreed in the TCP handshake\n"), std::string::npos) << text;
-    EXPECT_NE(text.find("0 SMC-D, 1 TCP\n"), std::string::npos) << text;
+    EXPECT_NE(text.find("0 SMC-D, 0 direct, 1 TCP\n"), std::string::npos) << text;
 }
 
 TEST(AgentRender, PodsInFlowsStatusAndMonitor) {
@@ -220,7 +220,7 @@ TEST(AgentTop, RatesAndOrder) {
     top.render(status, {{"flows", {flow("a:1", "SMC-D", 0), flow("b:1", "TCP", 0)}}}, 1, 9);
     auto text = top.render(
         status, {{"flows", {flow("a:1", "SMC-D", 1 << 20), flow("b:1", "TCP", 8 << 20)}}}, 2, 1);
-    EXPECT_NE(text.find("512.0 KiB/s over SMC-D, 4.0 MiB/s over TCP"), std::string::npos) << text;
+    EXPECT_NE(text.find("512.0 KiB/s over shared memory, 4.0 MiB/s over TCP"), std::string::npos) << text;
     EXPECT_NE(text.find("b:1"), std::string::npos) << text;
     EXPECT_EQ(text.find("a:1"), std::string::npos) << text;
 }

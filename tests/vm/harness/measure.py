@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The measurements behind ./dev demo and ./dev bench: pairs of TCP and SMC-D, medians.
+"""The measurements behind ./dev demo and ./dev bench: TCP, SMC-D and the direct path in turns, medians.
 
-A pair runs a work once with the agents stopped and once with them running, close together in
-time, so that what else the machine does meets both alike.
+A turn runs each work once with the agents stopped and once with agents of each path, close together in
+time, so that what else the machine does meets all alike.
 """
 
 import json
@@ -15,22 +15,55 @@ from .lab import ADDRESSES, Lab
 
 
 @dataclass
+class Way:
+    """What connections run over, and the agents that see to it."""
+
+    key: str  # in JSON
+    title: str
+    config: str = ""  # agent.yaml; empty: the agents are stopped
+
+
+# Short connections and all workloads: or what is measured would be TCP.
+TCP = Way("tcp", "TCP")
+SMC = Way("smc", "SMC-D", "path: smc\nworkloads: all\nshort_connections: off\n")
+DIRECT = Way("direct", "direct", "path: direct\nworkloads: all\n")
+
+
+def ways(lab: Lab) -> list[Way]:
+    """That the guests' kernels have."""
+    return [TCP, DIRECT] if lab.stock() else [TCP, SMC, DIRECT]
+
+
+@dataclass
 class Row:
     """One line of the table. `better` is "less" or "more"."""
 
     name: str
     unit: str
     better: str
-    goal: float  # ratio that a machine like the prototype's reaches; 0: none
-    tcp: list[float] = field(default_factory=list)
-    smc: list[float] = field(default_factory=list)
+    goals: dict[str, float] = field(default_factory=dict)  # ratios to TCP that are expected, by way
+    runs: dict[str, list[float]] = field(default_factory=dict)  # by way; the same turns in each
 
-    def ratio(self) -> float:
-        """How many times better SMC-D is."""
-        tcp, smc = median(self.tcp), median(self.smc)
-        if not tcp or not smc:
+    def add(self, way: str, value: float) -> None:
+        self.runs.setdefault(way, []).append(value)
+
+    def times_better(self, value: float, base: float) -> float:
+        """0: not measured."""
+        if not value or not base:
             return 0.0
-        return tcp / smc if self.better == "less" else smc / tcp
+        return base / value if self.better == "less" else value / base
+
+    def ratios(self, way: str, base: str = "tcp") -> list[float]:
+        """Of each turn."""
+        return [self.times_better(value, tcp) for value, tcp in zip(self.runs[way], self.runs[base])]
+
+    def report(self, base: str = "tcp") -> dict:
+        return {"name": self.name, "unit": self.unit, "base": base, "goals": self.goals,
+                **{way: round(median(runs), 3) for way, runs in self.runs.items()},
+                "ratios": {way: {"median": round(median(self.ratios(way, base)), 3),
+                                 "worst": round(min(self.ratios(way, base)), 3)}
+                           for way in self.runs if way != base},
+                "runs": self.runs}
 
 
 @dataclass
@@ -45,8 +78,8 @@ class Work:
 
 def pingpong(size: int = 64) -> Work:
     name = f"pingpong_{size}B"
-    rows = [Row(f"{name}_p50_us", "us", "less", 3.0 if size == 64 else 0.0),
-            Row(f"{name}_p99_us", "us", "less", 0.0)]
+    rows = [Row(f"{name}_p50_us", "us", "less", {"smc": 3.0, "direct": 3.0} if size == 64 else {}),
+            Row(f"{name}_p99_us", "us", "less")]
 
     def run(client, address, port, seconds):
         latency = traffic.sockperf(client, address, seconds, port, size)
@@ -60,7 +93,7 @@ SIZES_IN_BYTES = {"64B": 64, "1KiB": 1 << 10, "16KiB": 16 << 10, "64KiB": 64 << 
 
 def short(size: str) -> Work:
     """Connections one after the other: connect, so much there and back, close."""
-    row = Row(f"short_{size}_us", "us", "less", 0.0)
+    row = Row(f"short_{size}_us", "us", "less")
 
     def run(client, address, port, seconds):
         return [traffic.repeat(client, address, SIZES_IN_BYTES[size], seconds, port)]
@@ -74,8 +107,8 @@ SIZES = {"1KiB": "1K", "64KiB": "64K", "1MiB": "1M"}
 
 
 def stream(size: str, streams: int = 1) -> Work:
-    goal = 1.3 if streams == 1 and size != "1KiB" else 0.0
-    row = Row(f"stream_{streams}x_{size}_MBps", "MB/s", "more", goal)
+    goals = {"smc": 1.3, "direct": 1.3} if streams == 1 and size != "1KiB" else {}
+    row = Row(f"stream_{streams}x_{size}_MBps", "MB/s", "more", goals)
 
     def run(client, address, port, seconds):
         report = traffic.iperf(client, address, seconds, SIZES[size], streams, port)
@@ -90,7 +123,7 @@ def plain_stream(size: str) -> Work:
     """A program that only writes, and one that takes all there is: iperf3 reads as little at a time as it
     writes, and asks select() before each.
     """
-    row = Row(f"stream_plain_{size}_MBps", "MB/s", "more", 0.0)
+    row = Row(f"stream_plain_{size}_MBps", "MB/s", "more")
 
     def serve(guest, port):
         server = guest.spawn([str(paths.built(PLAIN)), "serve", guest.ip4, str(port)])
@@ -104,59 +137,100 @@ def plain_stream(size: str) -> Work:
 
 
 class Meter:
-    """Runs works from guest2 to guest1."""
-
-    how = {True: "with the agents running", False: "with the agents stopped"}
+    """Runs works from guest2 to guest1, one way after the other."""
 
     def __init__(self, lab: Lab, seconds: int, progress: Callable[[str], None]):
         self.lab = lab
+        self.ways = ways(lab)
         self.server, self.client = lab.guests[:2]
         self.seconds = seconds
         self.port = FIRST_PORT
         self.progress = progress
-        # Connections by what they ran over, as the client's kernel counted them.
-        self.steered = {"smcd": 0, "tcp": 0}  # with the agents running
-        self.plain = {"smcd": 0, "tcp": 0}  # with the agents stopped
+        self.running = TCP
+        # By way: connections that ran over it and others, as the client's kernel counted them, doorbells that both rang.
+        self.proof = {way.key: {"connections": 0, "others": 0, "doorbells": 0} for way in self.ways}
+        self.doorbells: dict[str, dict[str, list[float]]] = {}  # a MiB, by stream and way
 
-    def agents(self, wanted: bool) -> None:
+    def agents(self, way: Way) -> None:
+        """Those that `way` takes run, and no others."""
+        if way.key == self.running.key:
+            return
         for agent in self.lab.agents:
-            running = agent.process is not None and agent.process.poll() is None
-            if wanted and not running:
-                agent.launch_ready()
-            elif running and not wanted:
+            if agent.process is not None and agent.process.poll() is None:
                 agent.stop()
-        if wanted:
-            others = len(self.lab.guests) - 1
-            for agent in self.lab.agents:
-                agent.wait_state("active", ADDRESSES * others)
+        self.running = way
+        if not way.config:
+            return
+        for guest, agent in zip(self.lab.guests, self.lab.agents):
+            guest.configure_agent(way.config)
+            guest.check("modprobe ivpci" + (" && modprobe tcp_ivpci" if way is DIRECT else ""))
+            agent.launch()
+        others = len(self.lab.guests) - 1
+        for agent in self.lab.agents:
+            agent.wait_state("active", ADDRESSES * others)
 
-    def once(self, work: Work, steered: bool) -> list[float]:
-        """One run. Fails if a steered run did not go over SMC-D or a plain one did."""
+    def moved(self) -> int:
+        """Connections that the client's agent has moved."""
+        return self.lab.agents[1].status()["offload"]["moved"] if self.running is DIRECT else 0
+
+    def rung(self) -> int:
+        return sum(each["doorbells_sent"] for guest in (self.server, self.client)
+                   for each in traffic.raw_counters(guest)["ivpci"].values())
+
+    def once(self, work: Work, way: Way) -> list[float]:
+        """One run. Fails if nothing of it went the way that was asked for, or something of TCP's another one."""
+        self.agents(way)
         # A listener stays what it was when it was made: a new one for each run.
         # And a port of its own: sockperf does not ask for one that waits for late segments.
         self.port += 1
         server = work.server(self.server, self.port)
-        before = traffic.counters(self.client)
+        before, moved, rung = traffic.counters(self.client), self.moved(), self.rung()
         values = work.run(self.client, self.server.ip4, self.port, self.seconds)
         made = traffic.counters(self.client) - before
+        moved, rung = self.moved() - moved, self.rung() - rung
         server.kill()
         server.wait(10)
-        flows = self.steered if steered else self.plain
-        flows["smcd"] += made.client
-        flows["tcp"] += made.tcp_opens - made.client
-        if (made.client > 0) != steered:
-            raise AssertionError(f"{work.what}: {made.client} connections went over SMC-D "
-                                 f"{self.how[steered]}")
+        proof = self.proof[way.key]
+        over = made.client if way is SMC else moved if way is DIRECT else made.tcp_opens - made.client
+        proof["connections"] += over
+        proof["others"] += made.tcp_opens - over
+        proof["doorbells"] += rung
+        if not over or (way is not SMC and made.client):
+            raise AssertionError(f"{work.what}: {over} of {made.tcp_opens} connections went over {way.title}, {made.client} over SMC-D")
+        row = work.rows[0]
+        if row.unit == "MB/s" and way is not TCP:
+            mib = values[0] * 1e6 * self.seconds / 2**20
+            self.doorbells.setdefault(row.name, {}).setdefault(way.key, []).append(rung / mib)
         return values
 
-    def measure(self, works: list[Work], pairs: int) -> list[Row]:
-        rows = [row for work in works for row in work.rows]
-        for turn in range(pairs):
-            for steered in (False, True):
-                self.agents(steered)
+    def measure(self, works: list[Work], turns: int) -> list[Row]:
+        for turn in range(turns):
+            for way in self.ways:
                 for work in works:
-                    way = "SMC-D" if steered else "TCP"
-                    self.progress(f"pair {turn + 1} of {pairs}, {way}: {work.what}")
-                    for row, value in zip(work.rows, self.once(work, steered)):
-                        (row.smc if steered else row.tcp).append(value)
-        return rows
+                    self.progress(f"turn {turn + 1} of {turns}, {way.title}: {work.what}")
+                    for row, value in zip(work.rows, self.once(work, way)):
+                        row.add(way.key, value)
+        self.agents(TCP)
+        return [row for work in works for row in work.rows]
+
+
+def heading(ways_shown: list[Way]) -> str:
+    return (f"{'':24} " + " ".join(f"{way.title:>9}" for way in ways_shown) + f"  {'':5} "
+            + " ".join(f"{way.title + ': of TCP, worst':>23}" for way in ways_shown[1:]))
+
+
+def lines(rows: list[dict], keys: list[str]) -> list[str]:
+    """Of Row.report(); `keys`: of ways, the first is what the others are compared with."""
+    text = []
+    for row in rows:
+        values = " ".join(f"{row[key]:>9.1f}" if key in row else f"{'-':>9}" for key in keys)
+        ratios = " ".join(f"{row['ratios'][key]['median']:>14.2f}x {row['ratios'][key]['worst']:>6.2f}x"
+                          if key in row else f"{'-':>15} {'-':>7}" for key in keys[1:])
+        text.append(f"{row['name']:24} {values}  {row['unit']:5} {ratios}")
+    return text
+
+
+def missed(rows: list[dict]) -> list[str]:
+    return [f"warning: {row['name']}: {key} is {row['ratios'][key]['median']:.2f} times as good as TCP; {goal:g} or more is expected"
+            for row in rows for key, goal in row["goals"].items()
+            if key in row["ratios"] and row["ratios"][key]["median"] < goal]

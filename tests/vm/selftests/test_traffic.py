@@ -3,7 +3,7 @@
 
 import unittest
 
-from harness import demo, measure, traffic
+from harness import measure, traffic
 from harness.guest import CommandFailed
 
 SOCKPERF = """\
@@ -31,19 +31,20 @@ class SockperfTest(unittest.TestCase):
 
 
 class RowTest(unittest.TestCase):
-    def test_ratio_is_how_many_times_better(self):
-        less = measure.Row("l", "us", "less", 3.0, tcp=[300.0, 900.0, 310.0], smc=[100.0])
-        more = measure.Row("m", "MB/s", "more", 1.3, tcp=[100.0], smc=[150.0, 160.0, 1.0])
-        self.assertAlmostEqual(less.ratio(), 3.1)
-        self.assertAlmostEqual(more.ratio(), 1.5)
+    def test_ratio_is_how_many_times_better_in_each_turn(self):
+        less = measure.Row("l", "us", "less", runs={"tcp": [300.0, 900.0, 310.0], "smc": [100.0, 100.0, 310.0]})
+        more = measure.Row("m", "MB/s", "more", runs={"tcp": [100.0], "direct": [150.0]})
+        self.assertEqual(less.ratios("smc"), [3.0, 9.0, 1.0])
+        self.assertEqual(less.report()["ratios"], {"smc": {"median": 3.0, "worst": 1.0}})
+        self.assertEqual(more.ratios("direct"), [1.5])
 
     def test_missed_goals_are_said(self):
-        rows = [measure.Row("a", "us", "less", 3.0, tcp=[20.0], smc=[10.0]),
-                measure.Row("b", "us", "less", 0.0, tcp=[1.0], smc=[10.0]),
-                measure.Row("c", "MB/s", "more", 1.3, tcp=[10.0], smc=[14.0])]
-        warned = demo.warnings({"results": demo.rows_as_json(rows)})
+        rows = [measure.Row("a", "us", "less", {"smc": 3.0, "direct": 3.0}, {"tcp": [20.0], "smc": [10.0]}),
+                measure.Row("b", "us", "less", {}, {"tcp": [1.0], "smc": [10.0]}),
+                measure.Row("c", "MB/s", "more", {"direct": 1.3}, {"tcp": [10.0], "direct": [14.0]})]
+        warned = measure.missed([row.report() for row in rows])
         self.assertEqual(len(warned), 1)
-        self.assertIn("a: SMC-D is 2.00 times", warned[0])
+        self.assertIn("a: smc is 2.00 times", warned[0])
 
 
 if __name__ == "__main__":

@@ -1,0 +1,428 @@
+// SPDX-License-Identifier: Apache-2.0
+// Two agents' state machines, each with a kernel that knows one connection's end: what they agree on,
+// and what becomes of it when one of them changes its mind. The kernel here is a table of what was asked
+// for; the real one is in the cases of label direct.
+#include "agent/direct/offload.h"
+
+#include <arpa/inet.h>
+#include <gtest/gtest.h>
+
+#include <deque>
+#include <memory>
+#include <set>
+
+namespace smc_steer {
+namespace {
+
+constexpr std::uint64_t kMs = 1'000'000;
+constexpr ino_t kNetns = 4711;
+
+// One end of the connection, in one guest.
+struct End : DirectRequests, OffloadOwner {
+    std::uint32_t slot = 0;
+    std::uint32_t peer_slot = 0;
+    TcpSocket socket;
+    std::uint32_t first_sent = 0, first_received = 0;
+    bool alive = true, attached = false, clean = true, made = false, connected = false;
+    int room = 1 << 20;  // the largest ring that there is memory for
+    int size = 0;
+    direct_reason attach_reason = DIRECT_NO_REASON;
+    std::uint64_t token = 0, peer_token = 0, ring_bytes = 0;
+    std::string denied;
+    bool talks = true;
+    std::deque<Message> sent;
+    unsigned requests = 0;
+
+    bool names_it(const direct_request& request, bool identify) const {
+        return alive && ntohs(request.local_port) == socket.addresses.local_port &&
+               ntohs(request.remote_port) == socket.addresses.peer_port && request.net == 7 &&
+               (identify || (request.first_sent == first_sent && request.first_received == first_received));
+    }
+    static DirectAnswer refused(direct_reason why) { return {DirectAnswer::End::refused, why}; }
+
+    DirectAnswer ask(unsigned long what, direct_request& request) override {
+        requests++;
+        if (!names_it(request, what == DIRECT_IDENTIFY)) {
+            return {DirectAnswer::End::no_connection};
+        }
+        if (what == DIRECT_IDENTIFY) {
+            request.first_sent = first_sent;
+            request.first_received = first_received;
+        } else if (what == DIRECT_ATTACH) {
+            if (attach_reason) {
+                return refused(attach_reason);
+            }
+            attached = true;
+        } else if (what == DIRECT_DETACH) {
+            attached = false;
+        }
+        request.state = (attached ? DIRECT_ATTACHED : 0) |
+                        (attached && clean ? DIRECT_CLEAN_SENDING | DIRECT_CLEAN_RECEIVING : 0);
+        return {};
+    }
+
+    DirectAnswer ask(unsigned long what, direct_rings& rings) override {
+        requests++;
+        if (!names_it(rings.connection, false)) {
+            return {DirectAnswer::End::no_connection};
+        }
+        if (!attached) {
+            return refused(DIRECT_NOT_ATTACHED);
+        }
+        if (what == DIRECT_MAKE) {
+            if (!clean) {
+                return refused(DIRECT_NOT_CLEAN);
+            }
+            if (static_cast<int>(rings.size) > room) {
+                return refused(DIRECT_NO_MEMORY);
+            }
+            EXPECT_FALSE(made) << "made twice";
+            EXPECT_EQ(rings.slot, peer_slot);
+            EXPECT_EQ(rings.generation, peer_slot * 10);
+            made = true;
+            size = static_cast<int>(rings.size);
+            rings.token = token = slot * 1000 + 1;
+        } else if (what == DIRECT_CONNECT) {
+            EXPECT_TRUE(made) << "connected before there is one to be read";
+            connected = true;
+            peer_token = rings.token;
+        } else if (what == DIRECT_RETURN) {
+            made = connected = false;
+        } else if (what == DIRECT_MOVE && !connected) {
+            return refused(DIRECT_NO_RING);
+        }
+        rings.flow.ring_sent = ring_bytes;
+        return {};
+    }
+
+    int netns_fd(ino_t netns) override { return netns == kNetns ? 7 : -1; }
+    std::string why_denied(const Seen&) override { return denied; }
+    std::vector<Seen> all;
+    const std::vector<Seen>& find_all(bool) override {
+        all = {seen()};
+        return all;
+    }
+    Guest guest(std::uint32_t of) override { return {of, of * 10}; }
+    void send(std::uint32_t to, const Message& message) override {
+        EXPECT_EQ(to, peer_slot);
+        // as it is on the wire
+        auto bytes = decode_message(encode(message));
+        ASSERT_TRUE(bytes) << bytes.error().message;
+        sent.push_back(*bytes);
+    }
+    bool can_talk(std::uint32_t) override { return talks; }
+
+    Seen seen() const {
+        Seen one{kNetns, socket, {peer_slot, peer_slot * 10}};
+        one.socket.attached = attached;
+        return one;
+    }
+};
+
+class Agreement : public ::testing::Test {
+protected:
+    void SetUp() override {
+        client.slot = server.peer_slot = 1;
+        server.slot = client.peer_slot = 2;
+        client.socket.addresses = {address("10.0.0.1"), address("10.0.0.2"), 40000, 6379};
+        server.socket.addresses = {address("10.0.0.2"), address("10.0.0.1"), 6379, 40000};
+        client.socket.inode = 100;
+        server.socket.inode = 200;
+        client.first_sent = server.first_received = 5000;
+        client.first_received = server.first_sent = 9000;
+        for (auto* end : {&client, &server}) {
+            end->socket.established = true;
+            make_agent(*end);
+        }
+    }
+    static Address address(const char* text) { return Address::parse(text).value(); }
+    std::unique_ptr<Offload>& agent_of(const End& end) { return end.slot == 1 ? one : two; }
+    void make_agent(End& end) {
+        auto& agent = agent_of(end);
+        agent = std::make_unique<Offload>(limits, 0, end);
+        agent->set_own_slot(end.slot);
+    }
+    // Everything that was said arrives, until nobody says anything.
+    void deliver() {
+        while (!client.sent.empty() || !server.sent.empty()) {
+            deliver_one(client, server);
+            deliver_one(server, client);
+        }
+    }
+    void deliver_one(End& from, End& to) {
+        if (!from.sent.empty()) {
+            auto message = from.sent.front();
+            from.sent.pop_front();
+            agent_of(to)->on_message(to, from.slot, message, now);
+        }
+    }
+    void look(End& end) { agent_of(end)->look(end, {end.seen()}, {}, now += 250 * kMs); }
+    void make_hot(End& end) {
+        look(end);
+        end.socket.bytes.sent += 1 << 20;
+        look(end);
+    }
+    void steps(int count) {
+        for (int i = 0; i < count; i++) {
+            now += 10 * kMs;
+            deliver();
+            one->go_on(client, now);
+            two->go_on(server, now);
+        }
+        deliver();
+    }
+    bool moved() const {
+        return client.connected && server.connected && client.peer_token == server.token &&
+               server.peer_token == client.token && state(*one, 100) == Offload::State::moved &&
+               state(*two, 200) == Offload::State::moved;
+    }
+    static std::optional<Offload::State> state(const Offload& agent, std::uint64_t inode) {
+        const auto* report = agent.report(inode);
+        return report ? std::optional(report->state) : std::nullopt;
+    }
+    bool untouched() const {
+        return !client.attached && !client.made && !server.attached && !server.made &&
+               !one->report(100) && !two->report(200);
+    }
+
+    OffloadLimits limits;
+    End client, server;
+    std::unique_ptr<Offload> one, two;
+    std::uint64_t now = 1'000'000 * kMs;
+};
+
+TEST_F(Agreement, WhatIsHotIsMoved) {
+    look(client);
+    look(client);
+    EXPECT_TRUE(untouched()) << "cold";
+    make_hot(client);
+    EXPECT_TRUE(client.attached);
+    steps(5);
+    EXPECT_TRUE(moved());
+    EXPECT_EQ(client.size, limits.ring);
+    EXPECT_EQ(one->totals().now, 1U);
+    EXPECT_FALSE(one->under_way() || two->under_way());
+}
+
+TEST_F(Agreement, WhoSeesItFirstDoesNotMatter) {
+    make_hot(server);
+    steps(5);
+    EXPECT_TRUE(moved());
+}
+
+TEST_F(Agreement, BothAskAtOnce) {
+    for (int round = 0; round < 2; round++) {
+        make_hot(round ? client : server);
+        make_hot(round ? server : client);
+        steps(5);
+        EXPECT_TRUE(moved()) << round;
+        one->restore(client);
+        steps(2);
+        EXPECT_TRUE(untouched());
+        for (auto* end : {&client, &server}) {
+            make_agent(*end);
+        }
+    }
+}
+
+TEST_F(Agreement, WaitsUntilNobodyIsInside) {
+    server.clean = false;
+    make_hot(client);
+    steps(20);
+    EXPECT_FALSE(client.made || server.made);
+    server.clean = true;
+    steps(3);
+    EXPECT_TRUE(moved());
+}
+
+TEST_F(Agreement, WhoNeverComesOutIsLeftAlone) {
+    server.clean = false;
+    make_hot(client);
+    steps(210);
+    EXPECT_TRUE(untouched());
+    EXPECT_FALSE(one->why_not(100).empty());
+    EXPECT_FALSE(two->why_not(200).empty());
+    // and not asked again at once
+    client.socket.bytes.sent += 1 << 20;
+    look(client);
+    EXPECT_FALSE(client.attached);
+}
+
+TEST_F(Agreement, NatChangesNames) {
+    // The client knows a service's address; the server sees the client behind another port.
+    client.socket.addresses.peer = address("10.96.0.1");
+    client.socket.addresses.peer_port = 80;
+    server.socket.addresses.peer = address("10.0.0.9");
+    server.socket.addresses.peer_port = 1024;
+    make_hot(server);
+    steps(5);
+    EXPECT_TRUE(moved());
+}
+
+TEST_F(Agreement, AnotherConnectionOfTheSameNameIsNone) {
+    server.first_sent += 100;
+    make_hot(client);
+    steps(5);
+    EXPECT_TRUE(untouched());
+    EXPECT_EQ(one->why_not(100), to_string(WhyNot::unknown_connection));
+}
+
+TEST_F(Agreement, EitherSidesRulesDecide) {
+    client.denied = "deny 6379";
+    make_hot(client);
+    steps(2);
+    EXPECT_TRUE(untouched());
+    EXPECT_EQ(one->why_not(100), "deny 6379");
+    make_hot(server);
+    steps(2);
+    EXPECT_TRUE(untouched());
+    EXPECT_EQ(two->why_not(200), to_string(WhyNot::denied));
+}
+
+TEST_F(Agreement, RulesActOnLivingConnections) {
+    make_hot(client);
+    steps(5);
+    ASSERT_TRUE(moved());
+    server.denied = "deny 6379";
+    two->judge(server, now);
+    EXPECT_FALSE(server.made || server.attached);
+    deliver();
+    EXPECT_TRUE(untouched());
+    EXPECT_EQ(two->totals().back_denied, 1U);
+    EXPECT_EQ(one->totals().back_by_peer, 1U);
+    server.denied.clear();
+    one->judge(client, now);
+    two->judge(server, now);
+    make_hot(client);
+    steps(5);
+    EXPECT_TRUE(moved());
+}
+
+TEST_F(Agreement, IdleOnesGiveTheirMemoryBack) {
+    limits.idle_ms = 1000;
+    for (auto* end : {&client, &server}) {
+        make_agent(*end);
+    }
+    make_hot(client);
+    steps(5);
+    ASSERT_TRUE(moved());
+    for (int i = 0; i < 8; i++) {
+        client.ring_bytes++;
+        look(client);
+    }
+    EXPECT_TRUE(client.made) << "in use";
+    for (int i = 0; i < 5; i++) {
+        look(client);
+    }
+    deliver();
+    EXPECT_TRUE(untouched());
+    EXPECT_EQ(one->totals().back_idle, 1U);
+}
+
+TEST_F(Agreement, LittleMemoryMeansSmallRings) {
+    client.room = 64 << 10;
+    make_hot(client);
+    steps(5);
+    EXPECT_TRUE(moved());
+    EXPECT_EQ(client.size, 64 << 10);
+    EXPECT_EQ(server.size, 64 << 10);
+}
+
+TEST_F(Agreement, NoMemoryMeansTcp) {
+    server.room = 0;
+    make_hot(client);
+    steps(5);
+    EXPECT_TRUE(untouched());
+}
+
+TEST_F(Agreement, ReasonsOfTheKernelAreSaid) {
+    client.attach_reason = DIRECT_OTHER_PROTOCOL;
+    make_hot(client);
+    EXPECT_TRUE(client.sent.empty());
+    EXPECT_EQ(one->why_not(100), direct_reason_text(DIRECT_OTHER_PROTOCOL));
+    EXPECT_EQ(one->totals().failed, 1U);
+}
+
+TEST_F(Agreement, ALockedSocketIsAskedAgain) {
+    client.attach_reason = DIRECT_LOCKED;
+    make_hot(client);
+    steps(2);
+    EXPECT_FALSE(client.attached);
+    client.attach_reason = DIRECT_NO_REASON;
+    steps(5);
+    EXPECT_TRUE(moved());
+}
+
+TEST_F(Agreement, AnAgentThatDiedIsReplaced) {
+    make_hot(client);
+    steps(5);
+    ASSERT_TRUE(moved());
+    make_agent(client);  // knows nothing
+    EXPECT_EQ(one->totals().now, 0U);
+    look(client);
+    EXPECT_TRUE(moved()) << "taken over as it is";
+    EXPECT_EQ(one->totals().now, 1U);
+}
+
+TEST_F(Agreement, AnAgentThatDiedHalfWayLeavesNothing) {
+    server.clean = false;
+    make_hot(client);
+    steps(1);
+    ASSERT_TRUE(client.attached);
+    make_agent(client);
+    look(client);
+    EXPECT_FALSE(client.attached);
+    steps(300);
+    EXPECT_TRUE(untouched());
+}
+
+TEST_F(Agreement, ThePeersAgentGoes) {
+    server.clean = false;
+    make_hot(client);
+    steps(2);
+    one->on_down(client, 2, now);
+    two->on_down(server, 1, now);
+    EXPECT_TRUE(untouched());
+}
+
+TEST_F(Agreement, WhatThePeersDriverTookBackIsTcp) {
+    make_hot(client);
+    steps(5);
+    ASSERT_TRUE(moved());
+    client.connected = false;  // its end said that it reads no more
+    look(client);
+    EXPECT_FALSE(client.attached);
+    deliver();
+    EXPECT_TRUE(untouched());
+}
+
+TEST_F(Agreement, ConnectionsEnd) {
+    make_hot(client);
+    steps(5);
+    ASSERT_TRUE(moved());
+    client.ring_bytes = 12345;
+    look(client);
+    client.alive = false;
+    look(client);
+    EXPECT_EQ(one->report(100), nullptr);
+    EXPECT_EQ(one->totals().ring_bytes, 12345U);
+}
+
+TEST_F(Agreement, NobodyToTalkTo) {
+    client.talks = false;
+    make_hot(client);
+    EXPECT_FALSE(client.attached);
+    EXPECT_NE(one->why_not(100).find("agent"), std::string::npos);
+}
+
+// What is cold costs nothing of the kernel's but the look itself.
+TEST_F(Agreement, ColdOnesAreNotAskedAbout) {
+    for (int i = 0; i < 10; i++) {
+        client.socket.messages++;
+        look(client);
+    }
+    EXPECT_EQ(client.requests, 0U);
+}
+
+}  // namespace
+}  // namespace smc_steer

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+// Agents' connections to each other, over the loopback interface: who proves to be whom, who is sent away.
+#include "agent/direct/wires.h"
+
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "agent/base/event_loop.h"
+#include "agent/kernel/tcp_socket.h"
+
+namespace smc_steer {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::uint16_t kFirstPort = 27256;
+
+// What everybody can read who is a member.
+std::map<std::uint32_t, Nonce> bulletins;
+
+struct WireEnd : WireOwner {
+    std::uint32_t slot;
+    Nonce own{};
+    std::vector<Message> heard;
+    int ups = 0, downs = 0;
+    std::unique_ptr<Wires> wires;
+
+    WireEnd(EventLoop& loop, std::uint32_t number) : slot(number) {
+        own.fill(static_cast<std::uint8_t>(number));
+        auto listening = Wires::listen(loop, port(number), *this);
+        EXPECT_TRUE(listening) << listening.error().message;
+        wires = std::move(*listening);
+    }
+    static std::uint16_t port(std::uint32_t number) {
+        return static_cast<std::uint16_t>(kFirstPort + number);
+    }
+    void know(std::uint32_t other, std::uint32_t generation = 7) {
+        wires->set_peers(slot, 7, {{other, {generation, port(other), {Address::parse("127.0.0.1").value()}}}});
+    }
+    std::optional<Nonce> nonce_of(std::uint32_t of) override {
+        auto known = bulletins.find(of);
+        return known == bulletins.end() ? std::nullopt : std::optional(known->second);
+    }
+    void show_nonce() override { bulletins[slot] = own; }
+    bool is_ours(const Nonce& nonce) override { return nonce == own; }
+    void on_up(std::uint32_t) override { ups++; }
+    void on_down(std::uint32_t) override { downs++; }
+    void on_message(std::uint32_t, const Message& message) override { heard.push_back(message); }
+};
+
+class DirectWires : public ::testing::Test {
+protected:
+    using Step = std::function<bool()>;
+    void SetUp() override { bulletins.clear(); }
+    // One step after the other, each again and again until it is true; value: all were. A loop runs once.
+    bool play(std::vector<Step> steps, std::chrono::milliseconds most = 8s) {
+        std::size_t done = 0;
+        auto ticking = loop.every(10ms, [&] {
+            while (done < steps.size() && steps[done]()) {
+                done++;
+            }
+            if (done == steps.size() || (most -= 10ms) <= 0ms) {
+                loop.exit(0);
+            }
+        });
+        EXPECT_TRUE(ticking);
+        EXPECT_TRUE(loop.run());
+        return done == steps.size();
+    }
+    static Step both_up(WireEnd& one, WireEnd& two) {
+        return [&] { return one.wires->up(two.slot) && two.wires->up(one.slot); };
+    }
+    EventLoop loop = EventLoop::create().value();
+};
+
+TEST_F(DirectWires, TheHigherSlotCalls) {
+    WireEnd one(loop, 1), two(loop, 2);
+    one.know(2);
+    two.know(1);
+    auto talk = [&] {
+        Message message{MessageKind::ready, false, WhyNot::none, 1, 0, 0, {}};
+        for (std::uint64_t i = 0; i < 1000; i++) {
+            message.id = i;
+            one.wires->send(2, message);
+            two.wires->send(1, message);
+        }
+        return true;
+    };
+    ASSERT_TRUE(play({both_up(one, two), talk,
+                      [&] { return one.heard.size() == 1000 && two.heard.size() == 1000; }}))
+        << one.wires->problem(2) << two.wires->problem(1);
+    for (std::uint64_t i = 0; i < 1000; i++) {
+        EXPECT_EQ(one.heard[i].id, i);
+        EXPECT_EQ(two.heard[i].id, i);
+    }
+}
+
+TEST_F(DirectWires, TheLowerOneCallsInTheEnd) {
+    WireEnd one(loop, 1), two(loop, 2);
+    one.know(2);
+    // nobody is there
+    two.wires->set_peers(2, 7, {{1, {7, 1, {Address::parse("127.0.0.1").value()}}}});
+    EXPECT_TRUE(play({both_up(one, two)}));
+}
+
+// Who names a number of nobody's bulletin cannot read the region.
+TEST_F(DirectWires, WhoCannotReadTheRegionIsNobody) {
+    struct Blind : WireEnd {
+        using WireEnd::WireEnd;
+        std::optional<Nonce> nonce_of(std::uint32_t) override { return Nonce{}; }
+    };
+    WireEnd one(loop, 1);
+    Blind two(loop, 2);
+    one.know(2);
+    two.know(1);
+    EXPECT_FALSE(play({[&] { return one.wires->up(2); }}, 1s));
+    EXPECT_EQ(one.ups, 0);
+    EXPECT_NE(one.wires->problem(2).find("prove"), std::string::npos) << one.wires->problem(2);
+}
+
+TEST_F(DirectWires, AnotherGenerationIsSomebodyElse) {
+    WireEnd one(loop, 1), two(loop, 2);
+    one.know(2, 8);  // two says 7
+    two.know(1);
+    EXPECT_FALSE(play({[&] { return one.wires->up(2); }}, 1s));
+}
+
+TEST_F(DirectWires, StrangersAreSentAway) {
+    WireEnd one(loop, 1);
+    auto stranger = tcp_connect({Address::parse("127.0.0.1").value(), WireEnd::port(1)});
+    ASSERT_TRUE(stranger);
+    EXPECT_TRUE(play({[&] { return one.wires->strangers() == 1; }}));
+}
+
+TEST_F(DirectWires, GarbageEndsAWire) {
+    WireEnd one(loop, 1);
+    one.know(2);
+    std::array<char, 32> noise;
+    noise.fill('x');
+    auto caller = tcp_connect({Address::parse("127.0.0.1").value(), WireEnd::port(1)});
+    ASSERT_TRUE(caller);
+    EXPECT_TRUE(play({[&] {
+        ::send(caller->get(), noise.data(), noise.size(), MSG_NOSIGNAL);
+        char byte;
+        ssize_t got = recv(caller->get(), &byte, 1, 0);
+        return got == 0 || (got < 0 && errno == ECONNRESET);
+    }}));
+    EXPECT_EQ(one.ups, 0);
+}
+
+TEST_F(DirectWires, EndsAreTold) {
+    WireEnd one(loop, 1);
+    auto two = std::make_unique<WireEnd>(loop, 2);
+    one.know(2);
+    two->know(1);
+    auto end = [&] {
+        two.reset();
+        return true;
+    };
+    auto begin = [&] {
+        two = std::make_unique<WireEnd>(loop, 2);
+        two->know(1);
+        return true;
+    };
+    EXPECT_TRUE(play({[&] { return one.wires->up(2) && two->wires->up(1); }, end,
+                      [&] { return one.downs == 1 && !one.wires->up(2); }, begin,
+                      [&] { return one.wires->up(2) && two->wires->up(1); }}));
+    one.wires->set_peers(1, 7, {});
+    EXPECT_EQ(one.downs, 2);
+}
+
+}  // namespace
+}  // namespace smc_steer
