@@ -34,6 +34,26 @@ private:
     std::vector<Finding> list_;
 };
 
+bool is_direct(const Facts& facts) {
+    if (!facts.status.is_object()) {
+        return facts.tcp_ivpci;
+    }
+    return facts.status.value("path", "") == "direct";
+}
+
+void look_at_direct(const Facts& facts, Report& report) {
+    const auto& f = facts.features;
+    report.must(f.capable, "privileges", "enough to look at everything",
+                "some of the findings below may be wrong", "run 'smc-policy doctor' as root");
+    report.must(f.cgroup2, "cgroup2", "/sys/fs/cgroup", "not mounted",
+                "'mount -t cgroup2 none /sys/fs/cgroup'");
+    report.must(facts.tcp_ivpci, "direct path", "kernel " + f.kernel + ", module tcp_ivpci is loaded",
+                "module tcp_ivpci is not loaded",
+                "'modprobe tcp_ivpci'; a kernel without CONFIG_PREEMPTION has none");
+    report.good("shared memory",
+                "members of the region can read and change the bytes of all connections in it");
+}
+
 void look_at_kernel(const Features& f, Report& report) {
     report.must(f.capable, "privileges", "enough to look at everything",
                 "some of the findings below may be wrong", "run 'smc-policy doctor' as root");
@@ -138,7 +158,7 @@ void look_at_device(const Facts& facts, Report& report) {
         } else if (device.generation == 0) {
             report.bad(device.path, "has not joined its region",
                        "is ivpci-broker running on the host, and has it a free slot?");
-        } else if (!device.smc) {
+        } else if (!device.smc && !is_direct(facts)) {
             report.bad(device.path,
                        fmt::format("joined, generation {}; this kernel has no SMC that takes it",
                                    device.generation),
@@ -148,6 +168,9 @@ void look_at_device(const Facts& facts, Report& report) {
         }
     }
     constexpr int kSmall = 256 << 10;
+    if (is_direct(facts)) {
+        return;
+    }
     if (facts.wmem && facts.rmem && std::min(*facts.wmem, *facts.rmem) < kSmall) {
         report.warning(
             "net.smc.wmem, rmem",
@@ -170,8 +193,10 @@ void look_at_agent(const Facts& facts, Report& report) {
         return;
     }
     report.good("smc-agent", "active, version " + text("agent"));
-    report.must(!text("eid").empty(), "EID", text("eid"), "none: every connection would fall back",
-                "set eid in agent.yaml");
+    if (!is_direct(facts)) {
+        report.must(!text("eid").empty(), "EID", text("eid"),
+                    "none: every connection would fall back", "set eid in agent.yaml");
+    }
     if (facts.status.value("peers", 0) == 0) {
         report.warning("peers", "no other guest is in the region",
                        "start smc-agent in the others; is it the same broker's region?");
@@ -205,9 +230,13 @@ const char* word(Level verdict) {
 
 std::vector<Finding> diagnose(const Facts& facts) {
     Report report;
-    look_at_kernel(facts.features, report);
-    look_at_trust(facts, report);
-    look_at_machine(facts, report);
+    if (is_direct(facts)) {
+        look_at_direct(facts, report);
+    } else {
+        look_at_kernel(facts.features, report);
+        look_at_trust(facts, report);
+        look_at_machine(facts, report);
+    }
     look_at_device(facts, report);
     look_at_agent(facts, report);
     return report.take();

@@ -35,6 +35,7 @@ struct Facts {
     bool bpffs = false;
     bool bpf_jit = true;
     bool ivpci_module = false;
+    bool tcp_ivpci = false;  // /dev/tcp_ivpci is there
     std::vector<Device> devices;
     std::optional<int> syncookies;
     std::optional<int> wmem;  // net.smc.*, of our network namespace
@@ -46,7 +47,8 @@ struct Facts {
 };
 
 Facts collect_facts(const std::string& socket_path);
-// Pure. Every line that is not good says what to do.
+// Pure. Every line that is not good says what to do. Where the agent's path is direct, or the next one's will
+// be, nothing is said of SMC and BPF.
 std::vector<Finding> diagnose(const Facts& facts);
 
 std::string render_findings(const std::vector<Finding>& findings);

@@ -15,6 +15,7 @@
 #include "agent/base/unique_fd.h"
 #include "agent/cli/client.h"
 #include "agent/cli/doctor.h"
+#include "agent/kernel/direct_device.h"
 #include "agent/kernel/smc_bounds.h"
 #include "agent/kernel/sysctl.h"
 #include "agent/peers/device.h"
@@ -68,6 +69,7 @@ Facts collect_facts(const std::string& socket_path) {
     facts.bpffs = statfs("/sys/fs/bpf", &fs) == 0 && fs.f_type == BPF_FS_MAGIC;
     facts.bpf_jit = sysctl_number("net.core.bpf_jit_enable").value_or(1) != 0;
     facts.ivpci_module = access("/sys/module/ivpci", F_OK) == 0;
+    facts.tcp_ivpci = access(DirectDevice::kPath, F_OK) == 0;
     for (const auto& path : list_devices()) {
         facts.devices.push_back(look(path));
     }

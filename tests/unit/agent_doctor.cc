@@ -39,6 +39,28 @@ TEST(AgentDoctor, AHealthyMachineHasNoComplaints) {
     EXPECT_EQ(findings_exit_code(diagnose(healthy())), 0);
 }
 
+// Debian's own kernels: no SMC, and nothing is said of it.
+TEST(AgentDoctor, TheDirectPathNeedsNoSmc) {
+    Facts facts = healthy();
+    facts.features = {"6.12.95", false, false, false, false, true, true};
+    facts.smc_bounded = facts.bpffs = facts.bpf_jit = false;
+    facts.devices[0].smc = false;
+    facts.wmem = facts.rmem = std::nullopt;
+    facts.syncookies = 2;
+    facts.tcp_ivpci = true;
+    facts.status["path"] = "direct";
+    facts.status["eid"] = "";
+    EXPECT_EQ(complaints(facts), Names{});
+    facts.tcp_ivpci = false;
+    EXPECT_EQ(complaints(facts), Names{"direct path"});
+    facts.tcp_ivpci = true;
+    facts.features.cgroup2 = false;
+    EXPECT_EQ(complaints(facts), Names{"cgroup2"});
+    facts.features.cgroup2 = true;
+    facts.status = nullptr;
+    EXPECT_EQ(complaints(facts), Names{"smc-agent"});
+}
+
 // One thing wrong at a time: exactly that is named.
 TEST(AgentDoctor, NamesWhatIsWrong) {
     auto with = [](auto change) {
