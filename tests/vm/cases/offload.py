@@ -4,10 +4,10 @@
 import json
 import time
 
-from harness import driver, offload, servers, traffic
+from harness import driver, offload, servers, services, traffic
 from harness.case import case, expect, expect_equal, wait_until
+from harness.lab import ADDRESSES
 
-SERVICE = "10.96.0.1"
 # Sends 300 commands to redis one after the other, says so, and keeps the connection.
 PINGS = """
     exec {redis}<>/dev/tcp/%s/6379
@@ -27,14 +27,18 @@ def stream(client, server):
 
 def expect_streaming(process) -> None:
     """It is at work to the end."""
-    said = len(process.out)
-    wait_until(lambda: len(process.out), lambda now: now > said, 5, "what iperf3 says")
-    expect(process.poll() is None, f"iperf3 ended: {process.out}{process.err}")
+    said = []
+
+    def look() -> int:
+        expect(process.poll() is None, f"iperf3 ended: {process.out}{process.err}")
+        said.append(len(process.out))
+        return said[-1] - said[0]
+    wait_until(look, lambda more: more > 0, 10, "what iperf3 says")
     expect(b" 0.00 bits/sec" not in process.out, f"iperf3 stood still: {process.out}")
     process.kill()
 
 
-@case("direct", "offload-rules", agent=False, timeout=90)
+@case("direct", "offload-rules", agent=False, timeout=150)
 def offload_rules(lab):
     """A stream moves by itself; `smc-policy deny` takes it back within a second, `allow` lets it move again, at either
     end. A program's rule and a workload's are no different.
@@ -44,8 +48,10 @@ def offload_rules(lab):
     running = stream(client, server)
     for agent in (serving, asking):
         offload.wait_moved(agent, traffic.IPERF_PORT)
-    for guest, agent in ((server, serving), (client, asking)):
-        for words in (f"{traffic.IPERF_PORT}", "--workload command:iperf3", "--workload uid:0"):
+    port = str(traffic.IPERF_PORT)
+    for agent, every in ((serving, (port, "--workload command:iperf3", "--workload uid:0")), (asking, (port,))):
+        guest = agent.guest
+        for words in every:
             guest.check(f"smc-policy deny {words}")
             began = time.monotonic()
             for each in (serving, asking):
@@ -63,7 +69,7 @@ def offload_rules(lab):
         offload.wait_dmbs(agent)
 
 
-@case("direct", "offload-agents-die", agent=False, timeout=120)
+@case("direct", "offload-agents-die", agent=False, timeout=180)
 def offload_agents_die(lab):
     """kill -9, a clean end with on_exit: keep and with restore, an upgrade, of either agent: the stream and bytes that are
     checked go on, and the next agent takes over what is moved.
@@ -75,30 +81,29 @@ def offload_agents_die(lab):
     checked = client.spawn(traffic.transfer_argv(server.ip4, 512 << 20))
     for agent in agents:
         offload.wait_moved(agent, traffic.IPERF_PORT)
-    for agent, other in (agents, agents[::-1]):
-        agent.kill()
-        expect(driver.stats(other.guest)["dmbs"] >= 1, "the killed agent's connections went back to TCP")
-        agent.launch()
+
+    def taken_over(agent) -> None:
         agent.wait_state("active")
         offload.wait_talking(agent)
         offload.wait_moved(agent, traffic.IPERF_PORT)
-        moved = offload.totals(agent)
-        agent.guest.check("smc-policy upgrade")
-        wait_until(lambda agent=agent: agent.status()["process"]["upgrades"], lambda count: count == 1, 20, "an upgrade")
-        offload.wait_talking(agent)
-        offload.wait_moved(agent, traffic.IPERF_PORT)
-        lab.progress(f"{agent.guest.name}: {json.dumps(moved)}")
-        expect_equal(agent.stop(), 0, "the agent's exit code")
-        offload.configure(agent.guest, on_exit="restore")
-        agent.launch()
-        agent.wait_state("active")
-        offload.wait_talking(agent)
-        offload.wait_moved(agent, traffic.IPERF_PORT)
-        expect_equal(agent.stop(), 0, "the agent's exit code")
-        offload.wait_dmbs(other, seconds=5)
-        agent.launch()
-        agent.wait_state("active")
-        offload.wait_moved(agent, traffic.IPERF_PORT)
+
+    dying, upgraded = agents
+    dying.kill()
+    expect(driver.stats(client)["dmbs"] >= 1, "the killed agent's connections went back to TCP")
+    dying.launch()
+    taken_over(dying)
+    client.check("smc-policy upgrade")
+    wait_until(lambda: upgraded.status()["process"]["upgrades"], lambda count: count == 1, 20, "an upgrade")
+    taken_over(upgraded)
+    lab.progress(json.dumps(offload.totals(upgraded)))
+    offload.configure(client, on_exit="restore")
+    expect_equal(upgraded.stop(), 0, "exit code of the agent that leaves what is moved")
+    upgraded.launch()
+    taken_over(upgraded)
+    expect_equal(upgraded.stop(), 0, "exit code of the agent that brings it back")
+    offload.wait_dmbs(dying, seconds=5)
+    upgraded.launch()
+    taken_over(upgraded)
     expect_streaming(running)
     traffic.transfer_result(checked.wait(60), checked.out + checked.err, "transfer")
 
@@ -113,7 +118,7 @@ def offload_idle(lab):
     client.spawn(f"exec redis-cli -h {server.ip4} monitor >/run/told")
     wait_until(lambda: client.check("cat /run/told"), lambda text: "OK" in text, 20, "the early client")
     agents = offload.start(lab, idle_ms=2000)
-    talking = client.spawn(["bash", "-c", PINGS % server.ip4])
+    talking = client.spawn(["bash", "-c", PINGS % server.ip4], stdin=True)
     for agent in agents:
         # redis tells the early one of each command: the connection of before the agents moves, too
         offload.wait_moved(agent, servers.REDIS_PORT, 2)
@@ -124,34 +129,46 @@ def offload_idle(lab):
     expect(sum(offload.totals(agent)["back"]["idle"] for agent in agents) >= 2, "given back for being idle")
     talking.write(b"\n")
     talking.wait_output("answered", 10)
+    moved = [offload.totals(agent)["moved"] for agent in agents]
     quiet = client.spawn(["redis-cli", "-h", server.ip4, "-i", "0.2", "-r", "20", "ping"])
     expect_equal(quiet.wait(20), 0, "redis-cli's exit code")
-    for agent in agents:
-        expect_equal(offload.totals(agent)["moved"], 2, "connections that were moved")
+    expect_equal([offload.totals(agent)["moved"] for agent in agents], moved, "connections that were moved")
 
 
-def nat(lab):
-    """The client knows the server by a service's address and port, which its own netfilter rewrites."""
-    server, client = lab.guests
-    client.check(f"nft add table ip nat && nft 'add chain ip nat out {{ type nat hook output priority -100; }}' && "
-                 f"nft add rule ip nat out ip daddr {SERVICE} tcp dport 8000 dnat to {server.ip4}:{traffic.TRANSFER_PORT} && "
-                 f"ip route add {SERVICE} via {server.ip4}")
-
-
-@case("direct", "offload-nat", agent=False, timeout=90)
-def offload_nat(lab):
-    """A service's address that the client's netfilter rewrites: the two ends know the connection by other names, and it is
-    moved all the same. Nothing is configured for it.
+@case("direct", "offload-pods", agent=False, timeout=120)
+def offload_pods(lab):
+    """Programs in network namespaces, by their own addresses and by services' that the client's guest rewrites, also
+    behind its own address and another port: the two ends know the connection by other names, and it is moved all the
+    same. Nothing is configured for it. A namespace that goes while its connection is moved takes nothing with it.
     """
     server, client = lab.guests
-    agents = offload.start(lab)
-    nat(lab)
-    traffic.transfer_server(server)
-    sending = client.spawn(traffic.transfer_argv(SERVICE, 256 << 20, port=8000))
-    flow, = offload.wait_moved(agents[0], traffic.TRANSFER_PORT)
-    wait_until(lambda: offload.totals(agents[1])["connections"], lambda count: count == 1, 5, "moved at the client's end")
-    lab.progress(f"the server knows it as {flow['peer']}")
-    traffic.transfer_result(sending.wait(60), sending.out + sending.err, "transfer")
+    one, two = (services.make_pod(guest, lab.guests) for guest in lab.guests)
+    agents = offload.start(lab, addresses=2 * ADDRESSES)
+    for family in ("0.0.0.0", "::"):
+        traffic.transfer_server(server, family, traffic.TRANSFER_PORT + (family == "::"), netns=one.netns)
+    ports = {one.ip4: traffic.TRANSFER_PORT, one.ip6: traffic.TRANSFER_PORT + 1}
+    rules = [(services.service4(1), services.PORT, one.ip4, ports[one.ip4]),
+             (services.service6(1), services.PORT, one.ip6, ports[one.ip6])]
+
+    def moved(what: str, address: str, port: int, size: int = 96 << 20) -> None:
+        before = [offload.totals(agent)["moved"] for agent in agents]
+        told = traffic.transfer(client, address, size, netns=two.netns, port=port)
+        after = [offload.totals(agent)["moved"] for agent in agents]
+        lab.progress(f"{what}: {json.dumps(told)}")
+        expect_equal([now - was for now, was in zip(after, before)], [1, 1], f"connections that were moved, {what}")
+
+    for address, port in ports.items():
+        moved(address, address, port)
+    for masquerade in (False, True):
+        services.rewrite(client, rules, masquerade)
+        for address, port, _, _ in rules:
+            moved(f"{address}{', masqueraded' * masquerade}", address, port)
+    sending = client.spawn(traffic.transfer_argv(one.ip4, 1 << 30, netns=two.netns))
+    offload.wait_moved(agents[0], traffic.TRANSFER_PORT)
+    sending.kill()
+    client.check(f"ip netns del {two.netns}")
+    for agent in agents:
+        offload.wait_dmbs(agent)
 
 
 def stock(lab):

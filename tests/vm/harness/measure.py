@@ -27,6 +27,8 @@ class Way:
 TCP = Way("tcp", "TCP")
 SMC = Way("smc", "SMC-D", "path: smc\nworkloads: all\nshort_connections: off\n")
 DIRECT = Way("direct", "direct", "path: direct\nworkloads: all\n")
+# Agents that look at all connections and may move none.
+LEFT = Way("left", "left alone", "path: direct\nworkloads: {cgroups: [/nobody]}\n")
 
 
 def ways(lab: Lab) -> list[Way]:
@@ -148,7 +150,7 @@ class Meter:
         self.progress = progress
         self.running = TCP
         # By way: connections that ran over it and others, as the client's kernel counted them, doorbells that both rang.
-        self.proof = {way.key: {"connections": 0, "others": 0, "doorbells": 0} for way in self.ways}
+        self.proof: dict[str, dict[str, int]] = {}
         self.doorbells: dict[str, dict[str, list[float]]] = {}  # a MiB, by stream and way
 
     def agents(self, way: Way) -> None:
@@ -163,7 +165,7 @@ class Meter:
             return
         for guest, agent in zip(self.lab.guests, self.lab.agents):
             guest.configure_agent(way.config)
-            guest.check("modprobe ivpci" + (" && modprobe tcp_ivpci" if way is DIRECT else ""))
+            guest.check("modprobe ivpci" + (" && modprobe tcp_ivpci" if way is not SMC else ""))
             agent.launch()
         others = len(self.lab.guests) - 1
         for agent in self.lab.agents:
@@ -190,7 +192,7 @@ class Meter:
         moved, rung = self.moved() - moved, self.rung() - rung
         server.kill()
         server.wait(10)
-        proof = self.proof[way.key]
+        proof = self.proof.setdefault(way.key, {"connections": 0, "others": 0, "doorbells": 0})
         over = made.client if way is SMC else moved if way is DIRECT else made.tcp_opens - made.client
         proof["connections"] += over
         proof["others"] += made.tcp_opens - over
@@ -198,7 +200,7 @@ class Meter:
         if not over or (way is not SMC and made.client):
             raise AssertionError(f"{work.what}: {over} of {made.tcp_opens} connections went over {way.title}, {made.client} over SMC-D")
         row = work.rows[0]
-        if row.unit == "MB/s" and way is not TCP:
+        if row.unit == "MB/s" and way in (SMC, DIRECT):
             mib = values[0] * 1e6 * self.seconds / 2**20
             self.doorbells.setdefault(row.name, {}).setdefault(way.key, []).append(rung / mib)
         return values

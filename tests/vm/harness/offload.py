@@ -22,15 +22,15 @@ def configure(guest: Guest, idle_ms: int = 60_000, on_exit: str = "keep", worklo
     guest.configure_agent(CONFIG.format(idle_ms=idle_ms, on_exit=on_exit, workloads=workloads) + more)
 
 
-def start(lab, **settings) -> list[Agent]:
-    """Both modules and an agent in each guest; they can talk."""
+def start(lab, addresses: int = ADDRESSES, **settings) -> list[Agent]:
+    """Both modules and an agent in each guest; they can talk. `addresses`: that each guest publishes."""
     for guest, agent in zip(lab.guests, lab.agents):
         load(guest)
         configure(guest, **settings)
         agent.launch()
     others = len(lab.guests) - 1
     for agent in lab.agents:
-        agent.wait_state("active", others * ADDRESSES)
+        agent.wait_state("active", others * addresses)
         wait_talking(agent, others)
     return lab.agents
 
