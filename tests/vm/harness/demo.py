@@ -83,7 +83,7 @@ def table(report: dict) -> str:
     text = [heading(shown), *lines(report["results"], [way.key for way in shown]), ""]
     for way in shown:
         proof = report["proof"][way.key]
-        text.append(f"{way.title}: {proof['connections']} connections ran over it, {proof['others']} over another way; "
+        text.append(f"{way.title}: {proof['connections']} of {proof['connections'] + proof['others']} connections ran over it; "
                     f"{proof['doorbells']} doorbells")
     if SMC.key not in report["proof"]:
         text.append("this kernel makes no SMC sockets of ours; './dev setup' builds one that does (half an hour)")
