@@ -417,6 +417,7 @@ int tcp_ivpci_move(struct sock *sk, bool by_ring)
 {
 	struct tcp_ivpci_sock *ts = tcp_ivpci_get(sk);
 	int rc = DIRECT_NO_REASON;
+	bool changed = false;
 
 	if (!ts)
 		return DIRECT_NOT_ATTACHED;
@@ -426,9 +427,12 @@ int tcp_ivpci_move(struct sock *sk, bool by_ring)
 	} else if (ts->by_ring != by_ring) {
 		WRITE_ONCE(ts->by_ring, by_ring);
 		ts->flow.moves++;
+		changed = true;
 	}
 	mutex_unlock(&ts->writing);
-	tcp_ivpci_has_room(ts);
+	/* who asks whether it is still moved wakes nobody */
+	if (changed)
+		tcp_ivpci_has_room(ts);
 	tcp_ivpci_put(ts);
 	return rc;
 }

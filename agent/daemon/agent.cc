@@ -148,6 +148,10 @@ void Agent::serve_http() {
 std::optional<Agent::Obstacle> Agent::try_session() {
     features_ = probe_features();
     if (config_.path == Path::off) {
+        // An agent before this one may have left some.
+        if (auto device = DirectDevice::open()) {
+            device->detach_all();
+        }
         return Obstacle{"path: off in agent.yaml", true, true};
     }
     auto paths = choose_paths();

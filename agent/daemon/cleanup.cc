@@ -10,6 +10,7 @@
 
 #include "agent/daemon/saved_state.h"
 #include "agent/kernel/bpf_object.h"
+#include "agent/kernel/direct_device.h"
 #include "agent/kernel/netns.h"
 #include "agent/kernel/pins.h"
 #include "agent/kernel/smc_netlink.h"
@@ -132,6 +133,10 @@ Result<Did> clean_up(const std::string& socket_path) {
         if (!done) {
             return tl::unexpected(done.error());
         }
+    }
+    if (auto device = DirectDevice::open()) {
+        device->detach_all();
+        did.emplace_back("connections that were moved are back on TCP");
     }
     Pins pins;
     if (auto version = pins.version(); version && *version) {

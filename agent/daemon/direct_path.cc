@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/daemon/direct_path.h"
 
+#include <fcntl.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 
 #include "agent/base/clock.h"
@@ -15,8 +17,9 @@ using namespace std::chrono_literals;
 
 constexpr auto kLook = 250ms;
 constexpr auto kStep = 10ms;  // a grace period of the kernel's takes 20 to 300
-// One look at so many sockets costs a few milliseconds: where there are more they are looked at less often.
+// A look at so many costs a few milliseconds: where there are more, all are looked at less often.
 constexpr std::size_t kSocketsALook = 1024;
+constexpr std::size_t kNamespacesALook = 32;
 constexpr unsigned kMostHeldUp = 4;
 constexpr std::uint64_t kAllNs = 50'000'000;
 
@@ -32,7 +35,11 @@ std::uint32_t device_number(const std::string& path) {
 
 DirectPath::DirectPath(EventLoop& loop, const OffloadConfig& config, std::uint32_t device,
                        DirectHost& host)
-    : loop_(loop), config_(config), host_(host), offload_(config.limits, device, *this) {}
+    : loop_(loop),
+      config_(config),
+      host_(host),
+      offload_(config.limits, device, *this, monotonic_ns() | 1),
+      ports_{config.port} {}
 
 Result<std::unique_ptr<DirectPath>> DirectPath::start(EventLoop& loop, const OffloadConfig& config,
                                                       const std::string& device, DirectHost& host) {
@@ -68,7 +75,9 @@ DirectPath::~DirectPath() {
 std::optional<DirectDevice> DirectPath::kernel() {
     auto device = DirectDevice::open();
     if (!device) {
-        if (problem_.empty()) {
+        bool gone = device.error().code == ENOENT || device.error().code == ENODEV ||
+                    device.error().code == ENXIO;
+        if (problem_.empty() && gone) {
             offload_.forget();
         }
         problem_ = device.error().message;
@@ -82,8 +91,10 @@ void DirectPath::set_peers(std::uint32_t own_slot, std::uint32_t own_generation,
                            std::map<std::uint32_t, WirePeer> peers) {
     offload_.set_own_slot(own_slot);
     guests_.clear();
+    ports_ = {config_.port};
     for (const auto& [slot, peer] : peers) {
         guests_[slot] = {slot, peer.generation};
+        ports_.insert(peer.port);
     }
     wires_->set_peers(own_slot, own_generation, std::move(peers));
 }
@@ -116,42 +127,51 @@ void DirectPath::on_down(std::uint32_t slot) {
 
 void DirectPath::on_message(std::uint32_t slot, const Message& message) {
     if (auto device = kernel()) {
-        namespaces_ = host_.direct_namespaces();
         offload_.on_message(*device, slot, message, monotonic_ns());
         go_on_soon();
     } else if (message.kind == MessageKind::prepare) {
-        wires_->send(slot, {MessageKind::no, false, WhyNot::not_now, message.id, 0, 0, {}});
+        wires_->send(slot, {MessageKind::no, false, WhyNot::not_now, message.id, 0, 0, {}, {}, {}});
     }
 }
 
-int DirectPath::netns_fd(ino_t netns) {
-    auto known = namespaces_.find(netns);
-    return known == namespaces_.end() ? -1 : known->second;
+// Of our own: the session's is gone with the namespace's last program, and connections may live on.
+std::shared_ptr<const UniqueFd> DirectPath::netns_file(ino_t netns) {
+    if (auto known = files_[netns].lock()) {
+        return known;
+    }
+    auto all = host_.direct_namespaces();
+    auto entry = all.find(netns);
+    UniqueFd copy(entry == all.end() ? -1 : fcntl(entry->second, F_DUPFD_CLOEXEC, 0));
+    if (!copy) {
+        files_.erase(netns);
+        return nullptr;
+    }
+    auto file = std::make_shared<const UniqueFd>(std::move(copy));
+    files_[netns] = file;
+    return file;
 }
 
-void DirectPath::add_sockets(ino_t netns, TcpDetail detail, std::vector<Seen>& all) {
+std::size_t DirectPath::add_sockets(ino_t netns, TcpDetail detail, std::vector<Seen>& all) {
     auto sockets = host_.direct_sockets(netns, detail);
     if (!sockets) {
         spdlog::debug("net:[{}]: {}", netns, sockets.error().message);
-        return;
-    }
-    if (detail == TcpDetail::traffic) {
-        next_look_[netns] = looks_ + 1 + sockets->size() / kSocketsALook;
+        return 0;
     }
     for (auto& socket : *sockets) {
         const auto& addresses = socket.addresses;
-        if (addresses.local_port != config_.port && addresses.peer_port != config_.port) {
+        if (!ports_.contains(addresses.local_port) && !ports_.contains(addresses.peer_port)) {
             auto peer = host_.guest_at(addresses.peer);
             all.push_back({netns, std::move(socket), peer});
         }
     }
+    return sockets->size();
 }
 
-const std::vector<Seen>& DirectPath::find_all(bool now) {
+const std::vector<Seen>& DirectPath::find_all() {
     auto at = monotonic_ns();
-    if (now || !all_ns_ || at - all_ns_ > kAllNs) {
+    if (!all_ns_ || at - all_ns_ > kAllNs) {
         all_.clear();
-        for (const auto& [netns, fd] : namespaces_) {
+        for (const auto& [netns, fd] : host_.direct_namespaces()) {
             add_sockets(netns, TcpDetail::addresses, all_);
         }
         all_ns_ = at;
@@ -161,31 +181,34 @@ const std::vector<Seen>& DirectPath::find_all(bool now) {
 
 // A look at a socket takes its lock: a connection that is being attached to is not clean for it then.
 void DirectPath::look() {
+    looks_++;
+    std::erase_if(files_, [](const auto& entry) { return entry.second.expired(); });
     auto device = kernel();
-    if (!device) {
+    // The first look finds what an agent before this one has left.
+    bool useless = guests_.empty() && offload_.empty() && looks_ > 1;
+    if (!device || useless) {
         return;
     }
-    namespaces_ = host_.direct_namespaces();
-    looks_++;
+    if (looks_ < next_look_) {
+        offload_.maintain(*device, monotonic_ns());
+        return;
+    }
     auto busy = offload_.busy();
     held_up_ = busy.empty() ? 0 : held_up_ + 1;
     if (held_up_ > kMostHeldUp) {
         busy.clear();
         held_up_ = 0;
     }
-    std::erase_if(next_look_, [&](const auto& entry) { return !namespaces_.contains(entry.first); });
     std::vector<Seen> all;
-    std::vector<ino_t> paused;
-    for (const auto& [netns, fd] : namespaces_) {
-        auto due = next_look_.find(netns);
-        if ((due != next_look_.end() && due->second > looks_) ||
-            std::binary_search(busy.begin(), busy.end(), netns)) {
-            paused.push_back(netns);
-        } else {
-            add_sockets(netns, TcpDetail::traffic, all);
+    std::size_t sockets = 0, namespaces = 0;
+    for (const auto& [netns, fd] : host_.direct_namespaces()) {
+        if (!std::binary_search(busy.begin(), busy.end(), netns)) {
+            sockets += add_sockets(netns, TcpDetail::traffic, all);
+            namespaces++;
         }
     }
-    offload_.look(*device, all, paused, monotonic_ns());
+    next_look_ = looks_ + 1 + sockets / kSocketsALook + namespaces / kNamespacesALook;
+    offload_.look(*device, all, busy, monotonic_ns());
     go_on_soon();
 }
 
@@ -211,7 +234,6 @@ void DirectPath::go_on_soon() {
 
 void DirectPath::judge() {
     if (auto device = kernel()) {
-        namespaces_ = host_.direct_namespaces();
         offload_.judge(*device, monotonic_ns());
     }
 }

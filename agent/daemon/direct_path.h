@@ -9,6 +9,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -46,6 +47,8 @@ public:
 
     void set_peers(std::uint32_t own_slot, std::uint32_t own_generation,
                    std::map<std::uint32_t, WirePeer> peers);
+    // Of agents' connections to each other.
+    bool is_port(std::uint16_t port) const { return ports_.contains(port); }
     bool up(std::uint32_t slot) const { return wires_->up(slot); }
     // Why the agents cannot talk; empty: they can.
     std::string wire_problem(std::uint32_t slot) const { return wires_->problem(slot); }
@@ -70,9 +73,9 @@ private:
     void on_down(std::uint32_t slot) override;
     void on_message(std::uint32_t slot, const Message& message) override;
     // OffloadOwner
-    int netns_fd(ino_t netns) override;
+    std::shared_ptr<const UniqueFd> netns_file(ino_t netns) override;
     std::string why_denied(const Seen& seen) override { return host_.why_denied(seen); }
-    const std::vector<Seen>& find_all(bool now) override;
+    const std::vector<Seen>& find_all() override;
     Guest guest(std::uint32_t slot) override;
     void send(std::uint32_t slot, const Message& message) override { wires_->send(slot, message); }
     bool can_talk(std::uint32_t slot) override { return wires_->up(slot); }
@@ -80,7 +83,7 @@ private:
     void look();
     void go_on();
     void go_on_soon();
-    void add_sockets(ino_t netns, TcpDetail detail, std::vector<Seen>& all);
+    std::size_t add_sockets(ino_t netns, TcpDetail detail, std::vector<Seen>& all);
     // None: the module is not there, and problem_ says so.
     std::optional<DirectDevice> kernel();
 
@@ -91,8 +94,9 @@ private:
     Offload offload_;
     std::unique_ptr<Wires> wires_;
     std::map<std::uint32_t, Guest> guests_;  // those that can be talked to, by slot
-    std::map<ino_t, int> namespaces_;
-    std::map<ino_t, std::uint64_t> next_look_;  // by looks_
+    std::set<std::uint16_t> ports_;          // of wires, theirs and ours
+    std::map<ino_t, std::weak_ptr<const UniqueFd>> files_;  // of those with connections of ours
+    std::uint64_t next_look_ = 0;            // by looks_
     std::vector<Seen> all_;                     // as of all_ns_, addresses only
     std::uint64_t all_ns_ = 0;
     std::uint64_t looks_ = 0;

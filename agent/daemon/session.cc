@@ -112,10 +112,14 @@ Result<void> Session::bring_up(const Policy& policy, Inheritance inherited) {
     }
     if (paths_.direct) {
         auto direct = DirectPath::start(loop_, config_.offload, device_.path(), *this);
-        if (!direct) {
+        if (!direct && !paths_.smc) {
             return tl::unexpected(direct.error());
         }
-        direct_ = std::move(*direct);
+        if (direct) {
+            direct_ = std::move(*direct);
+        } else {
+            spdlog::warn("no connection is moved: {}", direct.error().message);
+        }
     }
     update_addresses();
     auto events = loop_.on_io(device_.fd(), EPOLLPRI | EPOLLHUP,

@@ -142,8 +142,8 @@ private:
     std::optional<Nonce> nonce_of_peer(std::uint32_t slot) override;
     void publish_nonce(const Nonce& nonce) override;
     bool is_server(const Seen& seen);
-    std::string cgroup_path(std::uint64_t id);
-    bool has_command(const Seen& seen, const std::string& command);
+    std::optional<std::string> cgroup_path(std::uint64_t id);
+    bool may_be_command(const Seen& seen, const std::string& command);
     bool belongs(const Seen& seen, const std::string& cgroup, const Workload& workload);
     void update_direct_peers();
     void judge_direct();
@@ -223,7 +223,8 @@ private:
     Nonce nonce_{};
     std::map<ino_t, std::pair<std::uint64_t, std::set<std::uint16_t>>> listening_;  // since when
     std::unordered_map<std::uint64_t, std::string> cgroup_paths_;  // by id
-    PodCgroups pod_cgroups_;
+    std::vector<Pod> judged_pods_;
+    PodCgroups pod_cgroups_;  // of judged_pods_
     std::uint64_t cgroup_paths_ns_ = 0;
     std::map<std::uint64_t, std::set<std::string>> commands_;  // of sockets
     std::uint64_t commands_ns_ = 0;

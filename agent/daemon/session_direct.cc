@@ -51,7 +51,8 @@ Guest Session::guest_at(const Address& address) {
                : Guest{entry->second.slot, entry->second.generation};
 }
 
-// sock_diag does not tell who called whom: whose port is listened on is the server.
+// sock_diag does not tell who called whom: whose port is listened on is the server. A server may have closed
+// its listener, or opened it a moment ago: who is none here may be one.
 bool Session::is_server(const Seen& seen) {
     auto now = monotonic_ns();
     auto& [since, ports] = listening_[seen.netns];
@@ -64,31 +65,35 @@ bool Session::is_server(const Seen& seen) {
     return ports.contains(seen.socket.addresses.local_port);
 }
 
-std::string Session::cgroup_path(std::uint64_t id) {
-    if (cgroup_paths_.empty() || !cgroup_paths_.contains(id)) {
-        auto now = monotonic_ns();
-        if (now - cgroup_paths_ns_ > kFreshNs) {
-            cgroup_paths_ns_ = now;
-            auto all = list_cgroups();
-            cgroup_paths_.clear();
-            pod_cgroups_ = find_pod_cgroups(machine_.pods, all);
-            for (auto& cgroup : all) {
-                cgroup_paths_.emplace(cgroup.id, std::move(cgroup.path));
-            }
+// None: the control group is not known (any more).
+std::optional<std::string> Session::cgroup_path(std::uint64_t id) {
+    if (!id) {
+        return "/";  // a kernel that does not tell
+    }
+    auto now = monotonic_ns();
+    if (!cgroup_paths_.contains(id) && now - cgroup_paths_ns_ > kFreshNs) {
+        cgroup_paths_ns_ = now;
+        auto all = list_cgroups();
+        cgroup_paths_.clear();
+        judged_pods_ = machine_.pods;
+        pod_cgroups_ = find_pod_cgroups(judged_pods_, all);
+        for (auto& cgroup : all) {
+            cgroup_paths_.emplace(cgroup.id, std::move(cgroup.path));
         }
     }
     auto known = cgroup_paths_.find(id);
-    return known == cgroup_paths_.end() ? "/" : known->second;
+    return known == cgroup_paths_.end() ? std::nullopt : std::optional(known->second);
 }
 
-bool Session::has_command(const Seen& seen, const std::string& command) {
+// Rules about commands deny: whose program is not known (yet) is taken for the one that is meant.
+bool Session::may_be_command(const Seen& seen, const std::string& command) {
     auto now = monotonic_ns();
     if (now - commands_ns_ > kFreshNs) {
         commands_ = socket_commands();
         commands_ns_ = now;
     }
     auto known = commands_.find(seen.socket.inode);
-    return known != commands_.end() && known->second.contains(command);
+    return known == commands_.end() || known->second.contains(command);
 }
 
 bool Session::belongs(const Seen& seen, const std::string& cgroup, const Workload& workload) {
@@ -98,11 +103,11 @@ bool Session::belongs(const Seen& seen, const std::string& cgroup, const Workloa
         case WorkloadKind::netns:
             return names_netns(workload.value, seen.netns, machine_);
         case WorkloadKind::command:
-            return has_command(seen, workload.value);
+            return may_be_command(seen, workload.value);
         case WorkloadKind::pod:
         case WorkloadKind::pod_space:
         case WorkloadKind::label: {
-            const auto* pod = pod_of_cgroup(machine_.pods, pod_cgroups_, cgroup);
+            const auto* pod = pod_of_cgroup(judged_pods_, pod_cgroups_, cgroup);
             return pod && names_pod(workload, *pod);
         }
         case WorkloadKind::cgroup:
@@ -115,21 +120,31 @@ bool Session::belongs(const Seen& seen, const std::string& cgroup, const Workloa
 
 std::string Session::why_denied(const Seen& seen) {
     auto cgroup = cgroup_path(seen.socket.cgroup);
-    if (!is_steered(steering_, cgroup)) {
+    if (!cgroup) {
+        return "its control group is not known";
+    }
+    if (!is_steered(steering_, *cgroup)) {
         return "its workload is not among those that agent.yaml names, or its pod is annotated so";
     }
     if (!policy_) {
         return "there are no rules yet";
     }
-    bool server = is_server(seen);
-    Connection connection;
-    connection.way = server ? Direction::in : Direction::out;
-    connection.port =
-        server ? seen.socket.addresses.local_port : seen.socket.addresses.peer_port;
-    connection.peer = seen.socket.addresses.peer.in6;
-    connection.is_of = [&](const Workload& workload) { return belongs(seen, cgroup, workload); };
-    auto explanation = explain(*policy_, connection);
-    return explanation.action == Action::allow ? "" : verdict_text(explanation);
+    const auto& addresses = seen.socket.addresses;
+    auto explained = [&](Direction way, std::uint16_t port) {
+        Connection connection{way, port, addresses.peer.in6, {}};
+        connection.is_of = [&](const Workload& workload) { return belongs(seen, *cgroup, workload); };
+        return explain(*policy_, connection);
+    };
+    auto as_server = explained(Direction::in, addresses.local_port);
+    if (is_server(seen)) {
+        return as_server.action == Action::allow ? "" : verdict_text(as_server);
+    }
+    // A rule that denies this port denies it whether or not its listener is still there.
+    if (as_server.action == Action::deny && as_server.rule) {
+        return verdict_text(as_server);
+    }
+    auto as_client = explained(Direction::out, addresses.peer_port);
+    return as_client.action == Action::allow ? "" : verdict_text(as_client);
 }
 
 // As it is now: the number in it changes all the time.

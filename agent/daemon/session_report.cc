@@ -252,8 +252,7 @@ json Session::explain_peer(const Address& peer) {
 
 // What agents say to each other is no program's.
 bool Session::is_wire(const SocketAddresses& addresses) const {
-    return addresses.local_port == config_.offload.port ||
-           addresses.peer_port == config_.offload.port;
+    return direct_->is_port(addresses.local_port) || direct_->is_port(addresses.peer_port);
 }
 
 bool Session::is_service(const Address& address) const {

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/direct/message.h"
 
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+
 #include <algorithm>
 #include <cstring>
 
@@ -52,7 +56,21 @@ private:
     const std::uint8_t* at_;
 };
 
-bool near(std::uint32_t one, std::uint32_t other) { return one - other + 1 <= 2; }
+// `from_asker`: the number of the first byte from who asks to who answers; `to_asker`: the other way.
+Proof hash(Prover prover, const Salt& salt, std::uint32_t from_asker, std::uint32_t to_asker) {
+    std::array<std::uint8_t, 9> text;
+    Cursor at(text.data());
+    at.put(static_cast<std::uint8_t>(prover));
+    at.put(from_asker);
+    at.put(to_asker);
+    std::array<std::uint8_t, EVP_MAX_MD_SIZE> whole{};
+    unsigned length = 0;
+    HMAC(EVP_sha256(), salt.data(), static_cast<int>(salt.size()), text.data(), text.size(),
+         whole.data(), &length);
+    Proof proof;
+    std::copy_n(whole.begin(), proof.size(), proof.begin());
+    return proof;
+}
 
 }  // namespace
 
@@ -113,12 +131,12 @@ std::array<std::uint8_t, kMessageSize> encode(const Message& message) {
     at.put(message.size);
     at.put(message.id);
     at.put(message.token);
-    at.put_bytes(message.connection.addresses.local.in6);
-    at.put_bytes(message.connection.addresses.peer.in6);
-    at.put(message.connection.addresses.local_port);
-    at.put(message.connection.addresses.peer_port);
-    at.put(message.connection.first_sent);
-    at.put(message.connection.first_received);
+    at.put_bytes(message.addresses.local.in6);
+    at.put_bytes(message.addresses.peer.in6);
+    at.put(message.addresses.local_port);
+    at.put(message.addresses.peer_port);
+    at.put_bytes(message.salt);
+    at.put_bytes(message.proof);
     return bytes;
 }
 
@@ -140,19 +158,33 @@ Result<Message> decode_message(std::span<const std::uint8_t, kMessageSize> bytes
     message.size = at.get<std::uint32_t>();
     message.id = at.get<std::uint64_t>();
     message.token = at.get<std::uint64_t>();
-    auto& connection = message.connection;
-    connection.addresses.local.in6 = at.get_bytes<16>();
-    connection.addresses.peer.in6 = at.get_bytes<16>();
-    connection.addresses.local_port = at.get<std::uint16_t>();
-    connection.addresses.peer_port = at.get<std::uint16_t>();
-    connection.first_sent = at.get<std::uint32_t>();
-    connection.first_received = at.get<std::uint32_t>();
+    message.addresses.local.in6 = at.get_bytes<16>();
+    message.addresses.peer.in6 = at.get_bytes<16>();
+    message.addresses.local_port = at.get<std::uint16_t>();
+    message.addresses.peer_port = at.get<std::uint16_t>();
+    message.salt = at.get_bytes<16>();
+    message.proof = at.get_bytes<16>();
     return message;
 }
 
-bool same_connection(const ConnectionName& ours, const ConnectionName& theirs) {
-    return near(ours.first_sent, theirs.first_received) &&
-           near(ours.first_received, theirs.first_sent);
+Proof prove(const ConnectionName& own, Prover prover, const Salt& salt) {
+    return prover == Prover::asks ? hash(prover, salt, own.first_sent, own.first_received)
+                                  : hash(prover, salt, own.first_received, own.first_sent);
+}
+
+bool proves(const Proof& proof, Prover prover, const Salt& salt, const ConnectionName& own) {
+    bool asked = prover == Prover::asks;  // and this end answers
+    auto from = asked ? own.first_received : own.first_sent;
+    auto to = asked ? own.first_sent : own.first_received;
+    for (std::uint32_t off_from : {0U, 1U, ~0U}) {
+        for (std::uint32_t off_to : {0U, 1U, ~0U}) {
+            auto wanted = hash(prover, salt, from + off_from, to + off_to);
+            if (CRYPTO_memcmp(wanted.data(), proof.data(), proof.size()) == 0) {
+                return true;
+            }
+        }
+    }
+    return false;
 }
 
 }  // namespace smc_steer

@@ -6,13 +6,17 @@
 // was called speaks first.
 //
 //   who asks                              who answers
-//   PREPARE id, connection           ->   attaches to its end, waits until that is clean
-//                                    <-   READY id, or NO id and why
+//   PREPARE id, connection, proof    ->   finds its end, attaches to it, waits until that is clean
+//                                    <-   READY id, proof, or NO id and why
 //   OFFER id, size, token            ->   makes its ring, connects to this one
 //                                    <-   TAKEN id, token, or NO id and why
 //   (connects to that, moves)
 //
 // And whenever an end goes back to TCP for good: OVER id and why, by either.
+//
+// An address in somebody's bulletin proves nothing. What proves that an agent has the other end are the sequence
+// numbers of the connection's first bytes, which nobody else knows. They are never said: each agent shows that
+// it knows them by a keyed hash, before the other one makes anything for it.
 //
 // All numbers are little-endian.
 #ifndef SMC_STEER_AGENT_DIRECT_MESSAGE_H
@@ -45,8 +49,8 @@ std::array<std::uint8_t, kHelloSize> encode(const Hello& hello);
 // Fails if it is something else, or of another version.
 Result<Hello> decode_hello(std::span<const std::uint8_t, kHelloSize> bytes);
 
-// A connection as its two ends can both tell it: sequence numbers of the first bytes, and what one end
-// calls the addresses. The other end may know other addresses (NAT).
+// A connection as one end tells it: its addresses (the other end may know others, by NAT), and the sequence
+// numbers of the first bytes.
 struct ConnectionName {
     SocketAddresses addresses;
     std::uint32_t first_sent = 0;
@@ -54,6 +58,17 @@ struct ConnectionName {
 
     bool operator==(const ConnectionName&) const = default;
 };
+
+using Salt = std::array<std::uint8_t, 16>;
+using Proof = std::array<std::uint8_t, 16>;
+enum class Prover : std::uint8_t { asks = 1, answers = 2 };
+
+// HMAC-SHA256 (RFC 2104, FIPS 180-4) of the numbers with `salt`, cut to 128 bits: that one end of the
+// connection knows them.
+Proof prove(const ConnectionName& own, Prover prover, const Salt& salt);
+// Is `proof`, by that end, of the connection that this end has as `own`. A SYN counts in one end's numbers and may not
+// in the other's, so nine pairs are tried.
+bool proves(const Proof& proof, Prover prover, const Salt& salt, const ConnectionName& own);
 
 enum class MessageKind : std::uint8_t { prepare = 1, ready, offer, taken, no, over };
 
@@ -76,20 +91,17 @@ struct Message {
     std::uint64_t id = 0;
     std::uint32_t size = 0;       // OFFER: bytes of a ring
     std::uint64_t token = 0;      // OFFER, TAKEN
-    ConnectionName connection{};  // PREPARE
+    SocketAddresses addresses{};  // PREPARE: as its sender has them
+    Salt salt{};                  // PREPARE
+    Proof proof{};                // PREPARE, READY
 
     bool operator==(const Message&) const = default;
 };
-inline constexpr std::size_t kMessageSize = 72;  // bytes
+inline constexpr std::size_t kMessageSize = 96;  // bytes
 
 std::array<std::uint8_t, kMessageSize> encode(const Message& message);
 // Fails if no agent would say that.
 Result<Message> decode_message(std::span<const std::uint8_t, kMessageSize> bytes);
-
-// `theirs` is what the other end sends first and receives first, `ours` this one's: is it the same
-// connection. A SYN counts in one end's numbers, and may not in the other's.
-bool same_connection(const ConnectionName& ours, const ConnectionName& theirs);
-
 }  // namespace smc_steer
 
 #endif  // SMC_STEER_AGENT_DIRECT_MESSAGE_H

@@ -3,8 +3,10 @@
 
 #include <arpa/inet.h>
 #include <spdlog/spdlog.h>
+#include <sys/random.h>
 
 #include <algorithm>
+#include <bit>
 #include <utility>
 
 namespace smc_steer {
@@ -15,8 +17,19 @@ constexpr std::uint64_t kMillisecond = 1'000'000;
 // is asked again later.
 constexpr std::uint64_t kReadyNs = 2'000 * kMillisecond;
 constexpr std::uint64_t kAskedNs = 2 * kReadyNs;
+// After a socket was locked by its program: a program that has it locked for long does not hold up the others.
+constexpr std::uint64_t kLockedNs = 50 * kMillisecond;
 // Attempts at finding a connection that the other end names by other addresses.
-constexpr std::size_t kMostTries = 1024;
+constexpr std::size_t kMostTries = 256;
+// From one connection that gives its rings to a hotter one to the next.
+constexpr std::uint64_t kEvictionNs = 1'000 * kMillisecond;
+constexpr std::uint64_t kSecondNs = 1'000 * kMillisecond;
+
+// Not now, and maybe soon.
+bool may_come(const DirectAnswer& answer) {
+    return answer.reason == DIRECT_LOCKED || answer.reason == DIRECT_NOT_CLEAN ||
+           answer.reason == DIRECT_UNREAD;
+}
 
 Traffic traffic_of(const TcpSocket& socket) {
     return {socket.bytes.sent + socket.bytes.received, socket.messages};
@@ -55,8 +68,7 @@ std::string_view to_string(Offload::State state) {
 }
 
 direct_request Offload::request_of(const Entry& entry) {
-    auto request =
-        name_connection(entry.name.addresses, owner_.netns_fd(entry.seen.netns));
+    auto request = name_connection(entry.name.addresses, entry.netns->get());
     request.first_sent = entry.name.first_sent;
     request.first_received = entry.name.first_received;
     return request;
@@ -73,9 +85,17 @@ direct_rings Offload::rings_of(const Entry& entry) {
 }
 
 void Offload::say(const Entry& entry, MessageKind kind, WhyNot why, std::uint64_t token) {
-    Message message{kind, entry.ours, why, entry.id, static_cast<std::uint32_t>(entry.size), token, {}};
-    if (kind == MessageKind::prepare || kind == MessageKind::over) {
-        message.connection = entry.name;
+    if (!entry.id) {
+        return;  // the other agent finds out at its next look
+    }
+    Message message{kind, entry.ours, why, entry.id, static_cast<std::uint32_t>(entry.size), token,
+                    {},   {},         {}};
+    if (kind == MessageKind::prepare) {
+        message.addresses = entry.name.addresses;
+        message.salt = entry.salt;
+        message.proof = prove(entry.name, Prover::asks, entry.salt);
+    } else if (kind == MessageKind::ready) {
+        message.proof = prove(entry.name, Prover::answers, entry.salt);
     }
     owner_.send(entry.seen.peer.slot, message);
 }
@@ -90,11 +110,10 @@ void Offload::look(DirectRequests& kernel, const std::vector<Seen>& all,
             consider(kernel, seen, now_ns);
         }
     }
-    if (paused.empty()) {
-        std::erase_if(tracks_, [&](const auto& entry) {
-            return !entry.second.here && !entries_.contains(entry.first);
-        });
-    }
+    std::erase_if(tracks_, [&](const auto& entry) {
+        return !entry.second.here && !entries_.contains(entry.first) &&
+               std::find(paused.begin(), paused.end(), entry.second.netns) == paused.end();
+    });
     maintain(kernel, now_ns);
 }
 
@@ -107,12 +126,13 @@ void Offload::consider(DirectRequests& kernel, const Seen& seen, std::uint64_t n
         return;
     }
     auto now = traffic_of(seen.socket);
-    auto [at, fresh] = tracks_.try_emplace(seen.socket.inode);
-    auto& track = at->second;
+    auto& track = tracks_[seen.socket.inode];
     track.here = true;
+    track.netns = seen.netns;
     auto before = std::exchange(track.traffic, now);
-    track.grown = fresh ? 0 : now.bytes - before.bytes;
-    if (fresh || now_ns < track.not_before_ns || !is_hot(limits_, before, now)) {
+    bool known = std::exchange(track.known, true);
+    track.grown = known ? now.bytes - before.bytes : 0;
+    if (!known || now_ns < track.not_before_ns || !is_hot(limits_, before, now)) {
         return;
     }
     track.why_not.clear();
@@ -120,31 +140,53 @@ void Offload::consider(DirectRequests& kernel, const Seen& seen, std::uint64_t n
         track.why_not = "no connection with the other guest's agent";
         return;
     }
+    if (under_way(true) >= kMostAsked) {
+        track.why_not = "others are on their way";
+        return;
+    }
     track.why_not = owner_.why_denied(seen);
     if (track.why_not.empty()) {
         begin(kernel, seen, now_ns);
+    } else {
+        track.not_before_ns = now_ns + pause_ns(0);
     }
 }
 
-bool Offload::identify(DirectRequests& kernel, const Seen& seen, ConnectionName& name) {
-    auto request = name_connection(seen.socket.addresses, owner_.netns_fd(seen.netns));
-    if (request.net < 0 || !kernel.ask(DIRECT_IDENTIFY, request)) {
+std::size_t Offload::under_way(bool ours) const {
+    return static_cast<std::size_t>(
+        std::count_if(entries_.begin(), entries_.end(), [&](const auto& entry) {
+            return entry.second.report.state != State::moved && entry.second.ours == ours;
+        }));
+}
+
+bool Offload::identify(DirectRequests& kernel, const Seen& seen, Entry& entry) {
+    entry.netns = owner_.netns_file(seen.netns);
+    if (!entry.netns) {
         return false;
     }
-    name = {seen.socket.addresses, request.first_sent, request.first_received};
+    auto request = name_connection(seen.socket.addresses, entry.netns->get());
+    if (!kernel.ask(DIRECT_IDENTIFY, request)) {
+        return false;
+    }
+    entry.seen = seen;
+    entry.name = {seen.socket.addresses, request.first_sent, request.first_received};
     return true;
 }
 
 void Offload::begin(DirectRequests& kernel, const Seen& seen, std::uint64_t now_ns) {
     Entry entry;
-    entry.seen = seen;
-    if (!identify(kernel, seen, entry.name)) {
+    auto& track = tracks_[seen.socket.inode];
+    if (!identify(kernel, seen, entry) ||
+        getrandom(entry.salt.data(), entry.salt.size(), 0) !=
+            static_cast<ssize_t>(entry.salt.size())) {
+        track.why_not = "the kernel does not find it by its addresses";
+        track.not_before_ns = now_ns + pause_ns(track.failures++);
         return;
     }
     entry.id = next_id_++;
     entry.ours = true;
     entry.size = limits_.ring;
-    entry.recent_bytes = tracks_[seen.socket.inode].grown;
+    entry.recent_bytes = track.grown;
     entry.deadline_ns = now_ns + kAskedNs;
     entry.report.state = State::preparing;
     entry.report.slot = seen.peer.slot;
@@ -161,21 +203,26 @@ void Offload::begin(DirectRequests& kernel, const Seen& seen, std::uint64_t now_
 // A connection that an agent before this one has moved, or had begun with.
 void Offload::adopt(DirectRequests& kernel, const Seen& seen, std::uint64_t now_ns) {
     Entry entry;
-    entry.seen = seen;
-    if (!identify(kernel, seen, entry.name)) {
+    if (!identify(kernel, seen, entry)) {
         return;
     }
-    entry.attached = true;
-    entry.made = true;
+    auto request = request_of(entry);
+    if (!kernel.ask(DIRECT_LOOK, request) || !(request.state & DIRECT_RINGS)) {
+        // Without rings, or giving them back: detached as soon as that is possible.
+        kernel.ask(DIRECT_DETACH, request);
+        return;
+    }
     auto rings = rings_of(entry);
-    bool moved = static_cast<bool>(kernel.ask(DIRECT_MOVE, rings)) && seen.peer.slot;
+    auto denied = owner_.why_denied(seen);
+    bool moved = denied.empty() && kernel.ask(DIRECT_MOVE, rings);
+    entry.attached = entry.made = true;
     entry.report.slot = seen.peer.slot;
     entry.report.flow = rings.flow;
     auto at = entries_.insert_or_assign(seen.socket.inode, std::move(entry)).first;
     if (moved) {
         finish(at->second, now_ns);
     } else {
-        release(kernel, at, WhyNot::ended, false);
+        fail_entry(kernel, at, WhyNot::denied, std::move(denied), false, now_ns);
     }
 }
 
@@ -218,13 +265,13 @@ void Offload::go_on(DirectRequests& kernel, std::uint64_t now_ns) {
         const auto inode = at->first;
         auto& entry = at->second;
         auto state = entry.report.state;
-        DirectAnswer answer;
-        bool clean = (state == State::preparing || state == State::readying) &&
-                     is_clean(kernel, entry, answer);
-        if (state == State::moved) {
+        if (state == State::moved || now_ns < entry.next_try_ns) {
             at = entries_.upper_bound(inode);
             continue;
         }
+        DirectAnswer answer;
+        bool clean = (state == State::preparing || state == State::readying) &&
+                     is_clean(kernel, entry, answer);
         bool possible = answer || answer.reason == DIRECT_LOCKED;
         if (!possible) {
             fail_entry(kernel, at, WhyNot::not_now, to_string(answer), true, now_ns);
@@ -240,6 +287,10 @@ void Offload::go_on(DirectRequests& kernel, std::uint64_t now_ns) {
             say(entry, MessageKind::ready);
         } else if (clean && entry.peer_ready) {
             offer(kernel, entry, now_ns);
+        } else if (entry.offer) {
+            take_up(kernel, entry, now_ns);
+        } else if (answer.reason == DIRECT_LOCKED) {
+            entry.next_try_ns = now_ns + kLockedNs;
         }
         // This one may be gone now, and others with it.
         at = entries_.upper_bound(inode);
@@ -254,29 +305,37 @@ bool Offload::make_room(DirectRequests& kernel, const Entry& wants, std::uint64_
             coldest = at;
         }
     }
-    if (coldest == entries_.end() ||
+    if (coldest == entries_.end() || now_ns - evicted_ns_ < kEvictionNs ||
         !gives_way(coldest->second.recent_bytes, wants.recent_bytes)) {
         return false;
     }
     totals_.back_evicted++;
+    evicted_ns_ = now_ns;
     fail_entry(kernel, coldest, WhyNot::idle, "a hotter connection has the memory", true, now_ns);
     return true;
 }
 
 DirectAnswer Offload::make(DirectRequests& kernel, Entry& entry, std::uint64_t now_ns,
                            std::uint64_t& token) {
-    for (bool tried_room = false;;) {
+    for (const int wanted = entry.size;; entry.size /= 2) {
         auto rings = rings_of(entry);
         auto answer = kernel.ask(DIRECT_MAKE, rings);
         entry.made = entry.made || answer;
         token = rings.token;
+        if (may_come(answer)) {
+            entry.next_try_ns = now_ns + kLockedNs;
+        }
         if (answer.reason != DIRECT_NO_MEMORY) {
             return answer;
         }
-        if (entry.size > kSmallestRing) {
-            entry.size /= 2;
-        } else if (std::exchange(tried_room, true) || !make_room(kernel, entry, now_ns)) {
-            return answer;
+        if (entry.size == kSmallestRing) {
+            if (!make_room(kernel, entry, now_ns)) {
+                return answer;
+            }
+            // The other end has to hear of it before that memory is free.
+            entry.size = wanted;
+            entry.next_try_ns = now_ns + kLockedNs;
+            return {DirectAnswer::End::refused, DIRECT_LOCKED};
         }
     }
 }
@@ -288,8 +347,7 @@ void Offload::offer(DirectRequests& kernel, Entry& entry, std::uint64_t now_ns) 
         entry.report.state = State::offered;
         entry.deadline_ns = now_ns + kAskedNs;
         say(entry, MessageKind::offer, WhyNot::none, token);
-    } else if (answer.reason != DIRECT_LOCKED && answer.reason != DIRECT_NOT_CLEAN &&
-               answer.reason != DIRECT_UNREAD) {
+    } else if (!may_come(answer)) {
         fail_entry(kernel, entries_.find(entry.seen.socket.inode), WhyNot::not_now,
                    to_string(answer), true, now_ns);
     }
@@ -301,81 +359,117 @@ void Offload::on_message(DirectRequests& kernel, std::uint32_t slot, const Messa
         on_prepare(kernel, slot, message, now_ns);
         return;
     }
-    if (message.kind == MessageKind::over) {
-        on_over(kernel, slot, message.connection, now_ns);
-        return;
-    }
     auto at = find(slot, !message.asked_by_sender, message.id);
     if (at == entries_.end()) {
         return;  // it was given up meanwhile, which the other agent hears or has heard of
     }
     auto& entry = at->second;
-    if (message.kind == MessageKind::no) {
+    bool moved = entry.report.state == State::moved;
+    if (message.kind == MessageKind::over) {
+        totals_.back_by_peer += moved;
+        fail_entry(kernel, at, WhyNot::ended, "the other end went back to TCP", false, now_ns);
+    } else if (message.kind == MessageKind::no && !moved) {
         fail_entry(kernel, at, message.why, std::string(to_string(message.why)), false, now_ns);
     } else if (message.kind == MessageKind::ready && entry.report.state == State::preparing) {
+        if (!proves(message.proof, Prover::answers, entry.salt, entry.name)) {
+            fail_entry(kernel, at, WhyNot::unknown_connection,
+                       "the other agent does not know the connection", true, now_ns);
+            return;
+        }
         entry.peer_ready = true;
         DirectAnswer answer;
         if (is_clean(kernel, entry, answer)) {
             offer(kernel, entry, now_ns);
         }
     } else if (message.kind == MessageKind::offer && entry.report.state == State::ready) {
-        on_offer(kernel, entry, message, now_ns);
+        auto size = static_cast<unsigned>(message.size);
+        if (std::has_single_bit(size) && size >= kSmallestRing &&
+            size <= static_cast<unsigned>(limits_.ring)) {
+            entry.size = static_cast<int>(size);
+        }
+        entry.offer = message;
+        take_up(kernel, entry, now_ns);
     } else if (message.kind == MessageKind::taken && entry.report.state == State::offered) {
         on_taken(kernel, entry, message, now_ns);
     }
 }
 
-// The other end may know this one by other addresses (NAT): the sequence numbers tell.
-bool Offload::find_other_end(DirectRequests& kernel, const ConnectionName& theirs, Seen& seen,
-                             ConnectionName& name) {
-    for (bool now : {false, true}) {
-        std::vector<std::pair<int, const Seen*>> likely;
-        for (const auto& each : owner_.find_all(now)) {
+// The other end may know this one by other addresses (NAT): the proof tells.
+bool Offload::find_other_end(DirectRequests& kernel, const Message& theirs, Entry& entry) {
+    std::vector<std::pair<int, const Seen*>> likely;
+    for (const auto& each : owner_.find_all()) {
+        if (each.socket.established) {
             likely.emplace_back(-likeness(each.socket.addresses, theirs.addresses), &each);
         }
-        std::stable_sort(likely.begin(), likely.end(),
-                         [](const auto& one, const auto& other) { return one.first < other.first; });
-        likely.resize(std::min(likely.size(), kMostTries));
-        for (const auto& [unlike, each] : likely) {
-            if (identify(kernel, *each, name) && same_connection(name, theirs)) {
-                seen = *each;
-                return true;
-            }
-        }
     }
-    return false;
+    auto most = std::min(likely.size(), kMostTries);
+    std::partial_sort(
+        likely.begin(), likely.begin() + static_cast<std::ptrdiff_t>(most), likely.end(),
+        [](const auto& one, const auto& other) { return one.first < other.first; });
+    likely.resize(most);
+    return std::any_of(likely.begin(), likely.end(), [&](const auto& each) {
+        return identify(kernel, *each.second, entry) &&
+               proves(theirs.proof, Prover::asks, theirs.salt, entry.name);
+    });
+}
+
+// A guest that names connections nobody has is not searched for at length, again and again.
+bool Offload::may_miss(std::uint32_t slot, std::uint64_t now_ns) {
+    auto& misses = misses_[slot];
+    if (now_ns - misses.since_ns >= kSecondNs) {
+        misses = {now_ns, 0};
+    }
+    return misses.count < kMostMisses;
 }
 
 void Offload::on_prepare(DirectRequests& kernel, std::uint32_t slot, const Message& message,
                          std::uint64_t now_ns) {
-    Message no{MessageKind::no, false, WhyNot::unknown_connection, message.id, 0, 0, {}};
+    auto say_no = [&](WhyNot why) {
+        owner_.send(slot, {MessageKind::no, false, why, message.id, 0, 0, {}, {}, {}});
+    };
+    if (!message.asked_by_sender || !message.id || under_way(false) >= kMostAnswered ||
+        !may_miss(slot, now_ns)) {
+        say_no(WhyNot::not_now);
+        return;
+    }
     Entry entry;
-    if (!find_other_end(kernel, message.connection, entry.seen, entry.name)) {
-        owner_.send(slot, no);
+    if (!find_other_end(kernel, message, entry)) {
+        misses_[slot].count++;
+        say_no(WhyNot::unknown_connection);
         return;
     }
     const auto inode = entry.seen.socket.inode;
-    // Whoever this end takes for the other one: who asks has it.
+    // Whoever this end takes for the other one: who proves to know the connection has it.
     entry.seen.peer = owner_.guest(slot);
     if (auto why = inode ? owner_.why_denied(entry.seen) : "nobody has accepted it"; !why.empty()) {
-        tracks_[inode].why_not = std::move(why);
-        no.why = WhyNot::denied;
-        owner_.send(slot, no);
+        if (inode) {
+            auto& track = tracks_[inode];
+            track.netns = entry.seen.netns;
+            track.why_not = std::move(why);
+        }
+        say_no(WhyNot::denied);
+        return;
+    }
+    if (auto track = tracks_.find(inode);
+        track != tracks_.end() && now_ns < track->second.not_before_ns) {
+        say_no(WhyNot::not_now);
         return;
     }
     if (auto known = entries_.find(inode); known != entries_.end()) {
         bool crossing = known->second.ours && known->second.report.state != State::moved;
         if (crossing && own_slot_ > slot) {
-            no.why = WhyNot::crossing;
-            owner_.send(slot, no);
+            say_no(WhyNot::crossing);
             return;
         }
         // The other agent knows nothing of it any more, or this one's question waits for nothing.
         release(kernel, known, WhyNot::crossing, false);
     }
     entry.id = message.id;
+    entry.salt = message.salt;
     entry.size = limits_.ring;
-    entry.recent_bytes = tracks_[inode].grown;
+    if (auto track = tracks_.find(inode); track != tracks_.end()) {
+        entry.recent_bytes = track->second.grown;
+    }
     entry.deadline_ns = now_ns + kReadyNs;
     entry.report.state = State::readying;
     entry.report.slot = slot;
@@ -387,18 +481,15 @@ void Offload::on_prepare(DirectRequests& kernel, std::uint32_t slot, const Messa
     }
 }
 
-void Offload::on_offer(DirectRequests& kernel, Entry& entry, const Message& message,
-                       std::uint64_t now_ns) {
-    auto at = entries_.find(entry.seen.socket.inode);
-    auto size = static_cast<int>(message.size);
-    if (size >= kSmallestRing && size <= limits_.ring) {
-        entry.size = size;
-    }
+bool Offload::take_up(DirectRequests& kernel, Entry& entry, std::uint64_t now_ns) {
     std::uint64_t token = 0;
     auto answer = make(kernel, entry, now_ns, token);
+    if (may_come(answer)) {
+        return false;
+    }
     if (answer) {
         auto rings = rings_of(entry);
-        rings.token = message.token;
+        rings.token = entry.offer->token;
         answer = kernel.ask(DIRECT_CONNECT, rings);
     }
     if (answer) {
@@ -406,11 +497,13 @@ void Offload::on_offer(DirectRequests& kernel, Entry& entry, const Message& mess
         answer = kernel.ask(DIRECT_MOVE, rings);
     }
     if (!answer) {
-        fail_entry(kernel, at, WhyNot::not_now, to_string(answer), true, now_ns);
-        return;
+        fail_entry(kernel, entries_.find(entry.seen.socket.inode), WhyNot::not_now,
+                   to_string(answer), true, now_ns);
+        return true;
     }
     say(entry, MessageKind::taken, WhyNot::none, token);
     finish(entry, now_ns);
+    return true;
 }
 
 void Offload::on_taken(DirectRequests& kernel, Entry& entry, const Message& message,
@@ -428,18 +521,6 @@ void Offload::on_taken(DirectRequests& kernel, Entry& entry, const Message& mess
     }
     fail_entry(kernel, entries_.find(entry.seen.socket.inode), WhyNot::not_now, to_string(answer),
                true, now_ns);
-}
-
-void Offload::on_over(DirectRequests& kernel, std::uint32_t slot, const ConnectionName& theirs,
-                      std::uint64_t now_ns) {
-    auto at = std::find_if(entries_.begin(), entries_.end(), [&](const auto& entry) {
-        return entry.second.seen.peer.slot == slot && same_connection(entry.second.name, theirs);
-    });
-    if (at == entries_.end()) {
-        return;
-    }
-    totals_.back_by_peer += at->second.report.state == State::moved;
-    fail_entry(kernel, at, WhyNot::ended, "the other end went back to TCP", false, now_ns);
 }
 
 void Offload::finish(Entry& entry, std::uint64_t now_ns) {
@@ -481,6 +562,7 @@ void Offload::maintain(DirectRequests& kernel, std::uint64_t now_ns) {
             at = release(kernel, at, WhyNot::idle, true);
         } else if (answer.end == DirectAnswer::End::no_connection) {
             totals_.ring_bytes += by_rings(entry.report.flow);
+            tracks_[at->first].known = false;
             at = entries_.erase(at);
         } else {
             totals_.back_by_peer++;
@@ -522,14 +604,17 @@ void Offload::restore(DirectRequests& kernel) {
 }
 
 void Offload::forget() {
+    for (const auto& [inode, entry] : entries_) {
+        totals_.ring_bytes += by_rings(entry.report.flow);
+    }
     entries_.clear();
     tracks_.clear();
 }
 
 Offload::Entries::iterator Offload::find(std::uint32_t slot, bool ours, std::uint64_t id) {
     return std::find_if(entries_.begin(), entries_.end(), [&](const auto& entry) {
-        return entry.second.id == id && entry.second.ours == ours &&
-               entry.second.seen.peer.slot == slot;
+        return id && entry.second.id == id && entry.second.ours == ours &&
+               entry.second.report.slot == slot;
     });
 }
 
@@ -543,11 +628,16 @@ Offload::Entries::iterator Offload::release(DirectRequests& kernel, Entries::ite
     if (entry.made) {
         auto rings = rings_of(entry);
         kernel.ask(DIRECT_RETURN, rings);
-        totals_.ring_bytes += by_rings(rings.flow);
+        // The kernel knows nothing any more of one that is over.
+        totals_.ring_bytes += std::max(by_rings(rings.flow), by_rings(entry.report.flow));
     }
     if (entry.attached) {
         auto request = request_of(entry);
         kernel.ask(DIRECT_DETACH, request);
+    }
+    // What it moved meanwhile is none of what comes.
+    if (auto track = tracks_.find(at->first); track != tracks_.end()) {
+        track->second.known = false;
     }
     return entries_.erase(at);
 }
@@ -556,6 +646,7 @@ Offload::Entries::iterator Offload::fail_entry(DirectRequests& kernel, Entries::
                                                WhyNot why, std::string text, bool tell,
                                                std::uint64_t now_ns) {
     auto& track = tracks_[at->first];
+    track.netns = at->second.seen.netns;
     track.not_before_ns = now_ns + pause_ns(track.failures++);
     track.why_not = std::move(text);
     track.here = true;

@@ -15,10 +15,13 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "agent/base/unique_fd.h"
 #include "agent/direct/heat.h"
 #include "agent/direct/message.h"
 #include "agent/kernel/diag.h"
@@ -44,12 +47,12 @@ struct Seen {
 class OffloadOwner {
 public:
     virtual ~OffloadOwner() = default;
-    // An open file of the network namespace; -1: it is gone.
-    virtual int netns_fd(ino_t netns) = 0;
+    // An open file of the network namespace; null: it is gone.
+    virtual std::shared_ptr<const UniqueFd> netns_file(ino_t netns) = 0;
     // Why the rules, or its workload, keep it on TCP; empty: they do not.
     virtual std::string why_denied(const Seen& seen) = 0;
-    // All connections, of all namespaces: as they are now, or were a moment ago.
-    virtual const std::vector<Seen>& find_all(bool now) = 0;
+    // All connections, of all namespaces, as they were a moment ago: what is asked about is older.
+    virtual const std::vector<Seen>& find_all() = 0;
     // Who has that slot.
     virtual Guest guest(std::uint32_t slot) = 0;
     virtual void send(std::uint32_t slot, const Message& message) = 0;
@@ -59,15 +62,23 @@ public:
 
 class Offload {
 public:
-    // `device`: N of /dev/ivpciN. `owner` outlives it.
-    Offload(const OffloadLimits& limits, std::uint32_t device, OffloadOwner& owner)
-        : limits_(limits), device_(device), owner_(owner) {}
+    // Under way at a time: what is more waits for its next look, or hears "not now".
+    static constexpr std::size_t kMostAsked = 64, kMostAnswered = 256;
+    // Questions of one guest a second that name no connection of this one.
+    static constexpr unsigned kMostMisses = 64;
+
+    // `device`: N of /dev/ivpciN. `owner` outlives it. `first_id`: another one than the agent before had.
+    Offload(const OffloadLimits& limits, std::uint32_t device, OffloadOwner& owner,
+            std::uint64_t first_id = 1)
+        : limits_(limits), device_(device), owner_(owner), next_id_(first_id) {}
 
     void set_own_slot(std::uint32_t slot) { own_slot_ = slot; }
 
     // What there is, a few times a second. Those of `paused` namespaces were not looked at.
     void look(DirectRequests& kernel, const std::vector<Seen>& all, const std::vector<ino_t>& paused,
               std::uint64_t now_ns);
+    // Still there, moved, and used? Likewise.
+    void maintain(DirectRequests& kernel, std::uint64_t now_ns);
     // Goes on with what is under way.
     void go_on(DirectRequests& kernel, std::uint64_t now_ns);
     // Is there anything to go on with.
@@ -76,6 +87,7 @@ public:
     std::vector<ino_t> busy() const;
     void on_message(DirectRequests& kernel, std::uint32_t slot, const Message& message,
                     std::uint64_t now_ns);
+    bool empty() const { return entries_.empty(); }
     void on_down(DirectRequests& kernel, std::uint32_t slot, std::uint64_t now_ns);
     // Other rules, or other workloads: what is moved and denied now goes back to TCP.
     void judge(DirectRequests& kernel, std::uint64_t now_ns);
@@ -113,7 +125,11 @@ private:
     struct Entry {
         Seen seen;
         ConnectionName name;
-        std::uint64_t id = 0;
+        std::shared_ptr<const UniqueFd> netns;
+        std::uint64_t id = 0;  // 0: of an agent before this one
+        Salt salt{};
+        std::optional<Message> offer{};  // that could not be taken up at once
+        std::uint64_t next_try_ns = 0;
         bool ours = false;  // this agent asks
         bool attached = false;
         bool peer_ready = false;
@@ -125,7 +141,9 @@ private:
         Report report;
     };
     struct Track {
+        ino_t netns = 0;
         Traffic traffic;
+        bool known = false;  // `traffic` is of the last look
         std::uint64_t grown = 0;  // bytes, from the last but one look to the last one
         unsigned failures = 0;
         std::uint64_t not_before_ns = 0;
@@ -136,21 +154,21 @@ private:
 
     void consider(DirectRequests& kernel, const Seen& seen, std::uint64_t now_ns);
     void begin(DirectRequests& kernel, const Seen& seen, std::uint64_t now_ns);
-    bool find_other_end(DirectRequests& kernel, const ConnectionName& theirs, Seen& seen,
-                        ConnectionName& name);
+    bool find_other_end(DirectRequests& kernel, const Message& theirs, Entry& entry);
+    std::size_t under_way(bool ours) const;
+    bool may_miss(std::uint32_t slot, std::uint64_t now_ns);
     void adopt(DirectRequests& kernel, const Seen& seen, std::uint64_t now_ns);
-    // Still there, moved, and used?
-    void maintain(DirectRequests& kernel, std::uint64_t now_ns);
-    bool identify(DirectRequests& kernel, const Seen& seen, ConnectionName& name);
+    // Fills in name and namespace.
+    bool identify(DirectRequests& kernel, const Seen& seen, Entry& entry);
     bool is_clean(DirectRequests& kernel, Entry& entry, DirectAnswer& answer);
     // Rings of that size or a smaller one; may send a colder connection back.
     DirectAnswer make(DirectRequests& kernel, Entry& entry, std::uint64_t now_ns, std::uint64_t& token);
     bool make_room(DirectRequests& kernel, const Entry& wants, std::uint64_t now_ns);
     void offer(DirectRequests& kernel, Entry& entry, std::uint64_t now_ns);
     void on_prepare(DirectRequests& kernel, std::uint32_t slot, const Message& message, std::uint64_t now_ns);
-    void on_offer(DirectRequests& kernel, Entry& entry, const Message& message, std::uint64_t now_ns);
+    // The OFFER that `entry` has. False: not now, but maybe soon.
+    bool take_up(DirectRequests& kernel, Entry& entry, std::uint64_t now_ns);
     void on_taken(DirectRequests& kernel, Entry& entry, const Message& message, std::uint64_t now_ns);
-    void on_over(DirectRequests& kernel, std::uint32_t slot, const ConnectionName& theirs, std::uint64_t now_ns);
     void finish(Entry& entry, std::uint64_t now_ns);
     Entries::iterator find(std::uint32_t slot, bool ours, std::uint64_t id);
     // Back to TCP, and out of the table. `tell`: the other agent.
@@ -166,9 +184,15 @@ private:
     std::uint32_t device_;
     OffloadOwner& owner_;
     std::uint32_t own_slot_ = 0;
-    std::uint64_t next_id_ = 1;
+    std::uint64_t next_id_;
     Entries entries_;
     std::map<std::uint64_t, Track> tracks_;  // by inode
+    struct Misses {
+        std::uint64_t since_ns = 0;
+        unsigned count = 0;
+    };
+    std::map<std::uint32_t, Misses> misses_;  // by slot
+    std::uint64_t evicted_ns_ = 0;            // when last
     Totals totals_;
 };
 

@@ -298,7 +298,8 @@ void Wires::prove(std::uint32_t slot, Place place) {
         loop_.on_io(fresh->fd.get(), fresh->out.empty() ? EPOLLIN : EPOLLIN | EPOLLOUT,
                     [this, slot](std::uint32_t what) { on_io(slot, &Wire::talking, what); });
     if (!events) {
-        spdlog::error("{}", events.error().message);
+        wire.problem = events.error().message;
+        arm(slot, wire, kAfterAnEnd);
         return;
     }
     fresh->events = std::move(*events);

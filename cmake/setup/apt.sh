@@ -13,7 +13,7 @@ declare -A packages=(
         gcc-12 libcli11-dev libcpp-httplib-dev libexpected-dev libfmt-dev libgmock-dev libgtest-dev
         libkainjow-mustache-dev libmicrohttpd-dev libmnl-dev libspdlog-dev libsystemd-dev
         libyaml-cpp-dev nlohmann-json3-dev libelf-dev zlib1g-dev
-        libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc
+        libgrpc++-dev libssl-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc
         cpio debian-archive-keyring dpkg-dev kmod python3 xz-utils"
     # the guests' kernel
     [kernel]="bc bison flex libssl-dev pahole perl"

@@ -17,10 +17,10 @@ Message a_prepare() {
     message.id = 0x1122334455667788;
     message.size = 1 << 20;
     message.token = 0xfedcba9876543210;
-    message.connection = {{Address::parse("10.0.0.1").value(), Address::parse("fd00::2").value(),
-                           40000, 6379},
-                          0xfffffff0,
-                          17};
+    message.addresses = {Address::parse("10.0.0.1").value(), Address::parse("fd00::2").value(), 40000,
+                         6379};
+    message.salt[3] = 7;
+    message.proof[15] = 9;
     return message;
 }
 
@@ -60,14 +60,38 @@ TEST(DirectMessage, RefusesWhatNoAgentSays) {
 }
 
 // A SYN counts one, and one end may count it where the other does not.
-TEST(DirectMessage, TellsConnectionsApart) {
-    ConnectionName ours{{}, 100, 0xffffffff};
+TEST(DirectProof, KnowsTheConnection) {
+    ConnectionName asker{{}, 100, 0xffffffff};
     for (std::uint32_t off : {0xffffffffU, 0U, 1U}) {
-        EXPECT_TRUE(same_connection(ours, {{}, 0xffffffff + off, 100 + off}));
+        ConnectionName answerer{{}, 0xffffffff + off, 100 - off};
+        Salt salt{1, 2, 3};
+        EXPECT_TRUE(proves(prove(asker, Prover::asks, salt), Prover::asks, salt, answerer));
+        EXPECT_TRUE(proves(prove(answerer, Prover::answers, salt), Prover::answers, salt, asker));
     }
-    EXPECT_FALSE(same_connection(ours, {{}, 0xffffffff, 102}));
-    EXPECT_FALSE(same_connection(ours, {{}, 0xfffffffd, 100}));
-    EXPECT_FALSE(same_connection(ours, {{}, 100, 0xffffffff}));
+}
+
+TEST(DirectProof, IsOfOneConnectionOneEndAndOneQuestion) {
+    ConnectionName asker{{}, 100, 0xffffffff};
+    ConnectionName answerer{{}, 0xffffffff, 100};
+    Salt salt{1, 2, 3};
+    auto asked = prove(asker, Prover::asks, salt);
+    EXPECT_FALSE(proves(asked, Prover::answers, salt, asker)) << "what was asked is no answer";
+    EXPECT_FALSE(proves(asked, Prover::asks, Salt{}, answerer));
+    EXPECT_FALSE(proves(asked, Prover::asks, salt, {{}, 0xffffffff, 102}));
+    EXPECT_FALSE(proves(asked, Prover::asks, salt, {{}, 0xfffffffd, 100}));
+    EXPECT_FALSE(proves(asked, Prover::asks, salt, {{}, 100, 0xffffffff})) << "the other way round";
+    EXPECT_FALSE(proves(Proof{}, Prover::answers, salt, asker));
+}
+
+// As another implementation (Python's hmac) has it.
+TEST(DirectProof, IsTheHmacThatIsNamed) {
+    // HMAC-SHA256(key = 00 .. 0f, 01 | 01020304 | 05060708 little-endian)
+    Salt salt;
+    for (std::size_t i = 0; i < salt.size(); i++) {
+        salt[i] = static_cast<std::uint8_t>(i);
+    }
+    auto proof = prove({{}, 0x01020304, 0x05060708}, Prover::asks, salt);
+    EXPECT_EQ(proof, (Proof{0xd2, 0x45, 0x21, 0xc1, 0x16, 0xe4, 0x2f, 0xf5, 0xa4, 0x58, 0x06, 0x40, 0xbd, 0x55, 0x47, 0xaf}));
 }
 
 TEST(DirectNonces, LiveForAWhile) {

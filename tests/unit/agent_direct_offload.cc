@@ -5,6 +5,7 @@
 #include "agent/direct/offload.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <gtest/gtest.h>
 
 #include <deque>
@@ -32,10 +33,12 @@ struct End : DirectRequests, OffloadOwner {
     bool talks = true;
     std::deque<Message> sent;
     unsigned requests = 0;
+    std::shared_ptr<const UniqueFd> file =
+        std::make_shared<const UniqueFd>(open("/dev/null", O_RDONLY | O_CLOEXEC));
 
     bool names_it(const direct_request& request, bool identify) const {
         return alive && ntohs(request.local_port) == socket.addresses.local_port &&
-               ntohs(request.remote_port) == socket.addresses.peer_port && request.net == 7 &&
+               ntohs(request.remote_port) == socket.addresses.peer_port && request.net == file->get() &&
                (identify || (request.first_sent == first_sent && request.first_received == first_received));
     }
     static DirectAnswer refused(direct_reason why) { return {DirectAnswer::End::refused, why}; }
@@ -57,7 +60,8 @@ struct End : DirectRequests, OffloadOwner {
             attached = false;
         }
         request.state = (attached ? DIRECT_ATTACHED : 0) |
-                        (attached && clean ? DIRECT_CLEAN_SENDING | DIRECT_CLEAN_RECEIVING : 0);
+                        (attached && clean ? DIRECT_CLEAN_SENDING | DIRECT_CLEAN_RECEIVING : 0) |
+                        (connected ? DIRECT_RINGS : 0);
         return {};
     }
 
@@ -95,10 +99,12 @@ struct End : DirectRequests, OffloadOwner {
         return {};
     }
 
-    int netns_fd(ino_t netns) override { return netns == kNetns ? 7 : -1; }
+    std::shared_ptr<const UniqueFd> netns_file(ino_t netns) override {
+        return netns == kNetns ? file : nullptr;
+    }
     std::string why_denied(const Seen&) override { return denied; }
     std::vector<Seen> all;
-    const std::vector<Seen>& find_all(bool) override {
+    const std::vector<Seen>& find_all() override {
         all = {seen()};
         return all;
     }
@@ -139,7 +145,7 @@ protected:
     std::unique_ptr<Offload>& agent_of(const End& end) { return end.slot == 1 ? one : two; }
     void make_agent(End& end) {
         auto& agent = agent_of(end);
-        agent = std::make_unique<Offload>(limits, 0, end);
+        agent = std::make_unique<Offload>(limits, 0, end, now);
         agent->set_own_slot(end.slot);
     }
     // Everything that was said arrives, until nobody says anything.
@@ -413,6 +419,75 @@ TEST_F(Agreement, NobodyToTalkTo) {
     make_hot(client);
     EXPECT_FALSE(client.attached);
     EXPECT_NE(one->why_not(100).find("agent"), std::string::npos);
+}
+
+// Who published an address is not yet who has the other end of a connection there.
+TEST_F(Agreement, AnAgentThatDoesNotKnowTheConnectionGetsNothing) {
+    make_hot(client);
+    ASSERT_EQ(client.sent.size(), 1U);
+    auto asked = client.sent.front();
+    client.sent.clear();
+    Message ready{MessageKind::ready, false, WhyNot::none, asked.id, 0, 0, {}, {}, asked.proof};
+    one->on_message(client, 2, ready, now);
+    EXPECT_FALSE(client.made || client.attached);
+    EXPECT_EQ(one->report(100), nullptr);
+    // nor does one that asks
+    make_agent(client);
+    asked.proof[0] ^= 1;
+    two->on_message(server, 1, asked, now);
+    EXPECT_FALSE(server.attached);
+    EXPECT_EQ(server.sent.front().why, WhyNot::unknown_connection);
+}
+
+TEST_F(Agreement, QuestionsAboutNothingCostLittle) {
+    Message nonsense{MessageKind::prepare, true, WhyNot::none, 1, 0, 0, {}, {}, {}};
+    for (unsigned i = 0; i < Offload::kMostMisses; i++) {
+        two->on_message(server, 1, nonsense, now);
+    }
+    auto before = server.requests;
+    for (unsigned i = 0; i < 1000; i++) {
+        two->on_message(server, 1, nonsense, now);
+    }
+    EXPECT_EQ(server.requests, before);
+    EXPECT_EQ(server.sent.back().why, WhyNot::not_now);
+    server.sent.clear();
+    two->on_message(server, 1, nonsense, now + 1000 * kMs);
+    EXPECT_EQ(server.sent.back().why, WhyNot::unknown_connection) << "and again a second later";
+}
+
+TEST_F(Agreement, RulesHoldForWhatIsTakenOver) {
+    make_hot(client);
+    steps(5);
+    ASSERT_TRUE(moved());
+    client.denied = "deny 6379";
+    make_agent(client);
+    look(client);
+    EXPECT_FALSE(client.made || client.attached);
+}
+
+TEST_F(Agreement, AfterARestartNumbersAreOtherOnes) {
+    make_hot(client);
+    steps(5);
+    ASSERT_TRUE(moved());
+    make_agent(client);  // takes it over at its next look; before that it asks anew
+    client.made = client.connected = client.attached = false;
+    make_hot(client);
+    steps(5);
+    EXPECT_TRUE(moved()) << "the other agent's old entry answered for the new one";
+}
+
+TEST_F(Agreement, ASizeThatIsNoneIsNotTaken) {
+    make_hot(client);
+    deliver_one(client, server);
+    now += 10 * kMs;
+    two->go_on(server, now);
+    deliver_one(server, client);
+    one->go_on(client, now);
+    ASSERT_EQ(client.sent.size(), 1U);
+    client.sent.front().size = 20000;
+    steps(3);
+    EXPECT_TRUE(moved());
+    EXPECT_EQ(server.size, limits.ring);
 }
 
 // What is cold costs nothing of the kernel's but the look itself.

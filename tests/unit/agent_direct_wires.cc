@@ -84,7 +84,7 @@ TEST_F(DirectWires, TheHigherSlotCalls) {
     one.know(2);
     two.know(1);
     auto talk = [&] {
-        Message message{MessageKind::ready, false, WhyNot::none, 1, 0, 0, {}};
+        Message message{MessageKind::ready, false, WhyNot::none, 1, 0, 0, {}, {}, {}};
         for (std::uint64_t i = 0; i < 1000; i++) {
             message.id = i;
             one.wires->send(2, message);
