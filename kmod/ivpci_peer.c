@@ -321,9 +321,9 @@ static void ivpci_member_work(struct work_struct *work)
 	ivpci_silence_watch(ivpci);
 	if (ivpci_bulletins_changed(ivpci))
 		ivpci_chardev_wake(ivpci);
-	if (ivpci->open)
+	if (ivpci->open) {
 		ivpci_dmb_housekeeping(ivpci);
-	if (READ_ONCE(ivpci->events_left)) {
+		/* without a doorbell: whoever says in our name that we look has peers ring none */
 		WRITE_ONCE(ivpci->events_left, false);
 		ivpci_look(ivpci);
 	}

@@ -24,6 +24,8 @@ constexpr std::size_t kMostTries = 256;
 // From one connection that gives its rings to a hotter one to the next.
 constexpr std::uint64_t kEvictionNs = 1'000 * kMillisecond;
 constexpr std::uint64_t kSecondNs = 1'000 * kMillisecond;
+// From one question about a connection that is gone into to the next: who asks waits for longer.
+constexpr std::uint64_t kAnsweredNs = 500 * kMillisecond;
 
 // Not now, and maybe soon.
 bool may_come(const DirectAnswer& answer) {
@@ -450,11 +452,14 @@ void Offload::on_prepare(DirectRequests& kernel, std::uint32_t slot, const Messa
         say_no(WhyNot::denied);
         return;
     }
-    if (auto track = tracks_.find(inode);
-        track != tracks_.end() && now_ns < track->second.not_before_ns) {
+    // This end's own pause is for its own questions: two that waited for each other would never meet.
+    auto& track = tracks_[inode];
+    track.netns = entry.seen.netns;
+    if (track.answered_ns && now_ns - track.answered_ns < kAnsweredNs) {
         say_no(WhyNot::not_now);
         return;
     }
+    track.answered_ns = now_ns;
     if (auto known = entries_.find(inode); known != entries_.end()) {
         bool crossing = known->second.ours && known->second.report.state != State::moved;
         if (crossing && own_slot_ > slot) {
@@ -467,9 +472,7 @@ void Offload::on_prepare(DirectRequests& kernel, std::uint32_t slot, const Messa
     entry.id = message.id;
     entry.salt = message.salt;
     entry.size = limits_.ring;
-    if (auto track = tracks_.find(inode); track != tracks_.end()) {
-        entry.recent_bytes = track->second.grown;
-    }
+    entry.recent_bytes = track.grown;
     entry.deadline_ns = now_ns + kReadyNs;
     entry.report.state = State::readying;
     entry.report.slot = slot;

@@ -146,7 +146,8 @@ private:
         bool known = false;  // `traffic` is of the last look
         std::uint64_t grown = 0;  // bytes, from the last but one look to the last one
         unsigned failures = 0;
-        std::uint64_t not_before_ns = 0;
+        std::uint64_t not_before_ns = 0;  // for questions of this agent's
+        std::uint64_t answered_ns = 0;    // the other's last question that was gone into
         std::string why_not;
         bool here = false;
     };

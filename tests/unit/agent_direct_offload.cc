@@ -218,6 +218,7 @@ TEST_F(Agreement, WhoSeesItFirstDoesNotMatter) {
 
 TEST_F(Agreement, BothAskAtOnce) {
     for (int round = 0; round < 2; round++) {
+        now += 1000 * kMs;
         make_hot(round ? client : server);
         make_hot(round ? server : client);
         steps(5);
@@ -463,6 +464,24 @@ TEST_F(Agreement, RulesHoldForWhatIsTakenOver) {
     make_agent(client);
     look(client);
     EXPECT_FALSE(client.made || client.attached);
+}
+
+// Each of the two waits longer after each failure: the waits of one do not keep the other out.
+TEST_F(Agreement, PausesDoNotChaseEachOther) {
+    server.attach_reason = DIRECT_OPTIONS;
+    for (int i = 0; i < 4; i++) {
+        now += 100'000 * kMs;
+        make_hot(client);
+        steps(3);
+        ASSERT_TRUE(untouched());
+    }
+    make_hot(client);
+    ASSERT_TRUE(client.sent.empty()) << "it waits";
+    server.attach_reason = DIRECT_NO_REASON;
+    make_agent(server);
+    make_hot(server);
+    steps(5);
+    EXPECT_TRUE(moved());
 }
 
 TEST_F(Agreement, AfterARestartNumbersAreOtherOnes) {

@@ -157,6 +157,16 @@ def alias(victim: dibs.Client, liar: dibs.Client, other: dibs.Client, others: in
     other.ask(f"unregister {token}")
 
 
+def deaf(victim: dibs.Client, liar: dibs.Client, other: dibs.Client, victims: int) -> None:
+    """Who is said to look at its rings is rung by nobody: a guest looks once a second, and puts the word right."""
+    token = victim.register(other, 16 * KIB)
+    lie_for(liar.guest, 4, "deaf", victims)
+    other.ask(f"move {token} 0 8 5a 1")
+    wait_until(lambda: int(victim.ask(f"signals {token}")), lambda count: count > 0, 5,
+               "a signal to whom a member has made deaf")
+    victim.ask(f"unregister {token}")
+
+
 def doorbells(victim: dibs.Client, liar: dibs.Client, others: int, victims: int) -> None:
     """A slot that comes and goes some thousand times a second: the log has a limit, and so has how often
     the driver looks around.
@@ -243,6 +253,7 @@ def lies(lab):
     swapped_token(victim, liar, (own, victims))
     lying_lease(victim, liar, other, victims)
     alias(victim, liar, other, others, victims)
+    deaf(victim, liar, other, victims)
     doorbells(victim, liar, others, victims)
 
 

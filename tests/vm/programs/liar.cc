@@ -7,6 +7,7 @@
 //     lease CHUNK SLOT SECONDS             whose a chunk is, then what it was
 //     flap SLOT VICTIM SECONDS             has a slot come and go, and rings the victim
 //     alias SLOT VICTIM                    has a slot come anew with another GID, era and vectors
+//     deaf VICTIM                          says that it looks at all its rings, once
 //     ring VICTIM SECONDS                  the victim's vector 0, as fast as it goes
 //     events OWN VICTIM SECONDS            keeps the event ring to the victim full
 //     signals OWN VICTIM SECONDS           has the victim serve all DMBs, for ever
@@ -140,6 +141,12 @@ public:
         std::printf("%016llx\n", gid);
     }
 
+    void deaf(uint32_t victim) {
+        for (__u32& word : ctl(victim).looking) {
+            store(word, __u32{1});
+        }
+    }
+
     void ring(uint32_t victim, double seconds) {
         repeat(seconds, 0, [&] { doorbell(victim); });
     }
@@ -256,6 +263,8 @@ int main(int argc, char** argv) {
         liar.flap(number(0), number(1), seconds(2));
     } else if (verb == "alias") {
         liar.alias(number(0), number(1));
+    } else if (verb == "deaf") {
+        liar.deaf(number(0));
     } else if (verb == "ring") {
         liar.ring(number(0), seconds(1));
     } else if (verb == "events") {
