@@ -250,8 +250,7 @@ TEST_F(Agreement, WhoNeverComesOutIsLeftAlone) {
     EXPECT_FALSE(one->why_not(100).empty());
     EXPECT_FALSE(two->why_not(200).empty());
     // and not asked again at once
-    client.socket.bytes.sent += 1 << 20;
-    look(client);
+    make_hot(client);
     EXPECT_FALSE(client.attached);
 }
 
