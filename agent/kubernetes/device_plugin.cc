@@ -160,6 +160,13 @@ grpc::Status DevicePlugin::Allocate(grpc::ServerContext*, const v1beta1::Allocat
             device->set_container_path("/dev/" + name);
             device->set_permissions("rw");
         }
+        // The direct path's, where its module is loaded: there is one, whatever devices there are.
+        if (access((options_.dev + "/tcp_ivpci").c_str(), F_OK) == 0) {
+            auto* device = answer->add_devices();
+            device->set_host_path("/dev/tcp_ivpci");
+            device->set_container_path("/dev/tcp_ivpci");
+            device->set_permissions("rw");
+        }
     }
     return grpc::Status::OK;
 }

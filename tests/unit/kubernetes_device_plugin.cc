@@ -133,6 +133,14 @@ TEST_F(DevicePluginTest, AllocatesTheDeviceAndNothingElse) {
     EXPECT_EQ(device.container_path(), "/dev/ivpci10");
     EXPECT_EQ(device.permissions(), "rw");
 
+    // and the direct path's, where it is loaded
+    touch("tcp_ivpci");
+    grpc::ClientContext beside;
+    v1beta1::AllocateResponse both;
+    ASSERT_TRUE(client->Allocate(&beside, request, &both).ok());
+    ASSERT_EQ(both.container_responses(0).devices_size(), 2);
+    EXPECT_EQ(both.container_responses(0).devices(1).host_path(), "/dev/tcp_ivpci");
+
     for (const char* wrong : {"ivpci3", "null", "../mem", ""}) {
         v1beta1::AllocateRequest other;
         other.add_container_requests()->add_devices_ids(wrong);
