@@ -59,12 +59,16 @@ void look_at_kernel(const Features& f, Report& report) {
                 "some of the findings below may be wrong", "run 'smc-policy doctor' as root");
     report.must(f.btf, "kernel BTF", "/sys/kernel/btf/vmlinux", "missing",
                 "use a kernel with CONFIG_DEBUG_INFO_BTF");
-    report.must(f.smc, "SMC", "AF_SMC sockets can be made", "there are no AF_SMC sockets",
-                "'modprobe smc', or use a kernel >= 6.19 with CONFIG_SMC");
+    report.must(
+        f.smc, "SMC", "AF_SMC sockets can be made", "there are no AF_SMC sockets",
+        "'modprobe smc', or use a kernel >= 6.19 with CONFIG_SMC, or 'modprobe tcp_ivpci' for "
+        "the direct path");
     report.must(f.hs_ctrl, "smc_hs_ctrl", "BPF can decide who is offered SMC", "missing",
-                "use a kernel >= 6.19 with CONFIG_SMC_HS_CTRL_BPF, and load smc");
-    report.must(f.fmod_ret, "socket hook", "update_socket_protocol can be modified", "missing",
-                "use a kernel >= 6.6 with CONFIG_MPTCP");
+                "'modprobe tcp_ivpci' for the direct path, or use a kernel >= 6.19 with "
+                "CONFIG_SMC_HS_CTRL_BPF, and load smc");
+    report.must(
+        f.fmod_ret, "socket hook", "update_socket_protocol can be modified", "missing",
+        "'modprobe tcp_ivpci' for the direct path, or use a kernel >= 6.6 with CONFIG_MPTCP");
     report.must(f.cgroup2, "cgroup2", "/sys/fs/cgroup", "not mounted",
                 "'mount -t cgroup2 none /sys/fs/cgroup'");
 
@@ -162,7 +166,8 @@ void look_at_device(const Facts& facts, Report& report) {
             report.bad(device.path,
                        fmt::format("joined, generation {}; this kernel has no SMC that takes it",
                                    device.generation),
-                       "use a kernel >= 6.19 with CONFIG_DIBS and CONFIG_SMC");
+                       "'modprobe tcp_ivpci' for the direct path, or use a kernel >= 6.19 with "
+                       "CONFIG_DIBS and CONFIG_SMC");
         } else {
             report.good(device.path, fmt::format("joined, generation {}", device.generation));
         }

@@ -18,7 +18,6 @@ void add_writer(Commands& commands, const std::string& name, const std::string& 
     commands.add(name, help, [&](CLI::App& command) -> Commands::Run {
         struct Options {
             std::string ports, direction, peers, workload, comment;
-            bool adopt = false;
         };
         auto options = std::make_shared<Options>();
         command
@@ -36,11 +35,6 @@ void add_writer(Commands& commands, const std::string& name, const std::string& 
                         "our end: cgroup:PATH, unit:NAME, container:ID, pod:NAMESPACE/NAME, "
                         "namespace:NAME, label:KEY=VALUE, uid:N, netns:NAME or command:NAME")
             ->type_name("KIND:VALUE");
-        if (name == "allow") {
-            command.add_flag("--adopt", options->adopt,
-                             "relay what cannot be an SMC socket: connections from kernels without "
-                             "IPPROTO_SMC, listeners that were there before");
-        }
         command.add_option("--comment", options->comment, "why, for people")->type_name("TEXT");
         return [&commands, name, options] {
             json request = {{"cmd", name},
@@ -49,9 +43,6 @@ void add_writer(Commands& commands, const std::string& name, const std::string& 
                             {"peers", options->peers},
                             {"workload", options->workload},
                             {"comment", options->comment}};
-            if (options->adopt) {
-                request["adopt"] = true;  // an agent that knows nothing of it says so
-            }
             // The agent's own parser judges it: here and there must not differ.
             if (auto good = parse_request(to_line(request)); !good) {
                 return complain(good.error().message, kExitBadUsage);

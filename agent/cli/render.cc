@@ -147,16 +147,6 @@ std::string render_status(const json& answer) {
                                     member(coverage, "late"), coverage.value("max_seconds", 0.0)));
     }
     add("rules", fmt::format("{}, default {}", member(answer, "rules"), member(answer, "default")));
-    if (const auto& splice = section(answer, "splice"); !splice.empty()) {
-        add("relayed",
-            fmt::format("{} open; {} made, {} brought by agents, {} adopted; {} over TCP; {}",
-                        member(splice, "active"), member(splice, "relayed"),
-                        member(splice, "incoming"), member(splice, "adopted"),
-                        member(splice, "plain"),
-                        member(splice, "join") == "kernel"
-                            ? fmt::format("{} carried on by the kernel", member(splice, "carried"))
-                            : "none carried on by the kernel"));
-    }
     if (const auto& services = section(answer, "services"); !services.empty()) {
         auto problem = member(services, "problem");
         add("services",

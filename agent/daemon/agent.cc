@@ -16,12 +16,16 @@ namespace {
 
 constexpr auto kAgentTick = std::chrono::milliseconds(500);
 constexpr int kRetryTicks = 6;
-// They stay: the relay will go (docs/OPERATIONS.md, "Relayed connections").
-constexpr const char* kSpliceFaults =
-    "splice: on: relayed connections have known faults that will not be mended: they can be mixed "
-    "up, have bytes in them that are not the program's, or end cleanly where they were reset";
 
 }  // namespace
+
+Paths choose_paths(const Config& config) {
+    bool module = access(DirectDevice::kPath, F_OK) == 0;
+    Paths paths;
+    paths.direct = config.path == Path::direct || (config.path != Path::off && module);
+    paths.smc = config.path == Path::smc || (config.path == Path::automatic && !module);
+    return paths;
+}
 
 Agent::Agent(EventLoop& loop, Config config, PolicyPaths policy_paths, std::string socket_path,
              std::vector<std::string> argv, std::optional<Handover> handover)
@@ -52,9 +56,6 @@ std::optional<int> Agent::start() {
         return kExitUsage;
     }
     access_ = *access;
-    if (config_.splice.on) {
-        spdlog::warn(kSpliceFaults);
-    }
     if (auto done = listen(); !done) {
         spdlog::error("{}", done.error().message);
         return kExitFailed;
@@ -154,8 +155,9 @@ std::optional<Agent::Obstacle> Agent::try_session() {
         }
         return Obstacle{"path: off in agent.yaml", true, true};
     }
-    auto paths = choose_paths();
-    if (auto missing = missing_feature(features_, config_.splice.on, !paths.smc)) {
+    smc_bounded_ = smc_bounds_peer_memory();
+    auto paths = choose_paths(config_);
+    if (auto missing = missing_feature(features_, !paths.smc)) {
         return Obstacle{*missing, true};
     }
     if (auto device = find_device(config_.device); !device) {
@@ -172,23 +174,11 @@ std::optional<Agent::Obstacle> Agent::try_session() {
     }
     session_ = std::move(*session);
     if (paths.smc) {
-        spdlog::info("active: new connections to guests of this host run over SMC-D{}",
-                     is_native(features_) ? "" : " where a rule has them relayed");
+        spdlog::info("active: new connections to guests of this host run over SMC-D");
     } else {
         spdlog::info("active: connections with guests of this host move onto shared memory");
     }
     return std::nullopt;
-}
-
-// SMC decides at socket(), the direct path while a connection lives: it serves what SMC does not.
-Paths Agent::choose_paths() {
-    smc_bounded_ = smc_bounds_peer_memory();
-    Paths paths;
-    paths.native = is_native(features_);
-    bool module = access(DirectDevice::kPath, F_OK) == 0;
-    paths.direct = module || config_.path == Path::direct;
-    paths.smc = config_.path == Path::smc || (config_.path == Path::automatic && !module);
-    return paths;
 }
 
 void Agent::on_device_lost() {

@@ -29,6 +29,9 @@ inline constexpr int kExitFailed = 1;
 inline constexpr int kExitUsage = 2;
 inline constexpr int kExitUnsupported = 3;
 
+// SMC decides at socket(), the direct path while a connection lives: it serves what SMC does not.
+Paths choose_paths(const Config& config);
+
 class Agent {
 public:
     // `argv`: how to start this program again; argv[0] is its path. `handover`: what it was
@@ -57,7 +60,6 @@ private:
         bool undecided = false;
     };
     std::optional<Obstacle> try_session();
-    Paths choose_paths();
     Result<void> listen();
     Inheritance inheritance();
     // Becomes another program, if that one says that it can.

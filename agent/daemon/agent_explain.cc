@@ -158,7 +158,6 @@ json Agent::explain(const Request& request) {
         for (auto& more : session_->explain_peer(Address{connection.peer})) {
             steps.push_back(std::move(more));
         }
-        add(session_->explain_adopt(connection.way, adopts(policy_, connection)));
         if (connection.way == Direction::out) {
             add(session_->explain_lengths(destination, request.port));
         }

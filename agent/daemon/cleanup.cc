@@ -16,7 +16,6 @@
 #include "agent/kernel/smc_netlink.h"
 #include "agent/kernel/struct_ops.h"
 #include "agent/kernel/sysctl.h"
-#include "agent/kernel/tc_filter.h"
 
 namespace smc_steer {
 namespace {
@@ -38,9 +37,6 @@ Result<UniqueFd> lock_out_agents(const std::string& socket_path) {
 
 // One namespace, from inside it.
 Result<void> restore_namespace(const SavedState& state, NetnsId id, Did& did) {
-    if (auto devices = sweep_filters()) {
-        did.push_back(fmt::format("net:[{}]: filters of {} devices removed", id.inode, devices));
-    }
     auto now = read_sysctl("net.smc.hs_ctrl");
     if (!now) {
         return {};  // SMC is not loaded, so it has no settings

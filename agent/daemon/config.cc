@@ -15,6 +15,9 @@
 namespace smc_steer {
 namespace {
 
+constexpr const char* kSpliceIsGone =
+    "splice: gone: the direct path serves what it was for, see OPERATIONS.md, \"Which path\"";
+
 Result<void> read_size(const YAML::Node& root, const std::string& name, const char* key, int& out) {
     auto node = root[key];
     if (!node) {
@@ -401,54 +404,10 @@ Result<void> read_offload(const YAML::Node& root, const std::string& name, Confi
     return {};
 }
 
-Result<void> read_splice(const YAML::Node& root, const std::string& name, Config& config) {
-    auto node = root["splice"];
-    if (!node) {
-        return {};
-    }
-    auto& splice = config.splice;
-    if (node.IsScalar()) {
-        return read_switch(root, name, "splice", splice.on);
-    }
-    auto section = read_section(root, name, "splice", {"port", "buffer", "join", "after"});
-    if (!section) {
-        return tl::unexpected(section.error());
-    }
-    splice.on = true;
-    std::string join = "auto";
-    for (auto done : {read_port(*section, name, "port", splice.port),
-                      read_size(*section, name, "buffer", splice.buffer),
-                      read_word(*section, name, "join", join)}) {
-        if (!done) {
-            return done;
-        }
-    }
-    if (splice.buffer > 16 << 20) {
-        return yaml_error((*section)["buffer"], name, "buffer: 16MiB is the most");
-    }
-    if (splice.port == config.link_port) {
-        return yaml_error(node, name,
-                          fmt::format("splice: port {} is link_port already", splice.port));
-    }
-    if (auto after = (*section)["after"];
-        after && (!YAML::convert<int>::decode(after, splice.after) || splice.after < 0 ||
-                  splice.after > 1000)) {
-        return yaml_error(after, name, "after: must be a number of buffers from 0 to 1000");
-    }
-    static const std::map<std::string, Splice::Join> kJoins{
-        {"auto", Splice::Join::automatic},
-        {"kernel", Splice::Join::kernel},
-        {"sockmap", Splice::Join::sockmap},
-        {"loopback", Splice::Join::loopback},
-    };
-    auto known = kJoins.find(join);
-    if (known == kJoins.end()) {
-        return yaml_error(
-            (*section)["join"], name,
-            fmt::format("join: must be auto, kernel, sockmap or loopback, not '{}'", join));
-    }
-    splice.join = known->second;
-    return {};
+// A key that a version before had; written twice or not, what it was for comes first.
+Result<void> refuse_splice(const YAML::Node& root, const std::string& name) {
+    auto splice = yaml_key(root, "splice");
+    return splice ? yaml_error(*splice, name, kSpliceIsGone) : Result<void>{};
 }
 
 Result<void> read_control(const YAML::Node& root, const std::string& name, Config& config) {
@@ -501,11 +460,13 @@ Result<Config> parse_config(std::string_view text, const std::string& name) {
     if (!root->IsMap()) {
         return yaml_error(*root, name, "the configuration is a map of keys");
     }
+    if (auto gone = refuse_splice(*root, name); !gone) {
+        return tl::unexpected(gone.error());
+    }
     auto known = yaml_known_keys(*root, name,
                                  {"device", "wmem", "rmem", "workloads", "pods", "cri", "publish",
                                   "eid", "link_port", "when_unsupported", "metrics", "control",
-                                  "short_connections", "services", "splice", "trust", "path",
-                                  "offload"});
+                                  "short_connections", "services", "trust", "path", "offload"});
     if (!known) {
         return tl::unexpected(known.error());
     }
@@ -518,8 +479,8 @@ Result<Config> parse_config(std::string_view text, const std::string& name) {
           read_metrics(*root, name, config), read_control(*root, name, config),
           read_short(*root, name, config), read_pods(*root, name, config),
           read_publish(*root, name, config), read_services(*root, name, config),
-          read_splice(*root, name, config), read_trust(*root, name, config),
-          read_path(*root, name, config), read_offload(*root, name, config)}) {
+          read_trust(*root, name, config), read_path(*root, name, config),
+          read_offload(*root, name, config)}) {
         if (!done) {
             return tl::unexpected(done.error());
         }

@@ -26,17 +26,6 @@ struct ShortConnections {
 
 enum class WhenUnsupported { exit, idle };
 
-struct Splice {
-    bool on = false;
-    std::uint16_t port = 7255;  // TCP, where agents of other guests bring connections to
-    int buffer = 1 << 20;       // bytes of a relayed connection, each way
-    // How a program's connection meets the wire. kernel: by the module smc_join; sockmap: the ends
-    // of the loopback connection; loopback: by TCP; automatic: by the module, if it is there.
-    enum class Join { automatic, kernel, sockmap, loopback };
-    Join join = Join::automatic;
-    int after = 4;  // buffers that a connection moves before the module has it
-};
-
 // What new connections run over. automatic: direct where the kernel's module for it is loaded, else SMC.
 enum class Path { automatic, smc, direct, off };
 
@@ -66,7 +55,6 @@ struct Config {
     bool status_page = false;                       // beside them
     bool bpf_stats = true;
     ShortConnections short_connections;
-    Splice splice;
     std::string control_read = "root";   // or "all", or a group
     std::string control_write = "root";  // or a group
 };

@@ -85,8 +85,8 @@ Result<void> check_comment(const std::string& comment) {
 }
 
 Result<Request> parse_edit(const json& object, Request request) {
-    if (auto known = known_members(
-            object, {"cmd", "ports", "direction", "peers", "workload", "adopt", "comment"});
+    if (auto known =
+            known_members(object, {"cmd", "ports", "direction", "peers", "workload", "comment"});
         !known) {
         return tl::unexpected(known.error());
     }
@@ -121,12 +121,6 @@ Result<Request> parse_edit(const json& object, Request request) {
             return tl::unexpected(workload.error());
         }
         rule.workload = std::move(*workload);
-    }
-    if (auto adopt = object.find("adopt"); adopt != object.end()) {
-        if (!adopt->is_boolean()) {
-            return fail("adopt must be true or false");
-        }
-        rule.adopt = adopt->get<bool>();
     }
     if (auto good = check_comment(text["comment"]); !good) {
         return tl::unexpected(good.error());

@@ -27,7 +27,7 @@ constexpr auto kAfterAnEnd = 1s;
 }  // namespace
 
 Result<std::unique_ptr<Links>> Links::listen(EventLoop& loop, std::uint16_t port,
-                                             InheritedLinks inherited, const JoinModule* timers,
+                                             InheritedLinks inherited,
                                              std::function<void()> on_change) {
     auto diag = DiagSocket::open();
     if (!diag) {
@@ -38,8 +38,7 @@ Result<std::unique_ptr<Links>> Links::listen(EventLoop& loop, std::uint16_t port
     if (!listener) {
         return tl::unexpected(listener.error());
     }
-    keep_timers(timers, listener->get());
-    std::unique_ptr<Links> self(new Links(loop, std::move(*diag), timers, std::move(on_change)));
+    std::unique_ptr<Links> self(new Links(loop, std::move(*diag), std::move(on_change)));
     self->listener_ = std::move(*listener);
     auto done = self->acceptor_.start(loop, self->listener_.get(),
                                       [links = self.get()] { return links->accept_one(); });
@@ -189,7 +188,6 @@ void Links::on_dialed(std::uint32_t slot) {
     link.dialing.events.reset();
     auto good = smc_connected(link.dialing.fd.get());
     if (good) {
-        keep_timers(timers_, link.dialing.fd.get());
         good = runs_over_smcd(link.dialing.fd.get());
     }
     if (!good) {

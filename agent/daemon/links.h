@@ -23,7 +23,6 @@
 #include "agent/base/unique_fd.h"
 #include "agent/kernel/address.h"
 #include "agent/kernel/diag.h"
-#include "agent/kernel/join_socket.h"
 
 namespace smc_steer {
 
@@ -54,9 +53,9 @@ struct InheritedLinks {
 class Links {
 public:
     // Listens in the calling thread's network namespace, where it also connects from.
-    // `timers`: as keep_timers() has it. `on_change`: some peer is linked, or is no longer.
+    // `on_change`: some peer is linked, or is no longer.
     static Result<std::unique_ptr<Links>> listen(EventLoop& loop, std::uint16_t port,
-                                                 InheritedLinks inherited, const JoinModule* timers,
+                                                 InheritedLinks inherited,
                                                  std::function<void()> on_change);
 
     // By slot. Links to who is not there, or has a new generation, end. The guest with the
@@ -102,9 +101,8 @@ private:
         std::string problem;
     };
 
-    Links(EventLoop& loop, DiagSocket diag, const JoinModule* timers,
-          std::function<void()> on_change)
-        : loop_(loop), diag_(std::move(diag)), timers_(timers), on_change_(std::move(on_change)) {}
+    Links(EventLoop& loop, DiagSocket diag, std::function<void()> on_change)
+        : loop_(loop), diag_(std::move(diag)), on_change_(std::move(on_change)) {}
 
     Result<void> accept_one();
     void admit(UniqueFd fd, const Address& from);
@@ -120,7 +118,6 @@ private:
 
     EventLoop& loop_;
     DiagSocket diag_;
-    const JoinModule* timers_;
     std::function<void()> on_change_;
     UniqueFd listener_;
     Acceptor acceptor_;                // goes before it

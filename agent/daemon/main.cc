@@ -142,10 +142,11 @@ int check_upgrade(const Config& config, const PolicyPaths& paths) {
     if (auto good = Pins().check_version(STEER_ABI_VERSION); !good) {
         return complain(good.error().message, kExitFailed);
     }
-    if (auto missing = missing_feature(probe_features(), config.splice.on)) {
+    const bool smc = choose_paths(config).smc;
+    if (auto missing = missing_feature(probe_features(), !smc)) {
         return complain(*missing, kExitUnsupported);
     }
-    if (!may_steer_to_smc(smc_bounds_peer_memory(), config.trust)) {
+    if (smc && !may_steer_to_smc(smc_bounds_peer_memory(), config.trust)) {
         return complain(not_trusted(probe_features().kernel), kExitUnsupported);
     }
     fmt::print("smc-agent {} can take over, ABI {}\n", kVersion, STEER_ABI_VERSION);

@@ -31,17 +31,6 @@ constexpr auto kFamilies = std::to_array<MetricFamily>({
     {"smc_steer_links", kGauge, "", "Peers with an agent we hold a connection with over SMC-D."},
     {"smc_steer_link_strangers_total", kCounter, "",
      "Callers at the links' port that were no agent of the region."},
-    {"smc_steer_relayed_connections_total", kCounter, "how",
-     "Relayed connections: to an agent (relayed), to an SMC socket (native), over TCP (plain), "
-     "refused as without us, brought by an agent (incoming) or by a peer's program (adopted)."},
-    {"smc_steer_relayed_connections", kGauge, "", "Relayed connections that are open."},
-    {"smc_steer_relayed_carried_total", kCounter, "",
-     "Ends of relayed connections that the kernel has taken over."},
-    {"smc_steer_relayed_bytes_total", kCounter, "direction", "Bytes that were relayed."},
-    {"smc_steer_relay_refused_total", kCounter, "reason",
-     "Refused at the agents' port: strangers, versions that do not fit, denied by our rules."},
-    {"smc_steer_relay_broken_off_total", kCounter, "",
-     "Relayed connections that did not end by themselves."},
     {"smc_steer_pods", kGauge, "state",
      "Pods that container runtimes tell of: all (known) and those whose sockets are steered."},
     {"smc_steer_container_runtimes", kGauge, "state",
@@ -263,20 +252,6 @@ std::string render_metrics(const json& status, const json& reasons, const json& 
     text.add("smc_steer_same_host_addresses", {}, member(status, "same_host_addresses"));
     text.add("smc_steer_links", {}, member(member(status, "link"), "up"));
     text.add("smc_steer_link_strangers_total", {}, member(member(status, "link"), "strangers"));
-    const auto& splice = member(status, "splice");
-    for (const char* how : {"relayed", "native", "plain", "refused", "incoming", "adopted"}) {
-        text.add("smc_steer_relayed_connections_total", {{"how", how}}, member(splice, how));
-    }
-    text.add("smc_steer_relayed_connections", {}, member(splice, "active"));
-    text.add("smc_steer_relayed_carried_total", {}, member(splice, "carried"));
-    for (const char* direction : {"sent", "received"}) {
-        text.add("smc_steer_relayed_bytes_total", {{"direction", direction}},
-                 member(splice, direction));
-    }
-    for (const char* reason : {"strangers", "disagreed", "denied"}) {
-        text.add("smc_steer_relay_refused_total", {{"reason", reason}}, member(splice, reason));
-    }
-    text.add("smc_steer_relay_broken_off_total", {}, member(splice, "broken_off"));
     text.add("smc_steer_smcd_connections_total", {}, member(member(status, "connections"), "smcd"));
     add_workloads(status, text);
     add_counters(member(status, "counters"), text);

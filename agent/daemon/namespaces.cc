@@ -145,11 +145,6 @@ std::map<NetnsId, int> Namespaces::covered() const {
     return all;
 }
 
-std::set<Address> Namespaces::published(NetnsId id) const {
-    auto entry = covered_.find(id);
-    return entry == covered_.end() ? std::set<Address>() : entry->second.published;
-}
-
 void Namespaces::look(Covered& covered) {
     if (!covered.smc) {
         return;

@@ -44,8 +44,6 @@ public:
     // Which ones, with an open file of each.
     std::map<NetnsId, int> covered() const;
     NetnsId own() const { return own_; }
-    // Addresses of one of them, to be published.
-    std::set<Address> published(NetnsId id) const;
     // Fills in what belongs to namespaces.
     void save(SavedState& state);
     // Of all namespaces, to be published.

@@ -22,7 +22,6 @@ nlohmann::json rule_json(const Rule& rule) {
         {"ports", texts(rule.ports)},
         {"peers", texts(rule.peers)},
         {"workload", rule.workload ? to_string(*rule.workload) : ""},
-        {"adopt", rule.adopt},
         {"comment", rule.comment},
         {"file", rule.origin.file},
         {"line", rule.origin.line},

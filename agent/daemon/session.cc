@@ -73,7 +73,7 @@ Result<void> Session::bring_up(const Policy& policy, Inheritance inherited) {
             return done;
         }
         sysctls = {datapath_->handshake_name(), config_.wmem, config_.rmem,
-                   config_.short_connections.step_back && native_};
+                   config_.short_connections.step_back};
     }
     namespaces_ = std::make_unique<Namespaces>(
         loop_, std::move(sysctls),
@@ -91,7 +91,7 @@ Result<void> Session::bring_up(const Policy& policy, Inheritance inherited) {
         if (*stale) {
             spdlog::info("replaced the handshake of the agent before");
         }
-        auto links = Links::listen(loop_, config_.link_port, std::move(inherited.agents), timers(),
+        auto links = Links::listen(loop_, config_.link_port, std::move(inherited.agents),
                                    [this] { update_peers(); });
         if (!links) {
             return tl::unexpected(links.error());
@@ -129,8 +129,7 @@ Result<void> Session::bring_up(const Policy& policy, Inheritance inherited) {
     }
     device_events_ = std::move(*events);
     update_peers();
-    cover_splice();
-    if (!native_) {
+    if (!datapath_) {
         return {};
     }
     guard_services();
@@ -139,7 +138,7 @@ Result<void> Session::bring_up(const Policy& policy, Inheritance inherited) {
 
 // BPF's programs and what they decide by; nothing is attached yet.
 Result<void> Session::start_datapath(Inheritance& inherited) {
-    auto datapath = Datapath::load(Pins(), std::move(inherited.links), native_);
+    auto datapath = Datapath::load(Pins(), std::move(inherited.links));
     if (!datapath) {
         return tl::unexpected(datapath.error());
     }
@@ -149,22 +148,6 @@ Result<void> Session::start_datapath(Inheritance& inherited) {
             spdlog::warn("{}", done.error().message);
         }
     }
-
-    // Kernels that have IPPROTO_SMC keep the timers themselves.
-    if (!native_) {
-        if (auto module = JoinModule::open()) {
-            join_module_.emplace(std::move(*module));
-        } else {
-            spdlog::warn("SMC's TCP sockets may stay when they are closed: {}",
-                         module.error().message);
-        }
-    }
-    if (config_.splice.on) {
-        if (auto done = start_splice(); !done) {
-            return done;
-        }
-    }
-
     return {};
 }
 
@@ -178,7 +161,7 @@ Result<void> Session::start_smc(Inheritance& inherited) {
     if (inherited.saved.eid == eid_) {
         remove_eid_ = remove_eid_ || inherited.saved.remove_eid;
     }
-    if (const auto& limits = config_.short_connections; limits.step_back && (native_ || relay_)) {
+    if (const auto& limits = config_.short_connections; limits.step_back) {
         auto done = datapath_->measure_lengths(static_cast<std::uint64_t>(limits.bytes),
                                                limits.milliseconds * std::uint64_t{1'000'000});
         if (!done) {
@@ -188,21 +171,13 @@ Result<void> Session::start_smc(Inheritance& inherited) {
     if (auto done = datapath_->attach_flows(); !done) {
         return done;
     }
-    if (native_) {
-        if (auto done = datapath_->register_handshake(); !done) {
-            return done;
-        }
-    }
-
-    return {};
+    return datapath_->register_handshake();
 }
 
 Session::~Session() {
     device_events_.reset();
     cgroups_changed_.reset();
     cri_.reset();
-    adoption_.reset();
-    relay_.reset();
     direct_.reset();
     links_.reset();
     netns_directories_.clear();
@@ -212,7 +187,7 @@ Session::~Session() {
     if (datapath_) {
         datapath_->detach_steer();
     }
-    if (datapath_ && datapath_->has_stores()) {
+    if (datapath_) {
         if (auto done = datapath_->stores().set_lease(0); !done) {
             spdlog::warn("{}", done.error().message);
         }
@@ -248,7 +223,6 @@ Result<void> Session::set_policy(const Policy& policy) {
     }
     if (done) {
         policy_ = std::make_shared<const Policy>(policy);
-        update_splice();
         rule_workloads_ = std::move(tables->workloads);
         auto entered = update_workloads();
         if (std::exchange(ready_, true)) {
@@ -328,7 +302,6 @@ void Session::update_addresses() {
     }
     guest_addresses_ = std::move(addresses);
     own_addresses_ = guest_addresses_.all();
-    looks_at_devices_ = 0;
     auto left_out = guest_addresses_.publishable() > IVPCI_BULLETIN_ADDRESSES;
     if (left_out && !addresses_left_out_) {
         spdlog::warn(
@@ -351,7 +324,6 @@ Result<void> Session::publish() {
                             host_name(),
                             {bulletin_.begin(), bulletin_.end()},
                             links_ ? config_.link_port : std::uint16_t{0},
-                            relay_ ? config_.splice.port : std::uint16_t{0},
                             direct_ ? config_.offload.port : std::uint16_t{0},
                             nonce_});
 }
@@ -395,9 +367,6 @@ void Session::update_peers() {
     }
     same_host_ = std::move(wanted);
     update_direct_peers();
-    if (!changes.remove.empty() || !changes.put.empty()) {
-        update_splice();
-    }
 }
 
 // Nobody is steered to a peer before the agents have a link.
@@ -445,7 +414,6 @@ void Session::tick() {
     }
     watch_namespaces();
     scan_namespaces();
-    refresh_adoption();
     if (!published_) {
         update_addresses();
     } else {
@@ -457,9 +425,6 @@ void Session::scan_namespaces() {
     if (namespaces_->scan()) {
         write_state();
         update_addresses();
-        cover_splice();
-    } else if (relay_ && relay_->short_of_room()) {
-        cover_splice();
     }
 }
 

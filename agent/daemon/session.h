@@ -24,13 +24,11 @@
 #include "agent/daemon/saved_state.h"
 #include "agent/kernel/datapath.h"
 #include "agent/kernel/decisions.h"
-#include "agent/kernel/join_socket.h"
 #include "agent/peers/device.h"
 #include "agent/peers/same_host.h"
 #include "agent/policy/members.h"
 #include "agent/policy/rule.h"
 #include "agent/policy/steering.h"
-#include "agent/splice/relay.h"
 #include "agent/workloads/cgroup_watch.h"
 #include "agent/workloads/coverage.h"
 #include "agent/workloads/cri_pods.h"
@@ -48,8 +46,7 @@ struct Inheritance {
 
 // Which paths a session has.
 struct Paths {
-    bool smc = true;      // new sockets become SMC sockets, where the kernel can
-    bool native = false;  // it can (features.h)
+    bool smc = true;      // new sockets become SMC sockets
     bool direct = false;  // living TCP connections are moved
 };
 
@@ -116,9 +113,6 @@ public:
     nlohmann::json explain_peer(const Address& peer);
     // How long this guest's connections to it were, as a step of "explain"; null: nobody asks.
     nlohmann::json explain_lengths(const Address& server, std::uint16_t port) const;
-    // Whether the agents relay what cannot be an SMC socket, as a step of "explain"; null: the
-    // rules do not ask for it and nothing depends on it. `adopted`: a rule with "adopt" allows it.
-    nlohmann::json explain_adopt(Direction way, bool adopted) const;
 
 private:
     Session(EventLoop& loop, const Config& config, std::string state_path, Paths paths,
@@ -127,7 +121,6 @@ private:
           config_(config),
           state_path_(std::move(state_path)),
           paths_(paths),
-          native_(paths.smc && paths.native),
           on_lost_(std::move(on_lost)),
           device_(std::move(device)) {}
 
@@ -152,13 +145,6 @@ private:
     bool is_service(const Address& address) const;
     bool is_wire(const SocketAddresses& addresses) const;
     void guard_services();
-    const JoinModule* timers() const { return join_module_ ? &*join_module_ : nullptr; }
-    // What cannot be an SMC socket (session_splice.cc).
-    Result<void> start_splice();
-    void update_splice();
-    void cover_splice();
-    void refresh_adoption();
-    void report_splice(nlohmann::json& out) const;
     void refresh_guards();
     void scan_namespaces();
     SavedState saved_state();
@@ -193,7 +179,6 @@ private:
     Config config_;
     std::string state_path_;
     Paths paths_;
-    bool native_;
     std::function<void()> on_lost_;
     Device device_;
     ivpci_info info_{};
@@ -217,8 +202,6 @@ private:
     std::set<Address> bulletin_;       // those with room in it
     PeerTable peers_;
     SameHost same_host_;
-    // Where the kernel does not keep the timers of SMC's TCP sockets; before who uses it.
-    std::optional<JoinModule> join_module_;
     std::unique_ptr<DirectPath> direct_;  // null: off
     Nonce nonce_{};
     std::map<ino_t, std::pair<std::uint64_t, std::set<std::uint16_t>>> listening_;  // since when
@@ -229,11 +212,6 @@ private:
     std::map<std::uint64_t, std::set<std::string>> commands_;  // of sockets
     std::uint64_t commands_ns_ = 0;
     std::unique_ptr<Links> links_;
-    std::unique_ptr<Relay> relay_;        // null: off
-    std::unique_ptr<Adoption> adoption_;  // null: off, or not to be had
-    std::string adoption_problem_;
-    unsigned looks_at_devices_ = 0;
-    std::string join_problem_;  // why the kernel does not join what is relayed; empty: it does
     std::shared_ptr<const Policy> policy_;  // in force
     EventSource device_events_;
     std::map<std::string, EventSource> netns_directories_;

@@ -111,7 +111,6 @@ void Session::report_status(json& out) {
         };
     }
 
-    report_splice(out);
     json counters = json::object();
     std::uint64_t same_host_tcp = 0;
     auto values = datapath_ ? datapath_->stores().counters()

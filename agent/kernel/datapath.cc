@@ -9,7 +9,6 @@
 #include <cerrno>
 
 #include "agent/base/unique_fd.h"
-#include "agent/kernel/sockmap_gate.h"
 #include "flows.skel.h"
 #include "handshake.skel.h"
 #include "moved.skel.h"
@@ -25,46 +24,11 @@ constexpr const char* kLastingMaps[] = {"counters", "connections", "endpoints"};
 
 }  // namespace
 
-Result<std::unique_ptr<Datapath>> Datapath::load(const Pins& pins, OldLinks old, bool native) {
+Result<std::unique_ptr<Datapath>> Datapath::load(const Pins& pins, OldLinks old) {
     bpf_log_init();
     if (auto good = pins.check_version(STEER_ABI_VERSION); !good) {
         return tl::unexpected(good.error());
     }
-    auto flows = BpfObject::open("flows", ::flows::elf_bytes);
-    if (!flows) {
-        return tl::unexpected(flows.error());
-    }
-    std::unique_ptr<Datapath> self(new Datapath(pins, std::move(old), std::move(*flows)));
-    if (native) {
-        if (auto done = self->open_native(); !done) {
-            return tl::unexpected(done.error());
-        }
-    }
-    if (auto done = self->take_over_maps(); !done) {
-        return tl::unexpected(done.error());
-    }
-    std::vector<BpfObject*> objects;
-    if (native) {
-        objects = {&*self->steer_, &*self->handshake_};
-    }
-    objects.push_back(&self->flows_);
-    for (BpfObject* object : objects) {
-        if (auto done = object->load(self->shared_); !done) {
-            return tl::unexpected(done.error());
-        }
-    }
-    if (auto done = self->migrate_counters(); !done) {
-        return tl::unexpected(done.error());
-    }
-    if (native) {
-        if (auto done = self->open_stores(); !done) {
-            return tl::unexpected(done.error());
-        }
-    }
-    return self;
-}
-
-Result<void> Datapath::open_native() {
     auto steer = BpfObject::open("steer", ::steer::elf_bytes);
     if (!steer) {
         return tl::unexpected(steer.error());
@@ -73,9 +37,30 @@ Result<void> Datapath::open_native() {
     if (!handshake) {
         return tl::unexpected(handshake.error());
     }
-    steer_.emplace(std::move(*steer));
-    handshake_.emplace(std::move(*handshake));
-    return choose_handshake();
+    auto flows = BpfObject::open("flows", ::flows::elf_bytes);
+    if (!flows) {
+        return tl::unexpected(flows.error());
+    }
+    std::unique_ptr<Datapath> self(new Datapath(pins, std::move(old), std::move(*steer),
+                                                std::move(*handshake), std::move(*flows)));
+    if (auto done = self->choose_handshake(); !done) {
+        return tl::unexpected(done.error());
+    }
+    if (auto done = self->take_over_maps(); !done) {
+        return tl::unexpected(done.error());
+    }
+    for (BpfObject* object : {&self->steer_, &self->handshake_, &self->flows_}) {
+        if (auto done = object->load(self->shared_); !done) {
+            return tl::unexpected(done.error());
+        }
+    }
+    if (auto done = self->migrate_counters(); !done) {
+        return tl::unexpected(done.error());
+    }
+    if (auto done = self->open_stores(); !done) {
+        return tl::unexpected(done.error());
+    }
+    return self;
 }
 
 Result<void> Datapath::open_stores() {
@@ -85,28 +70,6 @@ Result<void> Datapath::open_stores() {
     }
     stores_ = std::make_unique<Stores>(std::move(*stores));
     return {};
-}
-
-// Where the kernel is not native this is what brings the maps of the rules.
-Result<std::unique_ptr<SpliceHooks>> Datapath::load_splice(bool outgoing, bool join,
-                                                           std::string& join_problem) {
-    auto hooks = SpliceHooks::load(shared_, outgoing);
-    if (!hooks) {
-        return hooks;
-    }
-    if (!stores_) {
-        if (auto done = open_stores(); !done) {
-            return tl::unexpected(done.error());
-        }
-    }
-    if (join) {
-        if (auto why = sockmap_refused()) {
-            join_problem = *why;
-        } else if (auto done = (*hooks)->load_join(shared_); !done) {
-            join_problem = done.error().message;
-        }
-    }
-    return hooks;
 }
 
 Result<void> Datapath::choose_handshake() {
@@ -132,7 +95,7 @@ Result<void> Datapath::choose_handshake() {
     }
     for (const char* name : kHandshakeNames) {
         if (name != choice.name) {
-            if (auto done = handshake_->leave_out(name); !done) {
+            if (auto done = handshake_.leave_out(name); !done) {
                 return done;
             }
         }
@@ -197,10 +160,8 @@ Datapath::~Datapath() {
 }
 
 Result<void> Datapath::measure_lengths(std::uint64_t short_bytes, std::uint64_t short_ns) {
-    if (handshake_) {
-        if (auto done = attach_moved(); !done) {
-            return done;
-        }
+    if (auto done = attach_moved(); !done) {
+        return done;
     }
     return stores_->set_short(short_bytes, short_ns);
 }
@@ -261,7 +222,7 @@ Result<void> Datapath::attach_flows() {
 }
 
 Result<void> Datapath::register_handshake() {
-    bpf_map* ops = handshake_->map(handshake_name_);
+    bpf_map* ops = handshake_.map(handshake_name_);
     if (!ops) {
         return fail("BPF handshake: has no map {}", handshake_name_);
     }
@@ -284,7 +245,7 @@ Result<int> Datapath::drop_stale_handshakes() {
 }
 
 Result<void> Datapath::attach_steer() {
-    for (bpf_program* program : steer_->programs()) {
+    for (bpf_program* program : steer_.programs()) {
         BpfLink link(bpf_program__attach(program));
         if (!link) {
             return fail_errno(errno, "BPF steer: cannot attach {}", bpf_program__name(program));
@@ -316,11 +277,9 @@ std::map<std::string, int> Datapath::flows_links() const {
 
 std::vector<ProgramCost> Datapath::costs() const {
     std::vector<ProgramCost> costs;
-    std::vector<const BpfObject*> objects{&flows_};
-    for (const auto* object : {&steer_, &handshake_, &moved_}) {
-        if (*object) {
-            objects.push_back(&**object);
-        }
+    std::vector<const BpfObject*> objects{&flows_, &steer_, &handshake_};
+    if (moved_) {
+        objects.push_back(&*moved_);
     }
     std::vector<bpf_program*> programs = guards_ ? guards_->programs() : decltype(programs){};
     for (const BpfObject* object : objects) {

@@ -11,11 +11,9 @@
 #include <vector>
 
 #include "agent/base/unique_fd.h"
-#include "agent/kernel/adoption.h"
 #include "agent/kernel/bpf_object.h"
 #include "agent/kernel/guards.h"
 #include "agent/kernel/pins.h"
-#include "agent/kernel/splice_hooks.h"
 #include "agent/kernel/stores.h"
 #include "agent/kernel/struct_ops.h"
 
@@ -43,16 +41,11 @@ public:
 
     // Maps that count (not those that rules are in) are taken over from `pins`, or their
     // values are if their shape has changed.
-    // `native`: the kernel can make SMC sockets of what programs ask for; without it there is no
-    // steer and no handshake.
-    static Result<std::unique_ptr<Datapath>> load(const Pins& pins, OldLinks old = {},
-                                                  bool native = true);
+    static Result<std::unique_ptr<Datapath>> load(const Pins& pins, OldLinks old = {});
     ~Datapath();
     Datapath(const Datapath&) = delete;
     Datapath& operator=(const Datapath&) = delete;
 
-    // Where the kernel is not native, not before load_splice().
-    bool has_stores() const { return stores_ != nullptr; }
     Stores& stores() { return *stores_; }
 
     // Counts connections of every process: attached to the root of the cgroup2 tree.
@@ -73,13 +66,6 @@ public:
     Result<void> guard_services(const std::vector<Cidr>& services);
     Guards* guards() { return guards_ ? &*guards_ : nullptr; }
 
-    // Loads what the agent's relay needs; nothing is attached yet. `join`: in the kernel, if it
-    // can. Once; the maps are shared with the rest.
-    Result<std::unique_ptr<SpliceHooks>> load_splice(bool outgoing, bool join,
-                                                     std::string& join_problem);
-
-    Result<std::unique_ptr<Adoption>> load_adoption() { return Adoption::load(shared_); }
-
     // Of all programs. The kernel counts while count_costs() is in force.
     std::vector<ProgramCost> costs() const;
     // Makes the kernel measure every BPF program of the machine, until destruction: two clock
@@ -97,9 +83,12 @@ public:
     void unregister_handshake();
 
 private:
-    Datapath(const Pins& pins, OldLinks old, BpfObject flows)
-        : pins_(pins), old_(std::move(old)), flows_(std::move(flows)) {}
-    Result<void> open_native();
+    Datapath(const Pins& pins, OldLinks old, BpfObject steer, BpfObject handshake, BpfObject flows)
+        : pins_(pins),
+          old_(std::move(old)),
+          steer_(std::move(steer)),
+          handshake_(std::move(handshake)),
+          flows_(std::move(flows)) {}
     Result<void> attach_moved();
     Result<void> open_stores();
     Result<void> choose_handshake();
@@ -111,8 +100,8 @@ private:
     std::vector<UniqueFd> taken_over_;
     UniqueFd old_counters_;  // of another shape
     SharedMaps shared_;
-    std::optional<BpfObject> steer_;  // where the kernel is native, as the next
-    std::optional<BpfObject> handshake_;
+    BpfObject steer_;
+    BpfObject handshake_;
     BpfObject flows_;
     std::optional<BpfObject> moved_;
     std::optional<Guards> guards_;

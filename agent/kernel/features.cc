@@ -30,6 +30,8 @@ bool has(const btf* b, const char* name, unsigned kind) {
 constexpr const char* kNoCgroup2 =
     "no cgroup2 at /sys/fs/cgroup: 'mount -t cgroup2 none /sys/fs/cgroup' mounts it";
 
+constexpr const char* kDirectPath = "'modprobe tcp_ivpci' brings the direct path";
+
 bool is_capable() {
     __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
     __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3]{};
@@ -66,7 +68,7 @@ Features probe_features() {
     return features;
 }
 
-std::optional<std::string> missing_feature(const Features& f, bool splice, bool direct) {
+std::optional<std::string> missing_feature(const Features& f, bool direct) {
     if (!f.capable) {
         return "CAP_SYS_ADMIN, CAP_NET_ADMIN, CAP_BPF and CAP_PERFMON are needed: run smc-agent as "
                "root";
@@ -80,21 +82,21 @@ std::optional<std::string> missing_feature(const Features& f, bool splice, bool 
     }
     if (!f.smc) {
         return fmt::format(
-            "kernel {} has no SMC: a kernel >= 6.19 with CONFIG_SMC and CONFIG_SMC_HS_CTRL_BPF is "
-            "needed, and 'modprobe smc' if it is a module",
-            f.kernel);
+            "kernel {} has no SMC: {}, or a kernel >= 6.19 with CONFIG_SMC and "
+            "CONFIG_SMC_HS_CTRL_BPF is needed, and 'modprobe smc' if it is a module",
+            f.kernel, kDirectPath);
     }
-    if (!f.hs_ctrl && !splice) {
+    if (!f.hs_ctrl) {
         return fmt::format(
-            "kernel {} has no smc_hs_ctrl: a kernel >= 6.19 with CONFIG_SMC_HS_CTRL_BPF is needed, "
-            "or 'splice: on' in agent.yaml and rules with 'adopt'",
-            f.kernel);
+            "kernel {} has no smc_hs_ctrl: {}, or a kernel >= 6.19 with CONFIG_SMC_HS_CTRL_BPF is "
+            "needed",
+            f.kernel, kDirectPath);
     }
-    if (!f.fmod_ret && !splice) {
+    if (!f.fmod_ret) {
         return fmt::format(
-            "kernel {} does not let BPF modify update_socket_protocol: a kernel >= 6.6 with "
+            "kernel {} does not let BPF modify update_socket_protocol: {}, or a kernel >= 6.6 with "
             "CONFIG_MPTCP is needed",
-            f.kernel);
+            f.kernel, kDirectPath);
     }
     if (!f.cgroup2) {
         return kNoCgroup2;

@@ -22,13 +22,9 @@ struct Features {
 // asks for its module).
 Features probe_features();
 
-// Can it make SMC sockets of what programs ask for. Where it cannot, the agent can relay.
-inline bool is_native(const Features& features) { return features.hs_ctrl && features.fmod_ret; }
-
-// The first thing missing: one line that names it and says what to do. `splice`: a kernel that is
-// not native will do. `direct`: without SMC and BPF, for the direct path alone. Pure.
-std::optional<std::string> missing_feature(const Features& features, bool splice = false,
-                                           bool direct = false);
+// The first thing missing: one line that names it and says what to do. `direct`: without SMC and
+// BPF, for the direct path alone. Pure.
+std::optional<std::string> missing_feature(const Features& features, bool direct = false);
 
 }  // namespace smc_steer
 

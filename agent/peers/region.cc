@@ -102,7 +102,6 @@ std::optional<Bulletin> read_bulletin(const ivpci_bulletin& shared) {
     Bulletin bulletin;
     bulletin.agent_version = copy.agent_version;
     bulletin.link_port = static_cast<std::uint16_t>(copy.link_port);
-    bulletin.splice_port = static_cast<std::uint16_t>(copy.splice_port);
     bulletin.offload_port = static_cast<std::uint16_t>(copy.offload_port);
     std::copy(std::begin(copy.nonce), std::end(copy.nonce), bulletin.nonce.begin());
     bulletin.name = printable(copy.name, sizeof(copy.name));
@@ -118,7 +117,6 @@ void write_bulletin(ivpci_bulletin& shared, const Bulletin& bulletin) {
     ivpci_bulletin words{};
     words.agent_version = bulletin.agent_version;
     words.link_port = bulletin.link_port;
-    words.splice_port = bulletin.splice_port;
     words.offload_port = bulletin.offload_port;
     std::copy(bulletin.nonce.begin(), bulletin.nonce.end(), std::begin(words.nonce));
     std::memcpy(words.name, bulletin.name.data(),

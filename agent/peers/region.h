@@ -44,7 +44,6 @@ struct Bulletin {
     std::string name;                 // printable ASCII, other characters are '?'
     std::vector<Address> addresses;
     std::uint16_t link_port = 0;    // where it takes links; 0: nowhere
-    std::uint16_t splice_port = 0;  // where it takes what other agents relay; 0: nowhere
     std::uint16_t offload_port = 0;  // where agents agree to move connections; 0: nowhere
     std::array<std::uint8_t, 16> nonce{};  // who names it there can read the region
 

@@ -17,7 +17,7 @@ SameHost same_host_of(const PeerTable& peers, const std::set<Address>& own,
             continue;
         }
         PeerRef ref{slot, peer.membership.generation, peer.bulletin.link_port,
-                    peer.bulletin.splice_port, peer.bulletin.offload_port};
+                    peer.bulletin.offload_port};
         for (const auto& address : peer.bulletin.addresses) {
             if (!address.is_global() || own.contains(address) || is_local(address)) {
                 continue;

@@ -18,7 +18,6 @@ struct PeerRef {
     std::uint32_t slot = 0;
     std::uint32_t generation = 0;
     std::uint16_t link_port = 0;
-    std::uint16_t splice_port = 0;
     std::uint16_t offload_port = 0;
     bool linked = false;  // not known to same_host_of()
 

@@ -16,12 +16,6 @@ Edit add_rule(const std::vector<Rule>& own, const Rule& wanted) {
         } else if (!present) {
             present = true;
             edit.rules.push_back(rule);
-            if (wanted.adopt != rule.adopt) {
-                edit.rules.back().adopt = wanted.adopt;
-                edit.did.push_back(fmt::format("{} relayed: {}",
-                                               wanted.adopt ? "from now on" : "no longer",
-                                               to_string(wanted)));
-            }
             if (!wanted.comment.empty() && wanted.comment != rule.comment) {
                 edit.rules.back().comment = wanted.comment;
                 edit.did.push_back("changed the comment of: " + to_string(rule));

@@ -11,6 +11,9 @@
 namespace smc_steer {
 namespace {
 
+constexpr const char* kAdoptIsGone =
+    "adopt: gone: the direct path serves what it was for, see OPERATIONS.md, \"Which path\"";
+
 Result<Action> read_action(const YAML::Node& node, const std::string& name, std::string_view key) {
     auto text = yaml_string(node, name, key);
     if (!text) {
@@ -119,17 +122,6 @@ Result<void> read_optional(const YAML::Node& node, const std::string& name, Rule
         }
         rule.workload = std::move(*workload);
     }
-    if (auto adopt = node["adopt"]) {
-        auto text = yaml_string(adopt, name, "adopt");
-        if (!text) {
-            return tl::unexpected(text.error());
-        }
-        if (*text != "true" && *text != "false") {
-            return yaml_error(adopt, name,
-                              fmt::format("adopt: must be true or false, not '{}'", *text));
-        }
-        rule.adopt = *text == "true";
-    }
     return {};
 }
 
@@ -137,8 +129,11 @@ Result<Rule> parse_rule(const YAML::Node& node, const std::string& name) {
     if (!node.IsMap()) {
         return yaml_error(node, name, "rules: each rule is a map with action and ports");
     }
+    if (auto adopt = yaml_key(node, "adopt")) {
+        return yaml_error(*adopt, name, kAdoptIsGone);
+    }
     if (auto known = yaml_known_keys(
-            node, name, {"action", "direction", "ports", "peers", "workload", "adopt", "comment"});
+            node, name, {"action", "direction", "ports", "peers", "workload", "comment"});
         !known) {
         return tl::unexpected(known.error());
     }
@@ -259,9 +254,6 @@ std::string format_policy_file(const std::vector<Rule>& rules) {
             out << YAML::Key << "workload" << YAML::Value << YAML::Flow << YAML::BeginMap
                 << YAML::Key << std::string(to_string(rule.workload->kind)) << YAML::Value
                 << YAML::DoubleQuoted << rule.workload->value << YAML::EndMap;
-        }
-        if (rule.adopt) {
-            out << YAML::Key << "adopt" << YAML::Value << true;
         }
         if (!rule.comment.empty()) {
             out << YAML::Key << "comment" << YAML::Value << YAML::DoubleQuoted << rule.comment;

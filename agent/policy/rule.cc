@@ -67,14 +67,6 @@ Result<void> check_rule(const Rule& rule) {
             "a rule needs ports, peers or a workload: what holds for all the rest is "
             "'default'");
     }
-    if (rule.adopt && rule.action != Action::allow) {
-        return fail("adopt: what is denied cannot be relayed");
-    }
-    if (rule.adopt && rule.workload && rule.direction != Direction::out) {
-        return fail(
-            "adopt: with a workload, direction must be out: whose the listener is that a "
-            "connection is for is not known");
-    }
     // Who made a socket is known when it is made, and not any more when it connects.
     if (rule.workload && rule.workload->kind == WorkloadKind::command) {
         if (rule.action != Action::deny) {
@@ -110,9 +102,6 @@ std::string to_string(const Rule& rule) {
     append(" with ", rule.peers);
     if (rule.workload) {
         text += " of " + to_string(*rule.workload);
-    }
-    if (rule.adopt) {
-        text += ", adopt";
     }
     return text;
 }

@@ -44,7 +44,6 @@ struct Rule {
     Direction direction = Direction::both;
     std::vector<Cidr> peers{};  // the other end
     std::optional<Workload> workload{};
-    bool adopt = false;  // relayed where its socket cannot be an SMC socket
 
     bool operator==(const Rule&) const = default;
     // About the same connections, whatever it does with them.

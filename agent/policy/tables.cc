@@ -15,9 +15,8 @@ struct Stretch {
     std::uint32_t bits = 0;
 };
 
-std::uint32_t bits_of(Action action, Direction direction, bool adopt = false) {
+std::uint32_t bits_of(Action action, Direction direction) {
     std::uint32_t bit = action == Action::allow ? STEER_OUT_ALLOW : STEER_OUT_DENY;
-    bit |= adopt ? STEER_OUT_ADOPT : 0;
     std::uint32_t bits = 0;
     if (direction != Direction::in) {
         bits |= bit << STEER_OUT;
@@ -63,7 +62,7 @@ void flatten(const std::vector<Stretch>& stretches, std::vector<steer_span>& out
     std::sort(edges.begin(), edges.end(),
               [](const Edge& a, const Edge& b) { return a.port < b.port; });
 
-    std::array<int, 7> open{};  // per bit, how many stretches have it here
+    std::array<int, 4> open{};  // per bit, how many stretches have it here
     std::uint32_t bits = 0, since = 0;
     auto close = [&](std::uint32_t end) {
         if (bits != 0 && since < end) {
@@ -187,7 +186,7 @@ private:
                 "them is used up",
                 to_string(rule.origin), STEER_SPANS_MAX / 2);
         }
-        auto bits = bits_of(rule.action, rule.direction, rule.adopt);
+        auto bits = bits_of(rule.action, rule.direction);
         auto workload = rule.workload ? workloads_.at(*rule.workload) : 0;
         for (auto peer : peers) {
             auto& scope = scopes_[{workload, peer}];

@@ -44,12 +44,6 @@ Explanation explain(const Policy& policy, const Connection& connection) {
     return {policy.default_action, std::nullopt};
 }
 
-bool adopts(const Policy& policy, const Connection& connection) {
-    return explain(policy, connection).action == Action::allow &&
-           std::any_of(policy.rules.begin(), policy.rules.end(),
-                       [&](const Rule& rule) { return rule.adopt && covers(rule, connection); });
-}
-
 std::optional<Rule> denied_by(const Policy& policy, const Rule& rule) {
     for (const auto& other : policy.rules) {
         if (other.action == Action::deny && any_meet(rule, other)) {

@@ -28,9 +28,6 @@ struct Explanation {
 // server's and always denied.
 Explanation explain(const Policy& policy, const Connection& connection);
 
-// Is it allowed by a rule with "adopt", and denied by none.
-bool adopts(const Policy& policy, const Connection& connection);
-
 // A rule that denies some connection `rule` would allow; none: allowing has its full effect.
 // Workloads of different kinds may or may not meet: they are taken not to.
 std::optional<Rule> denied_by(const Policy& policy, const Rule& rule);

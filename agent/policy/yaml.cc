@@ -54,6 +54,15 @@ Result<void> yaml_known_keys(const YAML::Node& map, const std::string& name,
     return {};
 }
 
+std::optional<YAML::Node> yaml_key(const YAML::Node& map, std::string_view key) {
+    for (const auto& entry : map) {
+        if (entry.first.IsScalar() && entry.first.Scalar() == key) {
+            return entry.first;
+        }
+    }
+    return std::nullopt;
+}
+
 Result<std::string> yaml_string(const YAML::Node& node, const std::string& name,
                                 std::string_view key) {
     if (!node.IsScalar()) {

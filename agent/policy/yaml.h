@@ -6,6 +6,7 @@
 #include <yaml-cpp/yaml.h>
 
 #include <initializer_list>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -25,6 +26,9 @@ tl::unexpected<Error> yaml_error(const YAML::Node& node, const std::string& name
 // `map` has no keys but these, none of them twice.
 Result<void> yaml_known_keys(const YAML::Node& map, const std::string& name,
                              std::initializer_list<std::string_view> keys);
+
+// The key `key` of `map` itself, for its line; none: there is none.
+std::optional<YAML::Node> yaml_key(const YAML::Node& map, std::string_view key);
 
 Result<std::string> yaml_string(const YAML::Node& node, const std::string& name,
                                 std::string_view key);

@@ -104,7 +104,6 @@ struct inet_sock {
 
 struct inet_connection_sock {
 	struct inet_sock icsk_inet;
-	__u8 icsk_syn_retries;
 } CORE;
 
 struct tcp_sock {

@@ -223,14 +223,6 @@ static __always_inline bool match_allows(struct match *m, const struct steer_pol
 	return !(bits & STEER_OUT_DENY) && (bits & STEER_OUT_ALLOW);
 }
 
-/* Allowed by a rule that has it relayed. */
-static __always_inline bool match_adopts(struct match *m, const struct steer_policy *p, int way)
-{
-	__u32 bits = match_bits(m, p, way);
-
-	return !(bits & STEER_OUT_DENY) && (bits & STEER_OUT_ADOPT);
-}
-
 /* By a rule, not by default. */
 static __always_inline bool match_denies(struct match *m, const struct steer_policy *p, int way)
 {

@@ -184,7 +184,7 @@ struct ivpci_bulletin {
 	__u32 flags;	     /* none yet, 0 */
 	char name[64];	     /* host name, for people; not terminated when full */
 	__u32 link_port;     /* TCP port the agent takes SMC connections of other agents on */
-	__u32 splice_port;   /* TCP port it takes connections on that another relays; 0: none */
+	__u32 reserved_port; /* 0 */
 	__u32 offload_port;  /* TCP port where agents agree to move connections; 0: none */
 	__u8 nonce[16];	     /* who names it there can read this memory; changes all the time */
 	__u8 reserved[20];

@@ -84,11 +84,6 @@ enum steer_verdict {
 	STEER_OUT_ALLOW = 2,
 	STEER_IN_DENY = 4,
 	STEER_IN_ALLOW = 8,
-	/* What is allowed may also be relayed by the agent where its socket cannot be an SMC
-	 * socket (splice_abi.h).
-	 */
-	STEER_OUT_ADOPT = 16,
-	STEER_IN_ADOPT = 64,
 };
 #define STEER_OUT 0 /* shifts OUT's bits to where they belong */
 #define STEER_IN  2

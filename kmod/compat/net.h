@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* As compat.h, for what smc_join takes of the network stack. */
-#ifndef SMC_JOIN_COMPAT_H
-#define SMC_JOIN_COMPAT_H
+/* As compat.h, for what tcp_ivpci takes of the network stack. */
+#ifndef TCP_IVPCI_COMPAT_H
+#define TCP_IVPCI_COMPAT_H
 
 #include <net/inet6_hashtables.h>
 #include <net/inet_hashtables.h>
@@ -18,23 +18,6 @@
 #define COMPAT_RECVMSG_PASS_NAME
 #define COMPAT_RECVMSG_NO_NAME
 #endif
-
-/* Without one sendfile() goes through sendmsg(), as it always does on newer kernels. */
-static inline void compat_proto_no_sendpage(struct proto *proto)
-{
-#ifdef IVPCI_HAVE_PROTO_SENDPAGE
-	proto->sendpage = NULL;
-#endif
-}
-
-static inline struct ubuf_info *compat_msg_zerocopy_realloc(struct sock *sk, size_t size)
-{
-#ifdef IVPCI_HAVE_ZEROCOPY_DEVMEM
-	return msg_zerocopy_realloc(sk, size, NULL, false);
-#else
-	return msg_zerocopy_realloc(sk, size, NULL);
-#endif
-}
 
 #ifdef IVPCI_HAVE_LOOKUP_HASHINFO
 #define COMPAT_HASHINFO(net) (net)->ipv4.tcp_death_row.hashinfo,
@@ -60,20 +43,6 @@ static inline struct sock *compat_inet_lookup_established(struct net *net, __be3
 
 #if IS_ENABLED(CONFIG_IPV6)
 /* Likewise. */
-static inline struct sock *compat_inet6_lookup_listener(struct net *net,
-							const struct in6_addr *daddr, u16 hnum)
-{
-	struct sock *sk;
-
-	rcu_read_lock();
-	sk = inet6_lookup_listener(net, COMPAT_HASHINFO(net) NULL, 0, &in6addr_any, 0, daddr, hnum,
-				   0, 0);
-	if (sk && !refcount_inc_not_zero(&sk->sk_refcnt))
-		sk = NULL;
-	rcu_read_unlock();
-	return sk;
-}
-
 static inline struct sock *
 compat_inet6_lookup_established(struct net *net, const struct in6_addr *saddr, __be16 sport,
 				const struct in6_addr *daddr, u16 hnum, int dif)
@@ -87,17 +56,5 @@ compat_inet6_lookup_established(struct net *net, const struct in6_addr *saddr, _
 	return sk;
 }
 #endif
-
-/* A socket of the kernel's own holds its network namespace, as a program's. */
-static inline void compat_sk_net_refcnt_upgrade(struct sock *sk)
-{
-#ifdef IVPCI_HAVE_NET_REFCNT_UPGRADE
-	sk_net_refcnt_upgrade(sk);
-#else
-	sk->sk_net_refcnt = 1;
-	get_net_track(sock_net(sk), &sk->ns_tracker, GFP_KERNEL);
-	sock_inuse_add(sock_net(sk), 1);
-#endif
-}
 
 #endif

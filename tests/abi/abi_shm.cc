@@ -113,7 +113,7 @@ TEST(ShmAbi, Bulletin) {
     EXPECT_FIELD(ivpci_bulletin, flags, 12, 4U);
     EXPECT_FIELD(ivpci_bulletin, name, 16, 64U);
     EXPECT_FIELD(ivpci_bulletin, link_port, 80, 4U);
-    EXPECT_FIELD(ivpci_bulletin, splice_port, 84, 4U);
+    EXPECT_FIELD(ivpci_bulletin, reserved_port, 84, 4U);
     EXPECT_FIELD(ivpci_bulletin, offload_port, 88, 4U);
     EXPECT_FIELD(ivpci_bulletin, nonce, 92, 16U);
     EXPECT_FIELD(ivpci_bulletin, reserved, 108, 20U);

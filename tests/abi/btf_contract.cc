@@ -7,7 +7,6 @@
 #include <smc_steer/events_abi.h>
 #include <smc_steer/policy_abi.h>
 #include <smc_steer/services_abi.h>
-#include <smc_steer/splice_abi.h>
 
 #include <cstddef>
 #include <map>
@@ -15,13 +14,10 @@
 #include <string>
 #include <vector>
 
-#include "adopt.skel.h"
 #include "flows.skel.h"
 #include "handshake.skel.h"
-#include "join.skel.h"
 #include "moved.skel.h"
 #include "services.skel.h"
-#include "splice.skel.h"
 #include "steer.skel.h"
 
 namespace {
@@ -62,9 +58,6 @@ std::map<std::string, Object> all_objects() {
     all["flows"] = open_embedded(flows::elf_bytes);
     all["moved"] = open_embedded(moved::elf_bytes);
     all["services"] = open_embedded(services::elf_bytes);
-    all["splice"] = open_embedded(splice::elf_bytes);
-    all["adopt"] = open_embedded(adopt::elf_bytes);
-    all["join"] = open_embedded(join::elf_bytes);
     return all;
 }
 
@@ -132,12 +125,12 @@ TEST(BpfContract, Structures) {
                        FIELD(steer_control, link_port), FIELD(steer_control, policy_slot),
                        FIELD(steer_control, reserved), FIELD(steer_control, short_bytes),
                        FIELD(steer_control, short_ns)}),
-              6);
-    EXPECT_EQ(compare("steer_address", sizeof(steer_address), {FIELD(steer_address, in6)}), 6);
+              4);
+    EXPECT_EQ(compare("steer_address", sizeof(steer_address), {FIELD(steer_address, in6)}), 3);
     EXPECT_EQ(compare("steer_peer", sizeof(steer_peer),
                       {FIELD(steer_peer, slot), FIELD(steer_peer, generation),
                        FIELD(steer_peer, link_port), FIELD(steer_peer, linked)}),
-              6);
+              3);
     EXPECT_EQ(compare("steer_guard", sizeof(steer_guard),
                       {FIELD(steer_guard, covered), FIELD(steer_guard, netns),
                        FIELD(steer_guard, reserved)}),
@@ -147,55 +140,20 @@ TEST(BpfContract, Structures) {
               3);
 }
 
-TEST(BpfContract, SpliceStructures) {
-    EXPECT_EQ(compare("splice_relay", sizeof(splice_relay),
-                      {FIELD(splice_relay, hold), FIELD(splice_relay, flags)}),
-              2);
-    EXPECT_EQ(
-        compare("splice_held", sizeof(splice_held),
-                {FIELD(splice_held, cookie), FIELD(splice_held, state), FIELD(splice_held, local)}),
-        2);
-    EXPECT_EQ(compare("splice_way", sizeof(splice_way),
-                      {FIELD(splice_way, hold), FIELD(splice_way, port), FIELD(splice_way, family),
-                       FIELD(splice_way, reserved)}),
-              2);
-    EXPECT_EQ(compare("splice_word", sizeof(splice_word),
-                      {FIELD(splice_word, way), FIELD(splice_word, cookie),
-                       FIELD(splice_word, local), FIELD(splice_word, state)}),
-              1);
-    EXPECT_EQ(compare("splice_length", sizeof(splice_length),
-                      {FIELD(splice_length, bytes), FIELD(splice_length, lifetime_ns),
-                       FIELD(splice_length, server), FIELD(splice_length, reserved)}),
-              1);
-    EXPECT_EQ(compare("splice_caller", sizeof(splice_caller),
-                      {FIELD(splice_caller, netns), FIELD(splice_caller, address),
-                       FIELD(splice_caller, port), FIELD(splice_caller, server),
-                       FIELD(splice_caller, reserved)}),
-              2);
-    EXPECT_EQ(compare("splice_own", sizeof(splice_own),
-                      {FIELD(splice_own, netns), FIELD(splice_own, address)}),
-              1);
-    EXPECT_EQ(compare("splice_tuple", sizeof(splice_tuple),
-                      {FIELD(splice_tuple, netns), FIELD(splice_tuple, local),
-                       FIELD(splice_tuple, remote), FIELD(splice_tuple, local_port),
-                       FIELD(splice_tuple, remote_port), FIELD(splice_tuple, reserved)}),
-              2);
-}
-
 TEST(BpfContract, Maps) {
-    EXPECT_EQ(compare_map("control", {BPF_MAP_TYPE_ARRAY, 4, sizeof(steer_control), 1}), 6);
+    EXPECT_EQ(compare_map("control", {BPF_MAP_TYPE_ARRAY, 4, sizeof(steer_control), 1}), 4);
     EXPECT_EQ(compare_map("connections", {BPF_MAP_TYPE_SK_STORAGE, 4, sizeof(steer_connection), 0}),
               1);
     EXPECT_EQ(compare_map("endpoints", {BPF_MAP_TYPE_LRU_HASH, sizeof(steer_endpoint),
                                         sizeof(steer_lengths), STEER_ENDPOINTS_MAX}),
-              3);
+              2);
     EXPECT_EQ(compare_map("moved", {BPF_MAP_TYPE_LRU_HASH, 8, 8, STEER_MOVED_MAX}), 2);
     EXPECT_EQ(compare_map("monitor", {BPF_MAP_TYPE_ARRAY, 4, sizeof(steer_monitor), 1}), 1);
     EXPECT_EQ(compare_map("decisions", {BPF_MAP_TYPE_RINGBUF, 0, 0, STEER_DECISIONS_BYTES}), 1);
-    EXPECT_EQ(compare_map("counters", {BPF_MAP_TYPE_PERCPU_ARRAY, 4, 8, STEER_COUNTERS}), 6);
+    EXPECT_EQ(compare_map("counters", {BPF_MAP_TYPE_PERCPU_ARRAY, 4, 8, STEER_COUNTERS}), 4);
     EXPECT_EQ(compare_map("same_host", {BPF_MAP_TYPE_HASH, sizeof(steer_address),
                                         sizeof(steer_peer), STEER_SAME_HOST_MAX}),
-              6);
+              3);
     EXPECT_EQ(compare_map("services",
                           {BPF_MAP_TYPE_LPM_TRIE, sizeof(steer_prefix), 1, STEER_SERVICES_MAX}),
               3);
@@ -204,10 +162,10 @@ TEST(BpfContract, Maps) {
     EXPECT_EQ(
         compare_map("offers", {BPF_MAP_TYPE_LRU_HASH, 4, sizeof(steer_offer), STEER_OFFERS_MAX}),
         3);
-    EXPECT_EQ(compare_map("workloads", {BPF_MAP_TYPE_HASH, 8, 1, STEER_WORKLOADS_MAX}), 2);
+    EXPECT_EQ(compare_map("workloads", {BPF_MAP_TYPE_HASH, 8, 1, STEER_WORKLOADS_MAX}), 1);
     for (const char* name :
          {"policy", "policy_peers", "policy_subjects", "policy_scopes", "policy_spans"}) {
-        EXPECT_EQ(compare_map(name, {BPF_MAP_TYPE_ARRAY_OF_MAPS, 4, 4, STEER_POLICY_SLOTS}), 5);
+        EXPECT_EQ(compare_map(name, {BPF_MAP_TYPE_ARRAY_OF_MAPS, 4, 4, STEER_POLICY_SLOTS}), 3);
     }
 }
 

@@ -121,7 +121,7 @@ TEST_F(BpfEnums, EachCounterHasItsNameInTheAgent) {
 
 TEST_F(BpfEnums, Verdicts) {
     const Values expected = {VALUE(STEER_OUT_DENY), VALUE(STEER_OUT_ALLOW), VALUE(STEER_IN_DENY),
-                             VALUE(STEER_IN_ALLOW), VALUE(STEER_OUT_ADOPT), VALUE(STEER_IN_ADOPT)};
+                             VALUE(STEER_IN_ALLOW)};
     EXPECT_EQ(values_of("steer_verdict"), expected);
 }
 

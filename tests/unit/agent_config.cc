@@ -91,23 +91,14 @@ TEST(AgentConfig, WorkloadsByName) {
     EXPECT_EQ(parse_config("workloads: containers\n", "a")->workloads, container_cgroups());
 }
 
-TEST(AgentConfig, HowConnectionsAreRelayed) {
-    EXPECT_FALSE(parse_config("wmem: 1MiB\n", "a")->splice.on);
-    EXPECT_TRUE(parse_config("splice: on\n", "a")->splice.on);
-    auto config = parse_config("splice: {port: 7, buffer: 16KiB, join: sockmap, after: 0}\n", "a");
-    ASSERT_TRUE(config) << config.error().message;
-    EXPECT_TRUE(config->splice.on);
-    EXPECT_EQ(config->splice.port, 7);
-    EXPECT_EQ(config->splice.buffer, 16 << 10);
-    EXPECT_EQ(config->splice.join, Splice::Join::sockmap);
-    EXPECT_EQ(config->splice.after, 0);
-    EXPECT_EQ(parse_config("splice: {join: kernel}\n", "a")->splice.join, Splice::Join::kernel);
-    EXPECT_EQ(error_of("splice:\n  join: fast\n"),
-              "a.yaml:2: join: must be auto, kernel, sockmap or loopback, not 'fast'");
-    for (const char* bad : {"-1", "1001", "soon", "[1]"}) {
-        EXPECT_EQ(error_of(fmt::format("splice:\n  after: {}\n", bad).c_str()),
-                  "a.yaml:2: after: must be a number of buffers from 0 to 1000");
+// Whatever it says: what it was for is served otherwise.
+TEST(AgentConfig, SpliceIsGone) {
+    for (const char* value : {" on", " off", "\n  port: 7255", " {join: kernel, after: 0}", ""}) {
+        EXPECT_EQ(error_of(fmt::format("eid: auto\nsplice:{}\n", value).c_str()),
+                  "a.yaml:2: splice: gone: the direct path serves what it was for, see "
+                  "OPERATIONS.md, \"Which path\"");
     }
+    EXPECT_EQ(error_of("wmen: 1MiB\nsplice: on\n").rfind("a.yaml:2: splice: gone", 0), 0U);
 }
 
 TEST(AgentConfig, NobodyIsTrustedUnlessItIsSaid) {
@@ -125,7 +116,7 @@ TEST(AgentConfig, ErrorsNameTheLine) {
     EXPECT_EQ(error_of("\nwmen: 1MiB\n"),
               "a.yaml:2: wmen: unknown key; known here: device, wmem, rmem, workloads, pods, cri, "
               "publish, eid, link_port, when_unsupported, metrics, control, short_connections, "
-              "services, splice, trust, path, offload");
+              "services, trust, path, offload");
     EXPECT_EQ(error_of("wmem: lots\n"),
               "a.yaml:1: wmem: 'lots' is not a size: write bytes, KiB or MiB, such as 1MiB");
     EXPECT_EQ(error_of("device: auto\nrmem: 1\n"),

@@ -112,20 +112,16 @@ TEST_F(AgentEdit, OneThatCannotBeWrittenIsNotInForce) {
     });
 }
 
-TEST_F(AgentEdit, SpliceIsStartedWithAWarning) {
-    fill();
-    config_.splice.on = true;
-    start();
-    auto text = log_.text();
-    auto at = text.find("warning: splice: on: relayed connections have known faults");
-    ASSERT_NE(at, std::string::npos) << text;
-    EXPECT_EQ(text.find("splice: on", at + 20), std::string::npos) << "one line";
-}
-
-TEST_F(AgentEdit, WithoutSpliceThereIsNoWarningOfIt) {
-    fill();
-    start();
-    EXPECT_EQ(log_.text().find("splice"), std::string::npos) << log_.text();
+TEST_F(AgentEdit, ARuleThatAdoptsEndsTheAgent) {
+    std::ofstream(paths_.main_file)
+        << "version: 1\nrules:\n- action: allow\n  ports: 6379\n  adopt: true\n";
+    Agent agent(*loop_, config_, paths_, socket_, {"smc-agent"}, std::nullopt);
+    EXPECT_EQ(agent.start(), std::optional<int>(kExitUsage));
+    EXPECT_EQ(kExitUsage, 2);
+    EXPECT_NE(
+        log_.text().find("policy.yaml:5: adopt: gone: the direct path serves what it was for"),
+        std::string::npos)
+        << log_.text();
 }
 
 }  // namespace

@@ -56,7 +56,6 @@ TEST(AgentShipped, WhatIsCommentedOutIsTheDefault) {
     EXPECT_EQ(config->short_connections.step_back, defaults.short_connections.step_back);
     EXPECT_EQ(config->short_connections.bytes, defaults.short_connections.bytes);
     EXPECT_EQ(config->short_connections.milliseconds, defaults.short_connections.milliseconds);
-    EXPECT_EQ(config->splice.on, defaults.splice.on);
     EXPECT_EQ(config->trust, defaults.trust);
     EXPECT_EQ(config->control_read, defaults.control_read);
     EXPECT_EQ(config->control_write, defaults.control_write);

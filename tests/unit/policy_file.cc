@@ -63,10 +63,20 @@ TEST(PolicyFile, ErrorsNameTheLine) {
               "p.yaml:4: ports: the list is empty");
     EXPECT_EQ(error_of("version: 1\nrules:\n- action: deny\n  port: 1\n"),
               "p.yaml:4: port: unknown key; known here: action, direction, ports, peers, workload, "
-              "adopt, comment");
+              "comment");
     EXPECT_EQ(error_of("version: 1\nversion: 1\n"), "p.yaml:2: version: written twice");
     EXPECT_EQ(error_of("- version: 1\n"),
               "p.yaml:1: a policy is a map; it starts with 'version: 1'");
+}
+
+TEST(PolicyFile, AdoptIsGone) {
+    for (const char* value : {"true", "false", "[1]"}) {
+        auto text = std::string("version: 1\nrules:\n- {action: allow, ports: 80}\n") +
+                    "- action: allow\n  adopt: " + value + "\n";
+        EXPECT_EQ(error_of(text.c_str()),
+                  "p.yaml:5: adopt: gone: the direct path serves what it was for, see "
+                  "OPERATIONS.md, \"Which path\"");
+    }
 }
 
 TEST(PolicyFile, BrokenYamlIsOneLineWithItsPlace) {

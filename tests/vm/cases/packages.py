@@ -99,7 +99,7 @@ def expect_nothing_left(lab, guest, before: set[str]) -> None:
     expect_equal(sorted(before - left), [], f"files {guest.name} has not any more")
     state = guest.check(
         "systemctl --no-legend list-units --all '*smc-agent*' '*ivpci*'; ls -d /run/smc-steer* "
-        "/run/ivpci /sys/fs/bpf/smc-steer* /sys/module/ivpci /sys/module/smc_join /dev/ivpci* 2>/dev/null; getent passwd ivpci; "
+        "/run/ivpci /sys/fs/bpf/smc-steer* /sys/module/ivpci /dev/ivpci* 2>/dev/null; getent passwd ivpci; "
         "getent group ivpci; dpkg-query -W -f '${Package} ${Status}\\n' smc-steer ivpci-dkms ivpci-broker "
         "2>/dev/null | grep -v not-installed; pidof smc-agent ivpci-broker; :")
     expect_equal(state, "", f"what is left in {guest.name}")
@@ -305,7 +305,7 @@ def packages_trixie(_lab):
     expect(f"ivpci-dkms: kernel {new}" not in out, f"kernel {new} is said to lack something")
     modules = sorted(path for path in installed(root) - before if "/updates/dkms/" in path)
     expect_equal([(path.split("/")[4], path.split("/")[-1].split(".")[0]) for path in modules],
-                 sorted([(own, "ivpci"), (own, "tcp_ivpci"), (own, "tcp_ivpci_calls"), (new, "ivpci"), (new, "smc_join"),
+                 sorted([(own, "ivpci"), (own, "tcp_ivpci"), (own, "tcp_ivpci_calls"), (new, "ivpci"),
                          (new, "tcp_ivpci"), (new, "tcp_ivpci_calls")]), "modules, and the kernels that they were made for")
     out = root.run(STARTS)
     print(out)

@@ -156,7 +156,7 @@ def wrong_kernel(lab):
     """
     able, stock = lab.guests
     with Capture() as capture:
-        expect_refusal(lab.agents[1], able, "kernel 6.1", "smc_hs_ctrl", "6.19")
+        expect_refusal(lab.agents[1], able, "kernel 6.1", "smc_hs_ctrl", "tcp_ivpci", "6.19")
         traffic.transfer_server(stock, port=PORT + 1)
         smcd.expect_tcp(able, stock, port=PORT + 1)
         smcd.expect_tcp(stock, able)

@@ -13,7 +13,7 @@ from . import case as cases
 from . import paths
 
 PROGRAMS = {"unit", "abi", "broker", "mutants"}
-AGENT = {"unit", "spine", "policy", "containers", "deploy", "splice", "kernel61"}
+AGENT = {"unit", "spine", "policy", "containers", "deploy", "semantics", "direct"}
 
 # The first pattern that fits decides; "*" reaches over slashes. Words are labels or cases.
 RULES: list[tuple[str, set[str]]] = [
@@ -32,18 +32,15 @@ RULES: list[tuple[str, set[str]]] = [
     ("tests/kmod/dibs_client/*", {"dibs-client", "last-look"}),
     ("tests/kmod/squat/*", {"driver-comes-and-goes"}),
     ("tests/kmod/ring_client/*", {"ring-client", "rings-go", "rings-6.12", "rings-trixie"}),
-    ("tests/vm/programs/semantics*", {"semantics-native", "semantics-spliced", "direct"}),
-    ("tests/vm/harness/semantics.py", {"unit", "semantics-native", "semantics-spliced", "direct"}),
+    ("tests/vm/programs/semantics*", {"semantics", "direct"}),
+    ("tests/vm/harness/semantics.py", {"unit", "semantics", "direct"}),
     ("tests/vm/harness/*bench.py", set()), ("tests/vm/harness/measure.py", set()),
-    ("kmod/smc_join*", {"splice"}),
     ("kmod/tcp_ivpci*", {"direct"}), ("include/smc_steer/direct_abi.h", {"direct"}),
     ("tests/vm/programs/offload.cc", {"direct"}),
-    ("kmod/ivpci_smcd.c", {"unit", "kernel61", "splice"}),
-    ("kmod/*", {"unit", "abi", "fabric", "spine", "kernel61", "splice", "direct", "packages"}),
-    ("bpf/splice*", {"unit", "splice"}), ("bpf/adopt*", {"unit", "splice"}),
+    ("kmod/ivpci_smcd.c", {"unit", "kernel61"}),
+    ("kmod/*", {"unit", "abi", "fabric", "spine", "kernel61", "semantics", "direct", "packages"}),
     ("bpf/services*", {"unit", "containers"}),
     ("bpf/*", AGENT | {"abi"}),
-    ("agent/splice/*", {"unit", "splice"}),
     ("agent/kubernetes/*", {"unit", "deploy"}),
     ("agent/cli/*", {"unit", "policy", "bad-input", "bad-policy-file"}),
     ("agent/workloads/*", {"unit", "containers", "workloads"}),

@@ -10,7 +10,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from . import arguments, direct_bench, fabric_bench, namespaces, qemu, splice_bench, supervisor
+from . import arguments, direct_bench, fabric_bench, namespaces, qemu, supervisor
 from .lab import Lab, Plan
 from .measure import SIZES_IN_BYTES, SMC, Meter, Way, Work, heading, lines, missed, pingpong, short, stream
 
@@ -27,10 +27,9 @@ BENCH_EPILOG = """
   ./dev bench --only fabric         driver and broker by themselves: doorbells, moves,
                                     allocations, joins, memory per connection
   ./dev bench --only direct         the direct path: more rows, and connections that are never moved
-  ./dev bench --only splice         plain TCP, relayed and native on Debian 12's own 6.1
   ./dev bench --only end-to-end     TCP, SMC-D, direct (the default)"""
 
-KINDS = ["end-to-end", "direct", "fabric", "splice"]
+KINDS = ["end-to-end", "direct", "fabric"]
 # pairs, seconds of each run
 LENGTH = {"demo": (3, 3), "bench": (7, 10)}
 
@@ -59,9 +58,6 @@ def run(lab: Lab, word: str, kind: str, pairs: int, seconds: int, say, rows_want
         return {**frame(lab), "results": fabric_bench.run(lab, say)}
     if kind == "direct":
         return {**frame(lab), **direct_bench.run(lab, pairs, seconds, say, rows_wanted)}
-    if kind == "splice":
-        rows, failed = splice_bench.run(lab, pairs, seconds, say)
-        return {**frame(lab), "results": rows, "failed": failed}
     measured = [work for work in works(word) if work.rows[0].name.startswith(rows_wanted)]
     meter = Meter(lab, seconds, say)
     rows = meter.measure(measured, pairs)
@@ -132,7 +128,7 @@ def main() -> int:
            "rows_wanted": rows}
     # Hundreds of connections with 1 MiB of buffers each way.
     size = fabric_bench.REGION if kind == "fabric" else Plan.size
-    stock = getattr(options, "kernel", "guest") == "6.1" or kind == "splice"
+    stock = getattr(options, "kernel", "guest") == "6.1"
     plan = Plan(guests=options.guests, cpus=cpus, size=size,
                 kernels=["stock"] * options.guests if stock else [])
     answer = supervisor.launch({"plan": asdict(plan), "agent": False, "job": job,
@@ -145,9 +141,6 @@ def main() -> int:
                 *fabric_bench.warnings(report["results"])]
     elif kind == "direct":
         text = [*direct_bench.table(report), "", machine(report), *direct_bench.warnings(report)]
-    elif kind == "splice":
-        text = [*splice_bench.table(report["results"]), "", *report["failed"], machine(report),
-                *splice_bench.warnings(report["results"])]
     else:
         text = [table(report), *missed(report["results"])]
     print("\n" + "\n".join(text))

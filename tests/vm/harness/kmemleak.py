@@ -6,7 +6,7 @@ import re
 from .guest import Guest
 
 FILE = "/sys/kernel/debug/kmemleak"
-OURS = re.compile(r"\[(?:ivpci|tcp_ivpci\w*|smc_join|smc_steer\w*)\]")
+OURS = re.compile(r"\[(?:ivpci|tcp_ivpci\w*|smc_steer\w*)\]")
 # Twice: what is only just unreferenced, or changed while it was looked at, is no leak. Objects
 # younger than five seconds are never reported.
 SCAN = f"echo scan >{FILE} && sleep 5 && echo scan >{FILE} && cat {FILE}"

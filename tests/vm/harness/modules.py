@@ -10,7 +10,7 @@ from pathlib import Path
 
 from . import paths
 
-OURS = ("ivpci.ko", "smc_join.ko", "tcp_ivpci_calls.ko", "tcp_ivpci.ko")
+OURS = ("ivpci.ko", "tcp_ivpci_calls.ko", "tcp_ivpci.ko")
 
 
 def other_smc(kernel: str) -> Path | None:

@@ -5,7 +5,7 @@ replaces it; and the table of differences in docs/COMPATIBILITY.md.
 A case runs the program once over plain TCP, where every row has to pass, and once the other way:
 
     plain = semantics.run_plain(client, server)
-    ... now sockets are steered, or spliced ...
+    ... now sockets are steered ...
     other = semantics.run(client, server)
     semantics.expect_documented(plain, other, "native",
                                 lambda only: semantics.run(client, server, only=only), print)

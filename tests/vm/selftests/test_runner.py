@@ -167,7 +167,7 @@ class ChangedTest(unittest.TestCase):
     def test_rules(self):
         case.load()
         self.assertEqual(changed.cases_of("broker/lease.cc"), {"unit", "broker", "fabric"})
-        self.assertEqual(changed.cases_of("kmod/smc_join_wire.c"), {"splice"})
+        self.assertEqual(changed.cases_of("kmod/ivpci_smcd.c"), {"unit", "kernel61"})
         self.assertEqual(changed.cases_of("kmod/tcp_ivpci_clean.c"), {"direct"})
         self.assertIn("deny-port", changed.cases_of("tests/vm/cases/plain_tcp.py"))
         for everything in ("include/ivpci/shm_abi.h", "dev", "tests/vm/harness/lab.py", "no/such/file"):

@@ -12,7 +12,7 @@ PAGE = """# Compatibility
 
 Text.
 
-| row | plain TCP | native | spliced | why |
+| row | plain TCP | native | direct | why |
 |---|---|---|---|---|
 | `Close.End` | end | fails | - | because |
 | `Options.SetAndRead/SO_PROTOCOL` | 6 | 256 | same | an SMC socket |
@@ -65,7 +65,7 @@ class Table(unittest.TestCase):
     def test_columns(self):
         self.assertEqual(semantics.documented("native", PAGE), {
             "Close.End": ("end", "fails"), "Options.SetAndRead/SO_PROTOCOL": ("6", "256")})
-        self.assertEqual(semantics.documented("spliced", PAGE), {"Ready.Edge/client": ("none", "IN")})
+        self.assertEqual(semantics.documented("direct", PAGE), {"Ready.Edge/client": ("none", "IN")})
 
     def test_mistakes_are_named(self):
         for old, new, what in (("## Socket semantics", "## Sockets", "no section"),
@@ -107,9 +107,7 @@ class Table(unittest.TestCase):
             semantics.expect_documented(plain, slow, "native", again("slow"), str)
 
     def test_the_page_has_the_table(self):
-        for column in ("native", "spliced"):
-            semantics.documented(column)
+        semantics.documented("native")
         for row in semantics.table(semantics.COMPATIBILITY.read_text(encoding="utf-8")):
             self.assertTrue(row["why"], f"{row['row']}: no reason is given")
-            self.assertIn(True, [row[column] not in (semantics.SAME, semantics.UNKNOWN)
-                                 for column in ("native", "spliced")], row["row"])
+            self.assertNotIn(row["native"], (semantics.SAME, semantics.UNKNOWN), row["row"])

@@ -3,8 +3,8 @@
 // uses.
 //
 // A test asserts what every stream socket has to do. What programs may see differently without
-// being wrong it notes with saw(): runs over TCP, SMC and the relay are compared by that, row by
-// row.
+// being wrong it notes with saw(): runs over TCP, SMC and the direct path are compared by that, row
+// by row.
 #pragma once
 
 #include <gtest/gtest.h>
