@@ -47,7 +47,8 @@ void look_at_direct(const Facts& facts, Report& report) {
                 "some of the findings below may be wrong", "run 'smc-policy doctor' as root");
     report.must(f.cgroup2, "cgroup2", "/sys/fs/cgroup", "not mounted",
                 "'mount -t cgroup2 none /sys/fs/cgroup'");
-    report.must(facts.tcp_ivpci, "direct path", "kernel " + f.kernel + ", module tcp_ivpci is loaded",
+    report.must(facts.tcp_ivpci, "direct path",
+                "kernel " + f.kernel + ", module tcp_ivpci is loaded",
                 "module tcp_ivpci is not loaded",
                 "'modprobe tcp_ivpci'; a kernel without CONFIG_PREEMPTION has none");
     report.good("shared memory",

@@ -47,8 +47,8 @@ struct Facts {
 };
 
 Facts collect_facts(const std::string& socket_path);
-// Pure. Every line that is not good says what to do. Where the agent's path is direct, or the next one's will
-// be, nothing is said of SMC and BPF.
+// Pure. Every line that is not good says what to do. Where the agent's path is direct, or the next
+// one's will be, nothing is said of SMC and BPF.
 std::vector<Finding> diagnose(const Facts& facts);
 
 std::string render_findings(const std::vector<Finding>& findings);

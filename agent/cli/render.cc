@@ -164,11 +164,12 @@ std::string render_status(const json& answer) {
         add("direct",
             !problem.empty()
                 ? "nothing can be moved: " + problem
-                : fmt::format("{} connections moved now, {} in all; {} by rings; back to TCP: {} idle, {} "
-                              "denied, {} by the peer, {} for hotter ones",
-                              member(offload, "connections"), member(offload, "moved"),
-                              human_bytes(number_of(offload, "ring_bytes")), member(back, "idle"),
-                              member(back, "denied"), member(back, "peer"), member(back, "evicted")));
+                : fmt::format(
+                      "{} connections moved now, {} in all; {} by rings; back to TCP: {} idle, {} "
+                      "denied, {} by the peer, {} for hotter ones",
+                      member(offload, "connections"), member(offload, "moved"),
+                      human_bytes(number_of(offload, "ring_bytes")), member(back, "idle"),
+                      member(back, "denied"), member(back, "peer"), member(back, "evicted")));
     }
     if (member(answer, "path") == "direct") {
         add_complaints();
@@ -324,9 +325,9 @@ std::string render_flows(const json& answer) {
              workload.empty() ? "-" : workload, why});
     }
     const auto& totals = section(answer, "totals");
-    return render_table(rows) +
-           fmt::format("{} SMC-D, {} direct, {} TCP\n", number_of(totals, "smcd"),
-                       number_of(totals, "direct"), number_of(totals, "tcp"));
+    return render_table(rows) + fmt::format("{} SMC-D, {} direct, {} TCP\n",
+                                            number_of(totals, "smcd"), number_of(totals, "direct"),
+                                            number_of(totals, "tcp"));
 }
 
 std::string render_edit(const json& answer) {

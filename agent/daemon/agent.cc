@@ -166,9 +166,8 @@ std::optional<Agent::Obstacle> Agent::try_session() {
     if (paths.smc && !may_steer_to_smc(smc_bounded_, config_.trust)) {
         return Obstacle{not_trusted(features_.kernel), true, true};
     }
-    auto session =
-        Session::start(loop_, config_, policy_, saved_state_path(socket_path_), inheritance(),
-                       paths, [this] { on_device_lost(); });
+    auto session = Session::start(loop_, config_, policy_, saved_state_path(socket_path_),
+                                  inheritance(), paths, [this] { on_device_lost(); });
     if (!session) {
         return Obstacle{session.error().message, false};
     }

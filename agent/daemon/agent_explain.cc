@@ -175,7 +175,9 @@ json Agent::explain(const Request& request) {
                 : connection.way == Direction::in ? "server"
                                                   : "client"},
         {"direction", to_string(connection.way)},
-        {"verdict", obstacle ? "TCP" : "SMC-D"},
+        {"verdict", obstacle                            ? "TCP"
+                    : session_ && session_->is_direct() ? "direct"
+                                                        : "SMC-D"},
         {"because", obstacle ? fmt::format("{}: {}", (*obstacle)["what"].get<std::string>(),
                                            (*obstacle)["text"].get<std::string>())
                              : why(explanation, policy_)},

@@ -282,8 +282,9 @@ Result<void> read_number(const YAML::Node& section, const std::string& name, con
     int value = 0;
     auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
     if (error != std::errc{} || end != text.data() + text.size() || value < least || value > most) {
-        return yaml_error(section[key], name,
-                          fmt::format("{}: '{}' is not a number from {} to {}", key, text, least, most));
+        return yaml_error(
+            section[key], name,
+            fmt::format("{}: '{}' is not a number from {} to {}", key, text, least, most));
     }
     out = value;
     return {};
@@ -352,8 +353,10 @@ Result<void> read_trust(const YAML::Node& root, const std::string& name, Config&
 }
 
 Result<void> read_path(const YAML::Node& root, const std::string& name, Config& config) {
-    static const std::map<std::string, Path> kPaths{
-        {"auto", Path::automatic}, {"smc", Path::smc}, {"direct", Path::direct}, {"off", Path::off}};
+    static const std::map<std::string, Path> kPaths{{"auto", Path::automatic},
+                                                    {"smc", Path::smc},
+                                                    {"direct", Path::direct},
+                                                    {"off", Path::off}};
     std::string word = "auto";
     if (auto done = read_word(root, name, "path", word); !done) {
         return done;
@@ -368,8 +371,9 @@ Result<void> read_path(const YAML::Node& root, const std::string& name, Config& 
 }
 
 Result<void> read_offload(const YAML::Node& root, const std::string& name, Config& config) {
-    auto section = read_section(root, name, "offload",
-                                {"after_bytes", "after_messages", "idle_ms", "ring", "port", "on_exit"});
+    auto section =
+        read_section(root, name, "offload",
+                     {"after_bytes", "after_messages", "idle_ms", "ring", "port", "on_exit"});
     if (!section) {
         return tl::unexpected(section.error());
     }

@@ -26,7 +26,8 @@ struct ShortConnections {
 
 enum class WhenUnsupported { exit, idle };
 
-// What new connections run over. automatic: direct where the kernel's module for it is loaded, else SMC.
+// What new connections run over. automatic: direct where the kernel's module for it is loaded, else
+// SMC.
 enum class Path { automatic, smc, direct, off };
 
 struct OffloadConfig {

@@ -43,8 +43,7 @@ DirectPath::DirectPath(EventLoop& loop, const OffloadConfig& config, std::uint32
 
 Result<std::unique_ptr<DirectPath>> DirectPath::start(EventLoop& loop, const OffloadConfig& config,
                                                       const std::string& device, DirectHost& host) {
-    std::unique_ptr<DirectPath> self(
-        new DirectPath(loop, config, device_number(device), host));
+    std::unique_ptr<DirectPath> self(new DirectPath(loop, config, device_number(device), host));
     auto wires = Wires::listen(loop, config.port, *self);
     if (!wires) {
         return tl::unexpected(wires.error());
@@ -179,7 +178,8 @@ const std::vector<Seen>& DirectPath::find_all() {
     return all_;
 }
 
-// A look at a socket takes its lock: a connection that is being attached to is not clean for it then.
+// A look at a socket takes its lock: a connection that is being attached to is not clean for it
+// then.
 void DirectPath::look() {
     looks_++;
     std::erase_if(files_, [](const auto& entry) { return entry.second.expired(); });

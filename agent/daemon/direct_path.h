@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The direct path of a session: looks at the guest's TCP connections, talks with the agents of other
-// guests, and has those moved onto shared memory that are worth it (agent/direct/offload.h).
+// The direct path of a session: looks at the guest's TCP connections, talks with the agents of
+// other guests, and has those moved onto shared memory that are worth it (agent/direct/offload.h).
 #ifndef SMC_STEER_AGENT_DAEMON_DIRECT_PATH_H
 #define SMC_STEER_AGENT_DAEMON_DIRECT_PATH_H
 
@@ -38,8 +38,8 @@ public:
 
 class DirectPath : private WireOwner, private OffloadOwner {
 public:
-    // `device`: path of the ivpci device. `host` outlives it. A kernel without tcp_ivpci is no failure: it
-    // may be loaded later, problem() says so.
+    // `device`: path of the ivpci device. `host` outlives it. A kernel without tcp_ivpci is no
+    // failure: it may be loaded later, problem() says so.
     static Result<std::unique_ptr<DirectPath>> start(EventLoop& loop, const OffloadConfig& config,
                                                      const std::string& device, DirectHost& host);
     // Leaves what is moved where it is, or brings it back, as `on_exit` says.
@@ -63,7 +63,8 @@ public:
     Offload::Totals totals() const { return offload_.totals(); }
 
 private:
-    DirectPath(EventLoop& loop, const OffloadConfig& config, std::uint32_t device, DirectHost& host);
+    DirectPath(EventLoop& loop, const OffloadConfig& config, std::uint32_t device,
+               DirectHost& host);
 
     // WireOwner
     std::optional<Nonce> nonce_of(std::uint32_t slot) override;
@@ -93,11 +94,11 @@ private:
     Nonces nonces_;
     Offload offload_;
     std::unique_ptr<Wires> wires_;
-    std::map<std::uint32_t, Guest> guests_;  // those that can be talked to, by slot
-    std::set<std::uint16_t> ports_;          // of wires, theirs and ours
+    std::map<std::uint32_t, Guest> guests_;                 // those that can be talked to, by slot
+    std::set<std::uint16_t> ports_;                         // of wires, theirs and ours
     std::map<ino_t, std::weak_ptr<const UniqueFd>> files_;  // of those with connections of ours
-    std::uint64_t next_look_ = 0;            // by looks_
-    std::vector<Seen> all_;                     // as of all_ns_, addresses only
+    std::uint64_t next_look_ = 0;                           // by looks_
+    std::vector<Seen> all_;                                 // as of all_ns_, addresses only
     std::uint64_t all_ns_ = 0;
     std::uint64_t looks_ = 0;
     unsigned held_up_ = 0;  // looks in a row that left a namespace alone

@@ -22,8 +22,8 @@ Result<void> keep(Result<T> opened, std::unique_ptr<T>& place) {
 
 }  // namespace
 
-Namespaces::Namespaces(EventLoop& loop, std::optional<SmcSysctls> sysctls,
-                       NotPublished left_out, SavedState inherited, std::function<void()> on_addresses)
+Namespaces::Namespaces(EventLoop& loop, std::optional<SmcSysctls> sysctls, NotPublished left_out,
+                       SavedState inherited, std::function<void()> on_addresses)
     : loop_(loop),
       sysctls_(std::move(sysctls)),
       left_out_(std::move(left_out)),

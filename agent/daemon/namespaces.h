@@ -31,8 +31,7 @@ public:
     // `inherited`: what namespaces had before a predecessor covered them, and its totals.
     // `sysctls`: none where SMC is left alone, or the kernel has none.
     Namespaces(EventLoop& loop, std::optional<SmcSysctls> sysctls, NotPublished left_out,
-               SavedState inherited,
-               std::function<void()> on_addresses);
+               SavedState inherited, std::function<void()> on_addresses);
 
     // Covers what is new, forgets what is gone. Value: did anything change. A namespace that
     // cannot be covered is named in the log once and left alone, unless only room was short.

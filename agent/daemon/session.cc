@@ -497,8 +497,9 @@ void Session::write_state() {
 }
 
 Result<void> Session::extend_lease() {
-    return datapath_ ? datapath_->stores().set_lease(monotonic_ns() + kHandoverNs, config_.link_port)
-                     : Result<void>{};
+    return datapath_
+               ? datapath_->stores().set_lease(monotonic_ns() + kHandoverNs, config_.link_port)
+               : Result<void>{};
 }
 
 Result<void> Session::prepare_handover(HandoverPlan& plan) {

@@ -104,6 +104,8 @@ public:
     nlohmann::json report_endpoints() const;
     nlohmann::json report_pods() const;
 
+    // New connections are TCP, and moved while they live.
+    bool is_direct() const { return !paths_.smc; }
     // One that this guest has published, or would if there were room.
     bool is_own(const Address& address) const { return own_addresses_.contains(address); }
     // Control groups and pods, as last seen; and whose sockets are steered.
@@ -205,7 +207,7 @@ private:
     std::unique_ptr<DirectPath> direct_;  // null: off
     Nonce nonce_{};
     std::map<ino_t, std::pair<std::uint64_t, std::set<std::uint16_t>>> listening_;  // since when
-    std::unordered_map<std::uint64_t, std::string> cgroup_paths_;  // by id
+    std::unordered_map<std::uint64_t, std::string> cgroup_paths_;                   // by id
     std::vector<Pod> judged_pods_;
     PodCgroups pod_cgroups_;  // of judged_pods_
     std::uint64_t cgroup_paths_ns_ = 0;

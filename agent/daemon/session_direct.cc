@@ -24,10 +24,9 @@ bool names_netns(const std::string& value, ino_t netns, const Machine& machine) 
 }
 
 std::string verdict_text(const Explanation& explanation) {
-    return explanation.rule
-               ? fmt::format("{} ({})", to_string(*explanation.rule),
-                             to_string(explanation.rule->origin))
-               : std::string("no rule allows it");
+    return explanation.rule ? fmt::format("{} ({})", to_string(*explanation.rule),
+                                          to_string(explanation.rule->origin))
+                            : std::string("no rule allows it");
 }
 
 }  // namespace
@@ -51,8 +50,8 @@ Guest Session::guest_at(const Address& address) {
                : Guest{entry->second.slot, entry->second.generation};
 }
 
-// sock_diag does not tell who called whom: whose port is listened on is the server. A server may have closed
-// its listener, or opened it a moment ago: who is none here may be one.
+// sock_diag does not tell who called whom: whose port is listened on is the server. A server may
+// have closed its listener, or opened it a moment ago: who is none here may be one.
 bool Session::is_server(const Seen& seen) {
     auto now = monotonic_ns();
     auto& [since, ports] = listening_[seen.netns];
@@ -132,7 +131,9 @@ std::string Session::why_denied(const Seen& seen) {
     const auto& addresses = seen.socket.addresses;
     auto explained = [&](Direction way, std::uint16_t port) {
         Connection connection{way, port, addresses.peer.in6, {}};
-        connection.is_of = [&](const Workload& workload) { return belongs(seen, *cgroup, workload); };
+        connection.is_of = [&](const Workload& workload) {
+            return belongs(seen, *cgroup, workload);
+        };
         return explain(*policy_, connection);
     };
     auto as_server = explained(Direction::in, addresses.local_port);

@@ -88,11 +88,10 @@ void Session::report_status(json& out) {
         talking += direct_ && direct_->up(slot);
     }
     out["peers"] = live;
-    out["same_host_addresses"] =
-        std::count_if(same_host_.addresses.begin(), same_host_.addresses.end(),
-                      [this](const auto& entry) {
-                          return entry.second.linked || (direct_ && direct_->up(entry.second.slot));
-                      });
+    out["same_host_addresses"] = std::count_if(
+        same_host_.addresses.begin(), same_host_.addresses.end(), [this](const auto& entry) {
+            return entry.second.linked || (direct_ && direct_->up(entry.second.slot));
+        });
     out["link"] = {{"port", config_.link_port},
                    {"up", linked},
                    {"strangers", links_ ? links_->strangers() : 0}};
@@ -113,8 +112,8 @@ void Session::report_status(json& out) {
 
     json counters = json::object();
     std::uint64_t same_host_tcp = 0;
-    auto values = datapath_ ? datapath_->stores().counters()
-                            : tl::unexpected(Error{"no SMC path", 0});
+    auto values =
+        datapath_ ? datapath_->stores().counters() : tl::unexpected(Error{"no SMC path", 0});
     if (values) {
         for (unsigned i = 0; i < values->size(); i++) {
             counters[std::string(counter_name(static_cast<steer_counter>(i)))] = (*values)[i];
@@ -124,8 +123,8 @@ void Session::report_status(json& out) {
     out["counters"] = std::move(counters);
     const auto& totals = namespaces_->totals();
     out["connections"] = {
-        {"smcd", totals.smcd() -
-                     std::min<std::uint64_t>(totals.smcd(), links_ ? links_->made() : 0)},
+        {"smcd",
+         totals.smcd() - std::min<std::uint64_t>(totals.smcd(), links_ ? links_->made() : 0)},
         {"direct", direct_ ? direct_->totals().moved : 0},
         {"tcp", same_host_tcp + totals.failed()},
         {"failed", totals.failed()},
@@ -218,7 +217,8 @@ json Session::explain_peer(const Address& peer) {
         auto problem = links_ ? links_->problem(entry->second.slot) : "";
         if (direct_) {
             auto slot = entry->second.slot;
-            auto what = direct_->problem().empty() ? direct_->wire_problem(slot) : direct_->problem();
+            auto what =
+                direct_->problem().empty() ? direct_->wire_problem(slot) : direct_->problem();
             bool good = direct_->up(slot) && direct_->problem().empty();
             add("direct", good || links_,
                 good ? fmt::format("its agent answers: moved after {} bytes or {} messages in a "
@@ -352,7 +352,8 @@ Result<json> Session::report_flows() {
             {"ring_received", moved ? moved->flow.ring_received : 0},
             {"ring_bytes", moved ? moved->ring : 0},
             {"moved_seconds",
-             moved ? json(static_cast<double>((now - moved->since_ns) / 1'000'000) / 1000) : json()},
+             moved ? json(static_cast<double>((now - moved->since_ns) / 1'000'000) / 1000)
+                   : json()},
             {"why_not", direct_ && !moved ? direct_->why_not(flow.inode) : ""},
             {"age_seconds", age},
             {"reason", flow.reason ? reason_code(flow.reason) : ""},
@@ -361,7 +362,8 @@ Result<json> Session::report_flows() {
             {"inode", flow.inode},
         });
     }
-    return json{{"flows", std::move(list)}, {"totals", {{"smcd", smcd}, {"direct", direct}, {"tcp", tcp}}}};
+    return json{{"flows", std::move(list)},
+                {"totals", {{"smcd", smcd}, {"direct", direct}, {"tcp", tcp}}}};
 }
 
 }  // namespace smc_steer

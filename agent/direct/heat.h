@@ -38,8 +38,8 @@ inline std::uint64_t pause_ns(unsigned failures) {
     return std::min(kMost, kFirst << std::min(failures, 10U));
 }
 
-// Does a connection that moved `cold_bytes` lately give its rings to one that moved `hot_bytes`. Not before
-// it is a quarter of it: two that are alike would take each other's for ever.
+// Does a connection that moved `cold_bytes` lately give its rings to one that moved `hot_bytes`.
+// Not before it is a quarter of it: two that are alike would take each other's for ever.
 inline bool gives_way(std::uint64_t cold_bytes, std::uint64_t hot_bytes) {
     return cold_bytes < hot_bytes / 4;
 }

@@ -56,7 +56,8 @@ private:
     const std::uint8_t* at_;
 };
 
-// `from_asker`: the number of the first byte from who asks to who answers; `to_asker`: the other way.
+// `from_asker`: the number of the first byte from who asks to who answers; `to_asker`: the other
+// way.
 Proof hash(Prover prover, const Salt& salt, std::uint32_t from_asker, std::uint32_t to_asker) {
     std::array<std::uint8_t, 9> text;
     Cursor at(text.data());

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Numbers that an agent has in its bulletin for a few seconds each: who names one can read the region's
-// memory, so it is root in a guest that is a member. Pure but for the random numbers.
+// Numbers that an agent has in its bulletin for a few seconds each: who names one can read the
+// region's memory, so it is root in a guest that is a member. Pure but for the random numbers.
 #ifndef SMC_STEER_AGENT_DIRECT_NONCES_H
 #define SMC_STEER_AGENT_DIRECT_NONCES_H
 

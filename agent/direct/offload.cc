@@ -13,11 +13,12 @@ namespace smc_steer {
 namespace {
 
 constexpr std::uint64_t kMillisecond = 1'000'000;
-// A thread that came into TCP before the attach may stay there for as long as nothing comes: then it
-// is asked again later.
+// A thread that came into TCP before the attach may stay there for as long as nothing comes: then
+// it is asked again later.
 constexpr std::uint64_t kReadyNs = 2'000 * kMillisecond;
 constexpr std::uint64_t kAskedNs = 2 * kReadyNs;
-// After a socket was locked by its program: a program that has it locked for long does not hold up the others.
+// After a socket was locked by its program: a program that has it locked for long does not hold up
+// the others.
 constexpr std::uint64_t kLockedNs = 50 * kMillisecond;
 // Attempts at finding a connection that the other end names by other addresses.
 constexpr std::size_t kMostTries = 256;
@@ -90,8 +91,8 @@ void Offload::say(const Entry& entry, MessageKind kind, WhyNot why, std::uint64_
     if (!entry.id) {
         return;  // the other agent finds out at its next look
     }
-    Message message{kind, entry.ours, why, entry.id, static_cast<std::uint32_t>(entry.size), token,
-                    {},   {},         {}};
+    Message message{kind,  entry.ours, why, entry.id, static_cast<std::uint32_t>(entry.size),
+                    token, {},         {},  {}};
     if (kind == MessageKind::prepare) {
         message.addresses = entry.name.addresses;
         message.salt = entry.salt;
@@ -178,9 +179,8 @@ bool Offload::identify(DirectRequests& kernel, const Seen& seen, Entry& entry) {
 void Offload::begin(DirectRequests& kernel, const Seen& seen, std::uint64_t now_ns) {
     Entry entry;
     auto& track = tracks_[seen.socket.inode];
-    if (!identify(kernel, seen, entry) ||
-        getrandom(entry.salt.data(), entry.salt.size(), 0) !=
-            static_cast<ssize_t>(entry.salt.size())) {
+    if (!identify(kernel, seen, entry) || getrandom(entry.salt.data(), entry.salt.size(), 0) !=
+                                              static_cast<ssize_t>(entry.salt.size())) {
         track.why_not = "the kernel does not find it by its addresses";
         track.not_before_ns = now_ns + pause_ns(track.failures++);
         return;
@@ -228,7 +228,8 @@ void Offload::adopt(DirectRequests& kernel, const Seen& seen, std::uint64_t now_
     }
 }
 
-// Attaches where that is not done yet. `answer`: why it cannot be; not being clean yet is no failure.
+// Attaches where that is not done yet. `answer`: why it cannot be; not being clean yet is no
+// failure.
 bool Offload::is_clean(DirectRequests& kernel, Entry& entry, DirectAnswer& answer) {
     constexpr std::uint32_t kClean = DIRECT_CLEAN_SENDING | DIRECT_CLEAN_RECEIVING;
     auto request = request_of(entry);
@@ -405,9 +406,9 @@ bool Offload::find_other_end(DirectRequests& kernel, const Message& theirs, Entr
         }
     }
     auto most = std::min(likely.size(), kMostTries);
-    std::partial_sort(
-        likely.begin(), likely.begin() + static_cast<std::ptrdiff_t>(most), likely.end(),
-        [](const auto& one, const auto& other) { return one.first < other.first; });
+    std::partial_sort(likely.begin(), likely.begin() + static_cast<std::ptrdiff_t>(most),
+                      likely.end(),
+                      [](const auto& one, const auto& other) { return one.first < other.first; });
     likely.resize(most);
     return std::any_of(likely.begin(), likely.end(), [&](const auto& each) {
         return identify(kernel, *each.second, entry) &&
@@ -452,7 +453,8 @@ void Offload::on_prepare(DirectRequests& kernel, std::uint32_t slot, const Messa
         say_no(WhyNot::denied);
         return;
     }
-    // This end's own pause is for its own questions: two that waited for each other would never meet.
+    // This end's own pause is for its own questions: two that waited for each other would never
+    // meet.
     auto& track = tracks_[inode];
     track.netns = entry.seen.netns;
     if (track.answered_ns && now_ns - track.answered_ns < kAnsweredNs) {
@@ -595,8 +597,9 @@ void Offload::judge(DirectRequests& kernel, std::uint64_t now_ns) {
 void Offload::on_down(DirectRequests& kernel, std::uint32_t slot, std::uint64_t now_ns) {
     for (auto at = entries_.begin(); at != entries_.end();) {
         bool theirs = at->second.seen.peer.slot == slot && at->second.report.state != State::moved;
-        at = theirs ? fail_entry(kernel, at, WhyNot::ended, "the other agent has gone", false, now_ns)
-                    : std::next(at);
+        at = theirs
+                 ? fail_entry(kernel, at, WhyNot::ended, "the other agent has gone", false, now_ns)
+                 : std::next(at);
     }
 }
 
@@ -621,8 +624,8 @@ Offload::Entries::iterator Offload::find(std::uint32_t slot, bool ours, std::uin
     });
 }
 
-Offload::Entries::iterator Offload::release(DirectRequests& kernel, Entries::iterator at, WhyNot why,
-                                            bool tell) {
+Offload::Entries::iterator Offload::release(DirectRequests& kernel, Entries::iterator at,
+                                            WhyNot why, bool tell) {
     auto& entry = at->second;
     if (tell) {
         bool moved = entry.report.state == State::moved;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which connections of this guest are on shared memory, and which are on their way there or back. What
-// happens to one is agreed with the agent of its other end (message.h); what it takes is asked of the kernel
-// (direct_device.h). Neither waits for an answer: everything is a step of a connection's state.
+// Which connections of this guest are on shared memory, and which are on their way there or back.
+// What happens to one is agreed with the agent of its other end (message.h); what it takes is asked
+// of the kernel (direct_device.h). Neither waits for an answer: everything is a step of a
+// connection's state.
 //
 //   asks:     nothing -> preparing -> offered -> moved
 //   answers:  nothing -> readying  -> ready   -> moved
@@ -67,7 +68,8 @@ public:
     // Questions of one guest a second that name no connection of this one.
     static constexpr unsigned kMostMisses = 64;
 
-    // `device`: N of /dev/ivpciN. `owner` outlives it. `first_id`: another one than the agent before had.
+    // `device`: N of /dev/ivpciN. `owner` outlives it. `first_id`: another one than the agent
+    // before had.
     Offload(const OffloadLimits& limits, std::uint32_t device, OffloadOwner& owner,
             std::uint64_t first_id = 1)
         : limits_(limits), device_(device), owner_(owner), next_id_(first_id) {}
@@ -75,8 +77,8 @@ public:
     void set_own_slot(std::uint32_t slot) { own_slot_ = slot; }
 
     // What there is, a few times a second. Those of `paused` namespaces were not looked at.
-    void look(DirectRequests& kernel, const std::vector<Seen>& all, const std::vector<ino_t>& paused,
-              std::uint64_t now_ns);
+    void look(DirectRequests& kernel, const std::vector<Seen>& all,
+              const std::vector<ino_t>& paused, std::uint64_t now_ns);
     // Still there, moved, and used? Likewise.
     void maintain(DirectRequests& kernel, std::uint64_t now_ns);
     // Goes on with what is under way.
@@ -100,8 +102,8 @@ public:
     struct Report {
         State state = State::preparing;
         std::uint32_t slot = 0;
-        int ring = 0;                 // bytes
-        std::uint64_t since_ns = 0;   // CLOCK_MONOTONIC, of `moved`
+        int ring = 0;                // bytes
+        std::uint64_t since_ns = 0;  // CLOCK_MONOTONIC, of `moved`
         direct_flow flow{};
     };
     // Of the socket with that inode; null: it is TCP.
@@ -109,14 +111,14 @@ public:
     // Why it is not moved; empty: nothing is known to be in the way.
     std::string why_not(std::uint64_t inode) const;
     struct Totals {
-        std::uint64_t now = 0;       // connections that are moved
+        std::uint64_t now = 0;  // connections that are moved
         std::uint64_t under_way = 0;
-        std::uint64_t moved = 0;     // all that ever were
+        std::uint64_t moved = 0;  // all that ever were
         std::uint64_t back_idle = 0;
         std::uint64_t back_denied = 0;
         std::uint64_t back_evicted = 0;
         std::uint64_t back_by_peer = 0;
-        std::uint64_t failed = 0;    // attempts
+        std::uint64_t failed = 0;      // attempts
         std::uint64_t ring_bytes = 0;  // of connections that are moved, both ways
     };
     Totals totals() const;
@@ -143,7 +145,7 @@ private:
     struct Track {
         ino_t netns = 0;
         Traffic traffic;
-        bool known = false;  // `traffic` is of the last look
+        bool known = false;       // `traffic` is of the last look
         std::uint64_t grown = 0;  // bytes, from the last but one look to the last one
         unsigned failures = 0;
         std::uint64_t not_before_ns = 0;  // for questions of this agent's
@@ -163,13 +165,16 @@ private:
     bool identify(DirectRequests& kernel, const Seen& seen, Entry& entry);
     bool is_clean(DirectRequests& kernel, Entry& entry, DirectAnswer& answer);
     // Rings of that size or a smaller one; may send a colder connection back.
-    DirectAnswer make(DirectRequests& kernel, Entry& entry, std::uint64_t now_ns, std::uint64_t& token);
+    DirectAnswer make(DirectRequests& kernel, Entry& entry, std::uint64_t now_ns,
+                      std::uint64_t& token);
     bool make_room(DirectRequests& kernel, const Entry& wants, std::uint64_t now_ns);
     void offer(DirectRequests& kernel, Entry& entry, std::uint64_t now_ns);
-    void on_prepare(DirectRequests& kernel, std::uint32_t slot, const Message& message, std::uint64_t now_ns);
+    void on_prepare(DirectRequests& kernel, std::uint32_t slot, const Message& message,
+                    std::uint64_t now_ns);
     // The OFFER that `entry` has. False: not now, but maybe soon.
     bool take_up(DirectRequests& kernel, Entry& entry, std::uint64_t now_ns);
-    void on_taken(DirectRequests& kernel, Entry& entry, const Message& message, std::uint64_t now_ns);
+    void on_taken(DirectRequests& kernel, Entry& entry, const Message& message,
+                  std::uint64_t now_ns);
     void finish(Entry& entry, std::uint64_t now_ns);
     Entries::iterator find(std::uint32_t slot, bool ours, std::uint64_t id);
     // Back to TCP, and out of the table. `tell`: the other agent.
@@ -179,7 +184,8 @@ private:
                                  std::string text, bool tell, std::uint64_t now_ns);
     direct_request request_of(const Entry& entry);
     direct_rings rings_of(const Entry& entry);
-    void say(const Entry& entry, MessageKind kind, WhyNot why = WhyNot::none, std::uint64_t token = 0);
+    void say(const Entry& entry, MessageKind kind, WhyNot why = WhyNot::none,
+             std::uint64_t token = 0);
 
     OffloadLimits limits_;
     std::uint32_t device_;

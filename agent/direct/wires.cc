@@ -163,9 +163,9 @@ void Wires::dial_failed(std::uint32_t slot, Wire& wire, const std::string& why) 
 Result<void> Wires::watch(std::uint32_t slot, Place place) {
     auto& connection = *(wires_.at(slot).*place);
     const std::uint32_t wanted = connection.connected ? EPOLLIN : EPOLLIN | EPOLLOUT;
-    auto events = loop_.on_io(
-        connection.fd.get(), wanted,
-        [this, slot, place](std::uint32_t what) { on_io(slot, place, what); });
+    auto events = loop_.on_io(connection.fd.get(), wanted, [this, slot, place](std::uint32_t what) {
+        on_io(slot, place, what);
+    });
     if (!events) {
         return tl::unexpected(events.error());
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One TCP connection to the agent of every peer, over which the two agree which connections move onto
-// shared memory (message.h). Needs no SMC.
+// One TCP connection to the agent of every peer, over which the two agree which connections move
+// onto shared memory (message.h). Needs no SMC.
 #ifndef SMC_STEER_AGENT_DIRECT_WIRES_H
 #define SMC_STEER_AGENT_DIRECT_WIRES_H
 
@@ -53,8 +53,8 @@ public:
     static Result<std::unique_ptr<Wires>> listen(EventLoop& loop, std::uint16_t port,
                                                  WireOwner& owner);
 
-    // By slot. Wires to who is not there, or has a new generation, end. The guest with the higher slot
-    // connects at once, the other one when nobody has come for a while.
+    // By slot. Wires to who is not there, or has a new generation, end. The guest with the higher
+    // slot connects at once, the other one when nobody has come for a while.
     void set_peers(std::uint32_t own_slot, std::uint32_t own_generation,
                    std::map<std::uint32_t, WirePeer> peers);
     bool up(std::uint32_t slot) const;
@@ -78,7 +78,7 @@ private:
     };
     struct Wire {
         WirePeer peer;
-        std::unique_ptr<Connection> talking;  // proven
+        std::unique_ptr<Connection> talking;             // proven
         std::unique_ptr<Connection> incoming, outgoing;  // not yet
         std::size_t next_address = 0;
         unsigned rounds = 0;  // through all addresses, in vain

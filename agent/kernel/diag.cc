@@ -25,8 +25,9 @@ constexpr std::uint8_t kSmcListen = 10;
 // include/net/tcp_states.h
 constexpr std::uint8_t kEstablished = 1;
 constexpr unsigned kListening = 1U << 10;
-constexpr unsigned kConnected = 1U << kEstablished | 1U << 4 | 1U << 5 | 1U << 8;  // ESTABLISHED, FIN_WAIT*,
-                                                                        // CLOSE_WAIT
+constexpr unsigned kConnected =
+    1U << kEstablished | 1U << 4 | 1U << 5 | 1U << 8;  // ESTABLISHED, FIN_WAIT*,
+                                                       // CLOSE_WAIT
 
 SocketAddresses addresses_of(const inet_diag_sockid& id, std::uint8_t family) {
     SocketAddresses a;

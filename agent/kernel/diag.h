@@ -71,8 +71,7 @@ public:
 
     Result<std::vector<SmcSocket>> smc();
     // `connections`: descriptor of the BPF map of that name, to know since when; -1: without.
-    Result<std::vector<TcpSocket>> tcp(int connections = -1,
-                                       TcpDetail detail = TcpDetail::traffic);
+    Result<std::vector<TcpSocket>> tcp(int connections = -1, TcpDetail detail = TcpDetail::traffic);
     // Ports that somebody listens on.
     Result<std::set<std::uint16_t>> listening();
 

@@ -43,8 +43,8 @@ struct Bulletin {
     std::uint32_t agent_version = 0;  // 0: no agent there
     std::string name;                 // printable ASCII, other characters are '?'
     std::vector<Address> addresses;
-    std::uint16_t link_port = 0;    // where it takes links; 0: nowhere
-    std::uint16_t offload_port = 0;  // where agents agree to move connections; 0: nowhere
+    std::uint16_t link_port = 0;           // where it takes links; 0: nowhere
+    std::uint16_t offload_port = 0;        // where agents agree to move connections; 0: nowhere
     std::array<std::uint8_t, 16> nonce{};  // who names it there can read the region
 
     bool operator==(const Bulletin&) const = default;

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What agents say to each other about connections: encoded, decoded, and refused.
-#include "agent/direct/message.h"
-
 #include <gtest/gtest.h>
 
 #include "agent/direct/heat.h"
+#include "agent/direct/message.h"
 #include "agent/direct/nonces.h"
 
 namespace smc_steer {
@@ -17,8 +16,8 @@ Message a_prepare() {
     message.id = 0x1122334455667788;
     message.size = 1 << 20;
     message.token = 0xfedcba9876543210;
-    message.addresses = {Address::parse("10.0.0.1").value(), Address::parse("fd00::2").value(), 40000,
-                         6379};
+    message.addresses = {Address::parse("10.0.0.1").value(), Address::parse("fd00::2").value(),
+                         40000, 6379};
     message.salt[3] = 7;
     message.proof[15] = 9;
     return message;
@@ -91,7 +90,8 @@ TEST(DirectProof, IsTheHmacThatIsNamed) {
         salt[i] = static_cast<std::uint8_t>(i);
     }
     auto proof = prove({{}, 0x01020304, 0x05060708}, Prover::asks, salt);
-    EXPECT_EQ(proof, (Proof{0xd2, 0x45, 0x21, 0xc1, 0x16, 0xe4, 0x2f, 0xf5, 0xa4, 0x58, 0x06, 0x40, 0xbd, 0x55, 0x47, 0xaf}));
+    EXPECT_EQ(proof, (Proof{0xd2, 0x45, 0x21, 0xc1, 0x16, 0xe4, 0x2f, 0xf5, 0xa4, 0x58, 0x06, 0x40,
+                            0xbd, 0x55, 0x47, 0xaf}));
 }
 
 TEST(DirectNonces, LiveForAWhile) {

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Two agents' state machines, each with a kernel that knows one connection's end: what they agree on,
-// and what becomes of it when one of them changes its mind. The kernel here is a table of what was asked
-// for; the real one is in the cases of label direct.
-#include "agent/direct/offload.h"
-
+// Two agents' state machines, each with a kernel that knows one connection's end: what they agree
+// on, and what becomes of it when one of them changes its mind. The kernel here is a table of what
+// was asked for; the real one is in the cases of label direct.
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -11,6 +9,8 @@
 #include <deque>
 #include <memory>
 #include <set>
+
+#include "agent/direct/offload.h"
 
 namespace smc_steer {
 namespace {
@@ -38,8 +38,10 @@ struct End : DirectRequests, OffloadOwner {
 
     bool names_it(const direct_request& request, bool identify) const {
         return alive && ntohs(request.local_port) == socket.addresses.local_port &&
-               ntohs(request.remote_port) == socket.addresses.peer_port && request.net == file->get() &&
-               (identify || (request.first_sent == first_sent && request.first_received == first_received));
+               ntohs(request.remote_port) == socket.addresses.peer_port &&
+               request.net == file->get() &&
+               (identify ||
+                (request.first_sent == first_sent && request.first_received == first_received));
     }
     static DirectAnswer refused(direct_reason why) { return {DirectAnswer::End::refused, why}; }
 

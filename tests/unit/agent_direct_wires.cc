@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Agents' connections to each other, over the loopback interface: who proves to be whom, who is sent away.
-#include "agent/direct/wires.h"
-
+// Agents' connections to each other, over the loopback interface: who proves to be whom, who is
+// sent away.
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -12,6 +11,7 @@
 #include <vector>
 
 #include "agent/base/event_loop.h"
+#include "agent/direct/wires.h"
 #include "agent/kernel/tcp_socket.h"
 
 namespace smc_steer {
@@ -41,7 +41,8 @@ struct WireEnd : WireOwner {
         return static_cast<std::uint16_t>(kFirstPort + number);
     }
     void know(std::uint32_t other, std::uint32_t generation = 7) {
-        wires->set_peers(slot, 7, {{other, {generation, port(other), {Address::parse("127.0.0.1").value()}}}});
+        wires->set_peers(
+            slot, 7, {{other, {generation, port(other), {Address::parse("127.0.0.1").value()}}}});
     }
     std::optional<Nonce> nonce_of(std::uint32_t of) override {
         auto known = bulletins.find(of);
@@ -58,7 +59,8 @@ class DirectWires : public ::testing::Test {
 protected:
     using Step = std::function<bool()>;
     void SetUp() override { bulletins.clear(); }
-    // One step after the other, each again and again until it is true; value: all were. A loop runs once.
+    // One step after the other, each again and again until it is true; value: all were. A loop runs
+    // once.
     bool play(std::vector<Step> steps, std::chrono::milliseconds most = 8s) {
         std::size_t done = 0;
         auto ticking = loop.every(10ms, [&] {

@@ -220,7 +220,8 @@ TEST(AgentTop, RatesAndOrder) {
     top.render(status, {{"flows", {flow("a:1", "SMC-D", 0), flow("b:1", "TCP", 0)}}}, 1, 9);
     auto text = top.render(
         status, {{"flows", {flow("a:1", "SMC-D", 1 << 20), flow("b:1", "TCP", 8 << 20)}}}, 2, 1);
-    EXPECT_NE(text.find("512.0 KiB/s over shared memory, 4.0 MiB/s over TCP"), std::string::npos) << text;
+    EXPECT_NE(text.find("512.0 KiB/s over shared memory, 4.0 MiB/s over TCP"), std::string::npos)
+        << text;
     EXPECT_NE(text.find("b:1"), std::string::npos) << text;
     EXPECT_EQ(text.find("a:1"), std::string::npos) << text;
 }
