@@ -8,7 +8,6 @@
 
 #include <cerrno>
 
-#include "agent/daemon/saved_state.h"
 #include "agent/kernel/bpf_object.h"
 #include "agent/kernel/direct_device.h"
 #include "agent/kernel/netns.h"
@@ -113,31 +112,39 @@ Result<void> remove_eid(const SavedState& state, Did& did) {
 
 }  // namespace
 
-Result<Did> clean_up(const std::string& socket_path) {
-    auto lock = lock_out_agents(socket_path);
-    if (!lock) {
-        return tl::unexpected(lock.error());
-    }
+Result<void> take_smc_back(const SavedState& state, Did& did) {
     bpf_log_init();  // what is not there is no news
-    auto state_path = saved_state_path(socket_path);
-    auto loaded = load_saved_state(state_path);
-    SavedState state = loaded && *loaded ? std::move(**loaded) : SavedState();
-
-    Did did;
     for (auto done :
          {restore_namespaces(state, did), drop_registrations(did), remove_eid(state, did)}) {
         if (!done) {
-            return tl::unexpected(done.error());
+            return done;
         }
-    }
-    if (auto device = DirectDevice::open()) {
-        device->detach_all();
-        did.emplace_back("connections that were moved are back on TCP");
     }
     Pins pins;
     if (auto version = pins.version(); version && *version) {
         pins.remove();
         did.push_back(pins.directory() + " removed");
+    }
+    return {};
+}
+
+Result<Did> clean_up(const std::string& socket_path) {
+    auto lock = lock_out_agents(socket_path);
+    if (!lock) {
+        return tl::unexpected(lock.error());
+    }
+    auto state_path = saved_state_path(socket_path);
+    auto loaded = load_saved_state(state_path);
+    SavedState state = loaded && *loaded ? std::move(**loaded) : SavedState();
+
+    Did did;
+    if (auto done = take_smc_back(state, did); !done) {
+        return tl::unexpected(done.error());
+    }
+    if (auto device = DirectDevice::open()) {
+        if (auto count = device->detach_all()) {
+            did.push_back(fmt::format("{} connections that were moved are back on TCP", count));
+        }
     }
     for (const auto& path : {state_path, socket_path, socket_path + ".lock"}) {
         if (unlink(path.c_str()) == 0) {

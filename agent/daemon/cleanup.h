@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "agent/base/result.h"
+#include "agent/daemon/saved_state.h"
 
 namespace smc_steer {
 
@@ -14,6 +15,9 @@ namespace smc_steer {
 // the EID, pinned maps, files beside the control socket. Rules and configuration stay. Value: what
 // was done, a line each; none: there was nothing. EADDRINUSE in the error: an agent is running.
 Result<std::vector<std::string>> clean_up(const std::string& socket_path);
+
+// Of that, what belongs to the SMC path: for an agent that comes after one which had it.
+Result<void> take_smc_back(const SavedState& state, std::vector<std::string>& did);
 
 }  // namespace smc_steer
 

@@ -13,6 +13,7 @@
 #include "agent/base/clock.h"
 #include "agent/base/host.h"
 #include "agent/base/version.h"
+#include "agent/daemon/cleanup.h"
 #include "agent/kernel/eid.h"
 #include "agent/policy/tables.h"
 
@@ -57,6 +58,8 @@ Result<void> Session::bring_up(const Policy& policy, Inheritance inherited) {
         if (auto done = start_datapath(inherited); !done) {
             return done;
         }
+    } else {
+        leave_smc(inherited);
     }
     if (auto done = watch_machine(); !done) {
         return done;
@@ -134,6 +137,24 @@ Result<void> Session::bring_up(const Policy& policy, Inheritance inherited) {
     }
     guard_services();
     return datapath_->attach_steer();
+}
+
+// The agent before may have had the SMC path: its settings would stay as long as this one runs.
+void Session::leave_smc(Inheritance& inherited) {
+    auto& saved = inherited.saved;
+    if (saved.namespaces.empty() && saved.eid.empty()) {
+        return;
+    }
+    std::vector<std::string> did;
+    if (auto done = take_smc_back(saved, did); !done) {
+        spdlog::warn("the agent before had the SMC path, and something of it stays: {}",
+                     done.error().message);
+    }
+    for (const auto& line : did) {
+        spdlog::info("the agent before had the SMC path: {}", line);
+    }
+    saved = {};
+    remove_saved_state(state_path_);
 }
 
 // BPF's programs and what they decide by; nothing is attached yet.

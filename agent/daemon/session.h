@@ -128,6 +128,7 @@ private:
 
     Result<void> bring_up(const Policy& policy, Inheritance inherited);
     Result<void> start_datapath(Inheritance& inherited);
+    void leave_smc(Inheritance& inherited);
     Result<void> start_smc(Inheritance& inherited);
     // The direct path's questions (session_direct.cc).
     std::map<ino_t, int> direct_namespaces() override;

@@ -109,7 +109,12 @@ DirectAnswer DirectDevice::ask(unsigned long what, direct_rings& rings) {
     return talk(what, &rings, rings.connection);
 }
 
-void DirectDevice::detach_all() { ioctl(fd_.get(), DIRECT_DETACH_ALL); }
+std::uint64_t DirectDevice::detach_all() {
+    auto before = counters();
+    ioctl(fd_.get(), DIRECT_DETACH_ALL);
+    auto after = counters();
+    return before && after ? after->detached - before->detached : 0;
+}
 
 Result<direct_counters> DirectDevice::counters() {
     direct_counters counters{};

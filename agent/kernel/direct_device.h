@@ -54,7 +54,8 @@ public:
 
     DirectAnswer ask(unsigned long what, direct_request& connection) override;
     DirectAnswer ask(unsigned long what, direct_rings& rings) override;
-    void detach_all();
+    // Value: how many connections there were.
+    std::uint64_t detach_all();
     Result<direct_counters> counters();
 
 private:

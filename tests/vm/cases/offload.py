@@ -4,7 +4,7 @@
 import json
 import time
 
-from harness import driver, offload, servers, services, traffic
+from harness import driver, offload, servers, services, smcd, traffic
 from harness.case import case, expect, expect_equal, wait_until
 from harness.lab import ADDRESSES
 
@@ -106,6 +106,46 @@ def offload_agents_die(lab):
     taken_over(upgraded)
     expect_streaming(running)
     traffic.transfer_result(checked.wait(60), checked.out + checked.err, "transfer")
+
+
+SETTINGS = "sysctl -n net.smc.hs_ctrl net.smc.wmem net.smc.rmem"
+
+
+@case("direct", "offload-paths", agent=False, timeout=120)
+def offload_paths(lab):
+    """`path: auto` takes SMC while tcp_ivpci is not loaded. An upgrade after it was loaded makes it direct, and puts back what
+    the SMC path had set. `path: off` brings a moved connection back to TCP, which goes on.
+    """
+    server, client = lab.guests
+    for agent in lab.agents:
+        offload.configure(agent.guest, path="auto")
+        agent.start()
+    for agent in lab.agents:
+        agent.wait_state("active", ADDRESSES)
+        expect_equal(agent.status()["path"], "smc", "path without tcp_ivpci")
+    traffic.transfer_server(server)
+    smcd.expect_smcd(client, server)
+    for agent in lab.agents:
+        agent.guest.check("modprobe tcp_ivpci && smc-policy upgrade")
+        wait_until(lambda agent=agent: agent.status()["path"], lambda path: path == "direct", 20, "the path after an upgrade")
+        expect_equal(agent.guest.check(SETTINGS).split(), ["65536", "65536"], "SMC's settings after the SMC path")
+    for agent in lab.agents:
+        offload.wait_talking(agent)
+    running = stream(client, server)
+    for agent in lab.agents:
+        offload.wait_moved(agent, traffic.IPERF_PORT)
+    leaving = lab.agents[1]
+    expect_equal(leaving.stop(), 0, "exit code of the agent")
+    offload.configure(client, path="off")
+    leaving.launch()
+    leaving.wait_state("idle")
+    for agent in lab.agents:
+        offload.wait_dmbs(agent)
+    expect("path: off" in leaving.status()["reason"], f"why it is idle: {leaving.status()['reason']}")
+    expect_streaming(running)
+    leaving.stop()
+    told = client.check("smc-policy cleanup")
+    expect("0 connections" not in told and "back on TCP" not in told, f"cleanup of nothing said {told!r}")
 
 
 @case("direct", "offload-idle", agent=False, timeout=90)

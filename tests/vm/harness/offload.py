@@ -7,7 +7,7 @@ from .case import wait_until
 from .guest import Guest
 from .lab import ADDRESSES
 
-CONFIG = """path: direct
+CONFIG = """path: {path}
 workloads: {workloads}
 metrics: {{listen: off}}
 offload: {{idle_ms: {idle_ms}, on_exit: {on_exit}}}
@@ -18,8 +18,8 @@ def load(guest: Guest) -> None:
     guest.check("modprobe ivpci && modprobe tcp_ivpci")
 
 
-def configure(guest: Guest, idle_ms: int = 60_000, on_exit: str = "keep", workloads: str = "all", more: str = "") -> None:
-    guest.configure_agent(CONFIG.format(idle_ms=idle_ms, on_exit=on_exit, workloads=workloads) + more)
+def configure(guest: Guest, idle_ms: int = 60_000, on_exit: str = "keep", workloads: str = "all", path: str = "direct") -> None:
+    guest.configure_agent(CONFIG.format(idle_ms=idle_ms, on_exit=on_exit, workloads=workloads, path=path))
 
 
 def start(lab, addresses: int = ADDRESSES, **settings) -> list[Agent]:
