@@ -175,6 +175,38 @@ def offload_idle(lab):
     expect_equal([offload.totals(agent)["moved"] for agent in agents], moved, "connections that were moved")
 
 
+def busy(guest) -> float:
+    """Seconds of CPU that the agent has had."""
+    words = guest.check("cat /proc/$(pidof smc-agent)/stat").rsplit(")", 1)[1].split()
+    return (int(words[11]) + int(words[12])) / 100
+
+
+@case("direct", "offload-many", agent=False, timeout=120, long_timeout=600)
+def offload_many(lab):
+    """A thousand connections that say nothing (ten thousand in the long form) cost no memory of the region, and one that is
+    busy among them is moved as any other.
+    """
+    server, client = lab.guests
+    count = 9_900 if lab.long else 1000
+    redis = servers.redis(server)
+    idle = client.spawn(f"ulimit -n 20000; exec redis-benchmark -h {server.ip4} -c {count} -I")
+    wait_until(lambda: int(server.check(f"ss -Htn state established sport = :{servers.REDIS_PORT} | wc -l")),
+               lambda there: there >= count, 200, "idle connections")
+    agents = offload.start(lab)
+    before = [busy(agent.guest) for agent in agents]
+    time.sleep(5)
+    after = [busy(agent.guest) for agent in agents]
+    lab.progress("CPU of the two agents in five seconds: " + ", ".join(f"{now - was:.2f} s" for now, was in zip(after, before)))
+    running = stream(client, server)
+    for agent in agents:
+        offload.wait_moved(agent, traffic.IPERF_PORT, seconds=30)
+        expect_equal(driver.stats(agent.guest)["dmbs"], 1, "DMBs in use")
+        expect_equal(offload.totals(agent)["connections"], 1, "connections that are moved")
+    expect_streaming(running)
+    for each in (redis.process, idle):
+        expect(each.poll() is None, f"{each.what} ended: {each.err}")
+
+
 @case("direct", "offload-pods", agent=False, timeout=120)
 def offload_pods(lab):
     """Programs in network namespaces, by their own addresses and by services' that the client's guest rewrites, also
