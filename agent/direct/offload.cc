@@ -209,12 +209,13 @@ void Offload::adopt(DirectRequests& kernel, const Seen& seen, std::uint64_t now_
         return;
     }
     auto request = request_of(entry);
+    auto rings = rings_of(entry);
     if (!kernel.ask(DIRECT_LOOK, request) || !(request.state & DIRECT_RINGS)) {
-        // Without rings, or giving them back: detached as soon as that is possible.
+        // Half way there, or half way back: given back and detached as soon as that is possible.
+        kernel.ask(DIRECT_RETURN, rings);
         kernel.ask(DIRECT_DETACH, request);
         return;
     }
-    auto rings = rings_of(entry);
     auto denied = owner_.why_denied(seen);
     bool moved = denied.empty() && kernel.ask(DIRECT_MOVE, rings);
     entry.attached = entry.made = true;

@@ -384,6 +384,20 @@ TEST_F(Agreement, AnAgentThatDiedHalfWayLeavesNothing) {
     EXPECT_TRUE(untouched());
 }
 
+TEST_F(Agreement, AnAgentThatDiedWithARingGivesItBack) {
+    make_hot(client);
+    for (int i = 0; i < 20 && !client.made; i++) {
+        now += 10 * kMs;
+        deliver_one(client, server);
+        two->go_on(server, now);
+        deliver_one(server, client);
+    }
+    ASSERT_TRUE(client.made && !client.connected);
+    make_agent(client);
+    look(client);
+    EXPECT_FALSE(client.made || client.attached);
+}
+
 TEST_F(Agreement, ThePeersAgentGoes) {
     server.clean = false;
     make_hot(client);
