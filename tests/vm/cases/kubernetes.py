@@ -60,7 +60,7 @@ def agent_as_a_pod(lab):
     status = client.check("cat /proc/$(pidof smc-agent)/status")
     fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
     expect_equal((int(fields["CapEff"], 16).bit_count(), fields["NoNewPrivs"], fields["Seccomp"]),
-                 (5, "1", "2"), "capabilities, no new privileges, seccomp filter")
+                 (6, "1", "2"), "capabilities, no new privileges, seccomp filter")
 
     # It is process 1 in there; BPF programs know it by another number, and leave its sockets alone.
     known = client.check(["bpftool", "--json", "map", "dump", "name", "control"])

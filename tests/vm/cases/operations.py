@@ -94,7 +94,7 @@ def status_and_flows(lab):
     text = client.check(["smc-policy", "status"])
     expect(len(text.splitlines()) <= 24, f"status is longer than a screen:\n{text}")
     top = client.run("timeout -s INT 3 smc-policy top --period 0.5 | head -n 8")
-    expect("over SMC-D" in top.out, f"top said {top.out!r}")
+    expect("over shared memory" in top.out, f"top said {top.out!r}")
 
 
 @case("policy", "monitor")
