@@ -40,8 +40,7 @@ function(smc_steer_add_kmod module directory)
                                       ${PROJECT_SOURCE_DIR}/include/ivshmem/*.h
                                       ${PROJECT_SOURCE_DIR}/kmod/ivpci_rings.h
                                       ${PROJECT_SOURCE_DIR}/include/smc_steer/version.h
-                                      ${PROJECT_SOURCE_DIR}/include/smc_steer/direct_abi.h
-                                      ${PROJECT_SOURCE_DIR}/include/smc_steer/join_abi.h)
+                                      ${PROJECT_SOURCE_DIR}/include/smc_steer/direct_abi.h)
   # kbuild's own messages ("CC [M] ...") are what a person wants to see of it.
   add_custom_command(
       OUTPUT ${work_dir}/${module}.ko
