@@ -87,7 +87,7 @@ std::optional<DirectDevice> DirectPath::kernel() {
 }
 
 void DirectPath::set_peers(std::uint32_t own_slot, std::uint32_t own_generation,
-                           std::map<std::uint32_t, WirePeer> peers) {
+                           std::map<std::uint32_t, AgentPeer> peers) {
     offload_.set_own_slot(own_slot);
     guests_.clear();
     ports_ = {config_.port};

@@ -46,7 +46,7 @@ public:
     ~DirectPath() override;
 
     void set_peers(std::uint32_t own_slot, std::uint32_t own_generation,
-                   std::map<std::uint32_t, WirePeer> peers);
+                   std::map<std::uint32_t, AgentPeer> peers);
     // Of agents' connections to each other.
     bool is_port(std::uint16_t port) const { return ports_.contains(port); }
     bool up(std::uint32_t slot) const { return wires_->up(slot); }

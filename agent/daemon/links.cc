@@ -50,7 +50,7 @@ Result<std::unique_ptr<Links>> Links::listen(EventLoop& loop, std::uint16_t port
     return self;
 }
 
-void Links::set_peers(std::uint32_t own_slot, std::map<std::uint32_t, LinkPeer> peers) {
+void Links::set_peers(std::uint32_t own_slot, std::map<std::uint32_t, AgentPeer> peers) {
     std::erase_if(links_, [&](const auto& entry) {
         auto peer = peers.find(entry.first);
         return peer == peers.end() || peer->second.generation != entry.second.peer.generation;
@@ -186,7 +186,7 @@ void Links::on_dialed(std::uint32_t slot) {
     auto& link = links_.at(slot);
     link.timer.reset();
     link.dialing.events.reset();
-    auto good = smc_connected(link.dialing.fd.get());
+    auto good = connect_ended(link.dialing.fd.get());
     if (good) {
         good = runs_over_smcd(link.dialing.fd.get());
     }

@@ -23,17 +23,9 @@
 #include "agent/base/unique_fd.h"
 #include "agent/kernel/address.h"
 #include "agent/kernel/diag.h"
+#include "agent/peers/agent_peer.h"
 
 namespace smc_steer {
-
-// A peer to be linked with.
-struct LinkPeer {
-    std::uint32_t generation = 0;
-    std::uint16_t port = 0;
-    std::vector<Address> addresses;  // at least one; tried in this order
-
-    bool operator==(const LinkPeer&) const = default;
-};
 
 // A link as it is handed from an agent to its successor.
 struct HeldLink {
@@ -60,7 +52,7 @@ public:
 
     // By slot. Links to who is not there, or has a new generation, end. The guest with the
     // higher slot connects at once, the other one when nobody has come for a while.
-    void set_peers(std::uint32_t own_slot, std::map<std::uint32_t, LinkPeer> peers);
+    void set_peers(std::uint32_t own_slot, std::map<std::uint32_t, AgentPeer> peers);
     bool up(std::uint32_t slot) const;
     // Why there is no link; empty if there is one or nothing is known yet.
     std::string problem(std::uint32_t slot) const;
@@ -93,7 +85,7 @@ private:
         }
     };
     struct Link {
-        LinkPeer peer;
+        AgentPeer peer;
         Connection incoming, outgoing, dialing;
         std::size_t next_address = 0;
         unsigned rounds = 0;  // through all addresses, in vain

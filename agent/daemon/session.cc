@@ -392,16 +392,7 @@ void Session::update_peers() {
 
 // Nobody is steered to a peer before the agents have a link.
 void Session::update_links(SameHost& wanted) {
-    std::map<std::uint32_t, LinkPeer> peers;
-    for (const auto& [address, ref] : wanted.addresses) {
-        if (ref.link_port) {
-            auto& peer = peers[ref.slot];
-            peer.generation = ref.generation;
-            peer.port = ref.link_port;
-            peer.addresses.push_back(address);
-        }
-    }
-    links_->set_peers(info_.slot, std::move(peers));
+    links_->set_peers(info_.slot, agent_peers(wanted, &PeerRef::link_port));
     for (auto& [address, ref] : wanted.addresses) {
         ref.linked = links_->up(ref.slot);
     }

@@ -174,15 +174,7 @@ void Session::update_direct_peers() {
     if (!direct_) {
         return;
     }
-    std::map<std::uint32_t, WirePeer> peers;
-    for (const auto& [address, ref] : same_host_.addresses) {
-        if (ref.offload_port) {
-            auto& peer = peers[ref.slot];
-            peer.generation = ref.generation;
-            peer.port = ref.offload_port;
-            peer.addresses.push_back(address);
-        }
-    }
+    auto peers = agent_peers(same_host_, &PeerRef::offload_port);
     // The agent's own are where its bulletin begins; those of pods lead to pods.
     for (auto& [slot, peer] : peers) {
         if (auto known = peers_.find(slot); known != peers_.end()) {

@@ -247,10 +247,7 @@ bool Offload::is_clean(DirectRequests& kernel, Entry& entry, DirectAnswer& answe
     return (request.state & kClean) == kClean;
 }
 
-bool Offload::under_way() const {
-    return std::any_of(entries_.begin(), entries_.end(),
-                       [](const auto& entry) { return entry.second.report.state != State::moved; });
-}
+bool Offload::under_way() const { return under_way(true) || under_way(false); }
 
 std::vector<ino_t> Offload::busy() const {
     std::vector<ino_t> all;
@@ -487,40 +484,34 @@ void Offload::on_prepare(DirectRequests& kernel, std::uint32_t slot, const Messa
     }
 }
 
-bool Offload::take_up(DirectRequests& kernel, Entry& entry, std::uint64_t now_ns) {
+void Offload::take_up(DirectRequests& kernel, Entry& entry, std::uint64_t now_ns) {
     std::uint64_t token = 0;
     auto answer = make(kernel, entry, now_ns, token);
     if (may_come(answer)) {
-        return false;
+        return;
     }
     if (answer) {
-        auto rings = rings_of(entry);
-        rings.token = entry.offer->token;
-        answer = kernel.ask(DIRECT_CONNECT, rings);
-    }
-    if (answer) {
-        auto rings = rings_of(entry);
-        answer = kernel.ask(DIRECT_MOVE, rings);
+        answer = connect(kernel, entry, entry.offer->token);
     }
     if (!answer) {
         fail_entry(kernel, entries_.find(entry.seen.socket.inode), WhyNot::not_now,
                    to_string(answer), true, now_ns);
-        return true;
+        return;
     }
     say(entry, MessageKind::taken, WhyNot::none, token);
     finish(entry, now_ns);
-    return true;
+}
+
+DirectAnswer Offload::connect(DirectRequests& kernel, const Entry& entry, std::uint64_t token) {
+    auto rings = rings_of(entry);
+    rings.token = token;
+    auto answer = kernel.ask(DIRECT_CONNECT, rings);
+    return answer ? kernel.ask(DIRECT_MOVE, rings) : answer;
 }
 
 void Offload::on_taken(DirectRequests& kernel, Entry& entry, const Message& message,
                        std::uint64_t now_ns) {
-    auto rings = rings_of(entry);
-    rings.token = message.token;
-    auto answer = kernel.ask(DIRECT_CONNECT, rings);
-    if (answer) {
-        rings = rings_of(entry);
-        answer = kernel.ask(DIRECT_MOVE, rings);
-    }
+    auto answer = connect(kernel, entry, message.token);
     if (answer) {
         finish(entry, now_ns);
         return;

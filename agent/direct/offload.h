@@ -171,8 +171,10 @@ private:
     void offer(DirectRequests& kernel, Entry& entry, std::uint64_t now_ns);
     void on_prepare(DirectRequests& kernel, std::uint32_t slot, const Message& message,
                     std::uint64_t now_ns);
-    // The OFFER that `entry` has. False: not now, but maybe soon.
-    bool take_up(DirectRequests& kernel, Entry& entry, std::uint64_t now_ns);
+    // The OFFER that `entry` has; if it cannot be now, and may be soon, later.
+    void take_up(DirectRequests& kernel, Entry& entry, std::uint64_t now_ns);
+    // To the other end's ring, and moves what is sent.
+    DirectAnswer connect(DirectRequests& kernel, const Entry& entry, std::uint64_t token);
     void on_taken(DirectRequests& kernel, Entry& entry, const Message& message,
                   std::uint64_t now_ns);
     void finish(Entry& entry, std::uint64_t now_ns);

@@ -46,7 +46,7 @@ Result<std::unique_ptr<Wires>> Wires::listen(EventLoop& loop, std::uint16_t port
 }
 
 void Wires::set_peers(std::uint32_t own_slot, std::uint32_t own_generation,
-                      std::map<std::uint32_t, WirePeer> peers) {
+                      std::map<std::uint32_t, AgentPeer> peers) {
     own_slot_ = own_slot;
     own_generation_ = own_generation;
     for (auto it = wires_.begin(); it != wires_.end();) {
@@ -187,7 +187,7 @@ void Wires::on_io(std::uint32_t slot, Place place, std::uint32_t events) {
 Result<void> Wires::serve(std::uint32_t slot, Place place, std::uint32_t events) {
     auto& connection = *(wires_.at(slot).*place);
     if (!connection.connected) {
-        if (auto done = tcp_connected(connection.fd.get()); !done) {
+        if (auto done = connect_ended(connection.fd.get()); !done) {
             return done;
         }
         connection.connected = true;

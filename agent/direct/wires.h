@@ -18,17 +18,9 @@
 #include "agent/base/unique_fd.h"
 #include "agent/direct/message.h"
 #include "agent/kernel/address.h"
+#include "agent/peers/agent_peer.h"
 
 namespace smc_steer {
-
-// A peer that takes such connections.
-struct WirePeer {
-    std::uint32_t generation = 0;
-    std::uint16_t port = 0;
-    std::vector<Address> addresses;  // at least one; tried in this order
-
-    bool operator==(const WirePeer&) const = default;
-};
 
 // What wires ask of their owner.
 class WireOwner {
@@ -56,7 +48,7 @@ public:
     // By slot. Wires to who is not there, or has a new generation, end. The guest with the higher
     // slot connects at once, the other one when nobody has come for a while.
     void set_peers(std::uint32_t own_slot, std::uint32_t own_generation,
-                   std::map<std::uint32_t, WirePeer> peers);
+                   std::map<std::uint32_t, AgentPeer> peers);
     bool up(std::uint32_t slot) const;
     // Why there is none; empty if there is one or nothing is known yet.
     std::string problem(std::uint32_t slot) const;
@@ -77,7 +69,7 @@ private:
         std::vector<std::uint8_t> in, out;
     };
     struct Wire {
-        WirePeer peer;
+        AgentPeer peer;
         std::unique_ptr<Connection> talking;             // proven
         std::unique_ptr<Connection> incoming, outgoing;  // not yet
         std::size_t next_address = 0;

@@ -7,7 +7,7 @@
 
 #include "agent/base/result.h"
 #include "agent/base/unique_fd.h"
-#include "agent/kernel/address.h"
+#include "agent/kernel/stream_socket.h"
 
 namespace smc_steer {
 
@@ -20,10 +20,8 @@ struct SmcAccepted {
 };
 Result<SmcAccepted> smc_accept(int listener);
 
-// Under way when it returns: EPOLLOUT says that it ended, smc_connected() how.
+// Under way when it returns: EPOLLOUT says that it ended, connect_ended() how.
 Result<UniqueFd> smc_connect(const Address& address, std::uint16_t port);
-// The error's code is the errno.
-Result<void> smc_connected(int fd);
 
 // The number of the socket in sock_diag and /proc; 0 if `fd` is none.
 std::uint64_t socket_inode(int fd);

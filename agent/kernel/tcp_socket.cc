@@ -6,7 +6,6 @@
 #include <sys/socket.h>
 
 #include <cerrno>
-#include <cstring>
 
 #include "agent/base/acceptor.h"
 
@@ -16,14 +15,6 @@ namespace {
 constexpr int kBacklog = 128;
 // A guest that stands still for so long has no agent to talk to.
 constexpr int kSilenceSeconds = 5;
-
-sockaddr_in6 sockaddr_of(const Endpoint& endpoint) {
-    sockaddr_in6 sa{};
-    sa.sin6_family = AF_INET6;
-    sa.sin6_port = htons(endpoint.port);
-    std::memcpy(&sa.sin6_addr, endpoint.address.in6.data(), sizeof(sa.sin6_addr));
-    return sa;
-}
 
 void set(int fd, int level, int option, int value) {
     setsockopt(fd, level, option, &value, sizeof(value));
@@ -40,11 +31,10 @@ void prepare(int fd) {
 }
 
 Result<UniqueFd> open_socket() {
-    UniqueFd fd(socket(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP));
+    auto fd = open_stream(IPPROTO_TCP);
     if (!fd) {
         return fail_errno("cannot open a TCP socket");
     }
-    set(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, 0);
     return fd;
 }
 
@@ -52,24 +42,15 @@ Result<UniqueFd> open_socket() {
 
 Result<UniqueFd> tcp_listen(std::uint16_t port) {
     auto fd = open_socket();
-    if (!fd) {
-        return fd;
-    }
-    set(fd->get(), SOL_SOCKET, SO_REUSEADDR, 1);
-    auto sa = sockaddr_of({Address{}, port});
-    if (bind(fd->get(), reinterpret_cast<sockaddr*>(&sa), sizeof(sa)) != 0 ||
-        listen(fd->get(), kBacklog) != 0) {
+    if (fd && !listen_on(fd->get(), port, kBacklog)) {
         return fail_errno(errno, "cannot listen on TCP port {}", port);
     }
     return fd;
 }
 
 Result<TcpAccepted> tcp_accept(int listener) {
-    sockaddr_in6 sa{};
-    socklen_t length = sizeof(sa);
     TcpAccepted accepted;
-    accepted.fd = UniqueFd(
-        accept4(listener, reinterpret_cast<sockaddr*>(&sa), &length, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    accepted.fd = accept_from(listener, accepted.peer);
     if (!accepted.fd) {
         if (nobody_came(errno)) {
             return accepted;
@@ -77,9 +58,6 @@ Result<TcpAccepted> tcp_accept(int listener) {
         return fail_errno("cannot accept another agent's connection");
     }
     prepare(accepted.fd.get());
-    accepted.peer = {
-        Address::from_bytes(std::span(reinterpret_cast<const std::uint8_t*>(&sa.sin6_addr), 16)),
-        ntohs(sa.sin6_port)};
     return accepted;
 }
 
@@ -89,24 +67,7 @@ Result<UniqueFd> tcp_connect(const Endpoint& to) {
         return fd;
     }
     prepare(fd->get());
-    auto sa = sockaddr_of(to);
-    if (connect(fd->get(), reinterpret_cast<sockaddr*>(&sa), sizeof(sa)) != 0 &&
-        errno != EINPROGRESS) {
-        return fail_errno(errno, "{}", to_string(to));
-    }
-    return fd;
-}
-
-Result<void> tcp_connected(int fd) {
-    int error = 0;
-    socklen_t length = sizeof(error);
-    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) != 0) {
-        error = errno;
-    }
-    if (error) {
-        return tl::unexpected(Error{std::strerror(error), error});
-    }
-    return {};
+    return begin_connect(std::move(*fd), to);
 }
 
 }  // namespace smc_steer

@@ -7,7 +7,7 @@
 
 #include "agent/base/result.h"
 #include "agent/base/unique_fd.h"
-#include "agent/kernel/address.h"
+#include "agent/kernel/stream_socket.h"
 
 namespace smc_steer {
 
@@ -20,10 +20,8 @@ struct TcpAccepted {
 };
 Result<TcpAccepted> tcp_accept(int listener);
 
-// Under way when it returns: EPOLLOUT says that it ended, tcp_connected() how.
+// Under way when it returns: EPOLLOUT says that it ended, connect_ended() how.
 Result<UniqueFd> tcp_connect(const Endpoint& to);
-// The error's code is the errno.
-Result<void> tcp_connected(int fd);
 
 }  // namespace smc_steer
 
