@@ -185,7 +185,6 @@ struct ivpci {
 	struct ivpci_peer *peers; /* [slots + 1] */
 	u32 nr_unreachable;	  /* of the live ones */
 	struct hrtimer look_timer;
-	bool events_left; /* in some ring: too many at once */
 
 	/* a member wrote into the header; peer_lock, but `distrusted` is read without */
 	bool distrusted;

@@ -177,10 +177,8 @@ static bool ivpci_drain_events(struct ivpci *ivpci, u32 producer)
 		return false;
 	}
 	allowed = ivpci_events_allowed(peer);
-	if (head - i > allowed) {
-		head = i + allowed;
-		WRITE_ONCE(ivpci->events_left, true);
-	}
+	if (head - i > allowed)
+		head = i + allowed; /* the rest at a later look: ivpci_member_work() */
 	peer->events += head - i;
 	for (; i != head; i++) {
 		event = &pair->event[i % IVPCI_EVENT_RING_SIZE];

@@ -323,8 +323,10 @@ static void ivpci_member_work(struct work_struct *work)
 		ivpci_chardev_wake(ivpci);
 	if (ivpci->open) {
 		ivpci_dmb_housekeeping(ivpci);
-		/* without a doorbell: whoever says in our name that we look has peers ring none */
-		WRITE_ONCE(ivpci->events_left, false);
+		/*
+		 * Without a doorbell: events that were too many are still there, and whoever says in our
+		 * name that we look has peers ring none.
+		 */
 		ivpci_look(ivpci);
 	}
 	queue_delayed_work(ivpci->wq, &ivpci->member_work, HZ);
