@@ -327,7 +327,9 @@ static void ivpci_member_work(struct work_struct *work)
 		 * Without a doorbell: events that were too many are still there, and whoever says in our
 		 * name that we look has peers ring none.
 		 */
+		local_bh_disable(); /* softirqs run when they are on again, not whenever ksoftirqd does */
 		ivpci_look(ivpci);
+		local_bh_enable();
 	}
 	queue_delayed_work(ivpci->wq, &ivpci->member_work, HZ);
 unlock:

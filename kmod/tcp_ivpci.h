@@ -76,6 +76,8 @@ struct tcp_ivpci_sock {
 	u64 full_at;	       /* `consumed` when there was too little room last; under `writing` */
 	bool lied;	       /* the other end */
 	bool hurry;	       /* the driver waits for the rings' end */
+	int lowat;	       /* tcp_ivpci_lowat.c; under `looking` */
+	int lowered;	       /* 0: it is not */
 	atomic_t wanted;       /* how often */
 	atomic_t in_tcp;       /* threads that send by TCP */
 	struct delayed_work full_work;
@@ -179,7 +181,7 @@ enum tcp_ivpci_watch {
 	TCP_IVPCI_WATCH,
 };
 int tcp_ivpci_unread(struct sock *sk, enum tcp_ivpci_watch watch, u32 most);
-/* Bytes of records that are unread, wherever they are in the stream. */
+/* Bytes of records that are unread, wherever they are in the stream; under `looking`. */
 int tcp_ivpci_kept(struct tcp_ivpci_sock *ts);
 /* TCP's next byte is the urgent one: one recv() does not go over that. */
 bool tcp_ivpci_at_mark(const struct sock *sk);
@@ -189,6 +191,13 @@ bool tcp_ivpci_is_readable(struct sock *sk);
 /* Of the ring. */
 int tcp_ivpci_unread_in_ring(struct sock *sk);
 bool tcp_ivpci_ended(const struct sock *sk);
+
+/* tcp_ivpci_lowat.c */
+/* Under `looking`, when records have become unread for good, or were read. True: some count for what TCP waits for. */
+bool tcp_ivpci_lower(struct tcp_ivpci_sock *ts);
+/* What the program has set. */
+int tcp_ivpci_lowat(struct sock *sk);
+int tcp_ivpci_set_rcvlowat(struct sock *sk, int val);
 
 /* tcp_ivpci_receive.c */
 /* Nobody else takes anything of the stream meanwhile. call->ts: NULL if it is TCP's own. */

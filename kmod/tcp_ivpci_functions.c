@@ -3,7 +3,6 @@
  * What replaces TCP's functions of a socket: it marks who passes, counts what is in the ring, too, and
  * detaches where the socket has to be TCP's own.
  */
-#include <linux/bpf.h>
 #include <linux/in6.h>
 #include <linux/module.h>
 #include <linux/bvec.h>
@@ -214,32 +213,6 @@ static int tcp_ivpci_ioctl(struct socket *sock, unsigned int cmd, unsigned long 
 	release_sock(sk);
 	tcp_ivpci_leave(&call);
 	return put_user(count, to);
-}
-
-/*
- * TCP wakes nobody before it has that many by itself: what is in a ring would not count. With the socket's
- * lock; or by BPF, which may not sleep. Who makes rings after it was set sees it. Bytes of a ring that are unread
- * are not TCP's either: it is asked for so many fewer.
- */
-static int tcp_ivpci_set_rcvlowat(struct sock *sk, int val)
-{
-	int rc = inet_stream_ops.set_rcvlowat(sk, val);
-	struct tcp_ivpci_sock *ts = tcp_ivpci_get(sk);
-	int wanted = READ_ONCE(sk->sk_rcvlowat);
-	int kept;
-
-	if (!ts)
-		return rc;
-	if (wanted > 1 && (has_current_bpf_ctx() || in_softirq())) {
-		tcp_ivpci_give_back_soon(ts);
-	} else if (wanted > 1) {
-		tcp_ivpci_give_back(ts);
-		kept = tcp_ivpci_kept(ts);
-		if (kept)
-			rc = inet_stream_ops.set_rcvlowat(sk, max(wanted - kept, 1));
-	}
-	tcp_ivpci_put(ts);
-	return rc;
 }
 
 bool tcp_ivpci_replaced(const struct sock *sk)

@@ -144,6 +144,8 @@ static int tcp_ivpci_take_records(struct tcp_ivpci_sock *ts, struct msghdr *msg,
 		if (next->record && after(reader->seq, READ_ONCE(tcp_sk(ts->sk)->copied_seq)))
 			break;
 	}
+	if (unlikely(ts->lowered))
+		tcp_ivpci_lower(ts);
 	sk_peek_offset_bwd(ts->sk, copied);
 	ts->flow.ring_received += copied;
 	return copied || !len ? copied : -EFAULT;
@@ -524,10 +526,12 @@ int tcp_ivpci_unread(struct sock *sk, enum tcp_ivpci_watch watch, u32 most)
 
 int tcp_ivpci_kept(struct tcp_ivpci_sock *ts)
 {
+	u32 copied_seq = READ_ONCE(tcp_sk(ts->sk)->copied_seq);
 	u32 rcv_nxt = READ_ONCE(tcp_sk(ts->sk)->rcv_nxt);
 
-	return tcp_ivpci_unread_records(ts, rcv_nxt + IVPCI_RECORDS_AHEAD, TCP_IVPCI_NO_WATCH,
-					INT_MAX / 2);
+	if (tcp_ivpci_records_look(ts->sk, &ts->reader, copied_seq, rcv_nxt) != RECORDS_ONE)
+		return 0;
+	return records_count(&ts->reader, rcv_nxt + IVPCI_RECORDS_AHEAD, INT_MAX / 2);
 }
 
 bool tcp_ivpci_merges(struct sock *sk)
@@ -618,7 +622,7 @@ static bool tcp_ivpci_wants_all(struct sock *sk, int wanted)
 /* Of poll(), in process context; what TCP alone makes readable is known already. */
 bool tcp_ivpci_is_readable(struct sock *sk)
 {
-	int wanted = READ_ONCE(sk->sk_rcvlowat);
+	int wanted = tcp_ivpci_lowat(sk);
 	int of_ring;
 	enum tcp_ivpci_watch watch =
 		tcp_ivpci_wants_all(sk, wanted) ? TCP_IVPCI_WATCH : TCP_IVPCI_WATCH_EMPTY;

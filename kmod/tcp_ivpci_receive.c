@@ -138,13 +138,21 @@ static int tcp_ivpci_try_more(struct sock *sk, struct msghdr *msg, size_t len, i
 	return rc;
 }
 
+/* As sock_rcvlowat(). */
+static int tcp_ivpci_target(struct sock *sk, int flags, size_t len)
+{
+	int target = flags & MSG_WAITALL ? len : min_t(size_t, tcp_ivpci_lowat(sk), len);
+
+	return max(target, 1);
+}
+
 int tcp_ivpci_receive(struct sock *sk, struct msghdr *msg, size_t len, int flags, int *name_length)
 {
 	DEFINE_WAIT_FUNC(wait, tcp_ivpci_woken);
 	struct msghdr began = {.msg_control = msg->msg_control,
 			       .msg_controllen = msg->msg_controllen};
 	long timeo = sock_rcvtimeo(sk, flags & MSG_DONTWAIT);
-	int target = sock_rcvlowat(sk, flags & MSG_WAITALL, len);
+	int target = tcp_ivpci_target(sk, flags, len);
 	bool counts = tcp_sk(sk)->recvmsg_inq || msg->msg_get_inq;
 	/* TCP alone tells it by itself; one that is detached from meanwhile did not */
 	bool tells = counts && tcp_ivpci_merges(sk);

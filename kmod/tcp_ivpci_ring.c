@@ -147,6 +147,7 @@ static void tcp_ivpci_unlock(struct tcp_ivpci_sock *ts)
 static bool tcp_ivpci_give_back_pair(struct tcp_ivpci_sock *ts, struct tcp_ivpci_pair *pair)
 {
 	struct tcp_ivpci_pair *mine;
+	bool lowered;
 
 	if (pair) { /* the driver waits */
 		WRITE_ONCE(ts->hurry, true);
@@ -159,13 +160,14 @@ static bool tcp_ivpci_give_back_pair(struct tcp_ivpci_sock *ts, struct tcp_ivpci
 		tcp_ivpci_take_rings(ts, mine, true);
 	else
 		mine = NULL;
+	lowered = tcp_ivpci_lower(ts);
 	tcp_ivpci_unlock(ts);
-	if (!mine)
-		return false;
-	/* who waits for the ring goes on with TCP */
-	ts->sk->sk_data_ready(ts->sk);
-	tcp_ivpci_has_room(ts);
-	return true;
+	/* who waits for the ring goes on with TCP; who waits for so many may have them, which TCP does not know */
+	if (mine || (lowered && tcp_ivpci_is_readable(ts->sk)))
+		ts->sk->sk_data_ready(ts->sk);
+	if (mine)
+		tcp_ivpci_has_room(ts);
+	return mine;
 }
 
 void tcp_ivpci_give_back(struct tcp_ivpci_sock *ts)
@@ -186,6 +188,7 @@ bool tcp_ivpci_discard(struct tcp_ivpci_sock *ts)
 	WRITE_ONCE(ts->lied, false); /* the next connection of this socket has not */
 	WRITE_ONCE(ts->reader.pos, ts->reader.end);
 	ts->reader.len = 0;
+	tcp_ivpci_lower(ts);
 	tcp_ivpci_unlock(ts);
 	return unread;
 }

@@ -157,6 +157,44 @@ def signalled(twins: Twins):
     return steps
 
 
+def low_water(twins: Twins):
+    """SO_RCVLOWAT set while bytes are unread, of a ring where it is moved: they count, and no byte counts twice."""
+    def steps(name: str):
+        one, other = twins.one, twins.other
+
+        def comes(size: int) -> bool:
+            other.do(f"send({name!r}, {size})")
+            # by TCP, where the ring goes
+            wait_until(lambda: one.do(f"fcntl.ioctl(ends[{name!r}], 0x541B, bytes(4))[0]"),
+                       lambda now, size=size: now >= min(size + unread[-1], 255), 5, "bytes that come")
+            unread.append(unread[-1] + size)
+            return one.do(f"readable({name!r})")
+
+        def goes(size: int) -> list:
+            unread.append(unread[-1] - one.do(f"take({name!r}, {size})"))
+            return [unread[-1], one.do(f"readable({name!r})")]
+
+        def wanted() -> int:
+            return one.do(f"ends[{name!r}].getsockopt(SOL, socket.SO_RCVLOWAT)")
+
+        unread = [0]
+        def asks_for(size: int) -> bool:
+            one.do(f"lowat({name!r}, {size})")
+            return one.do(f"readable({name!r})")
+
+        seen = [comes(60), asks_for(100)]
+        one.do(f"beside(waits, {name!r})")
+        time.sleep(0.2)
+        seen += [one.do(f"logs[{name!r}] != []"), asks_for(50)]
+        wait_until(lambda: one.log(name), lambda log: bool(log), 5, "who waits for fewer than there are")
+        seen += [one.log(name)[0][1], asks_for(100), comes(30), comes(20), goes(30), goes(20), comes(60)]
+        # of the first sixty the last ten are unread
+        seen += [asks_for(200), asks_for(50), goes(60), goes(1000), wanted()]
+        twins.close(name)
+        return seen
+    return steps
+
+
 @case("direct", "direct-stalls", agent=False, timeout=120, long_timeout=300)
 def direct_stalls(lab):
     """A thread asleep in TCP's recv() before the attach, one that asks for TCP_INFO in a loop, two ends that both write
@@ -172,6 +210,7 @@ def direct_stalls(lab):
     asked_all_the_time(twins)
     expect_equal(twins.compare("edges", edges(twins))[-2:], [[], [5]], "edges: nothing new, and new bytes")
     expect_equal(twins.compare("SIGIO", signalled(twins))[1:], [True] * 3, "SIGIO for each")
+    twins.compare("SO_RCVLOWAT", low_water(twins))
     both_write_first(twins)
     more_and_silence(twins)
     steady_reader(twins)

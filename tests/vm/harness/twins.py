@@ -153,6 +153,17 @@ def hears(seconds):
         time.sleep(0.01)
     return heard.append(0) or heard.pop(0) > 0
 
+def readable(name, seconds=0):
+    waiter = select.poll()
+    waiter.register(ends[name], select.POLLIN)
+    return bool(waiter.poll(seconds * 1000))
+
+def lowat(name, size):
+    option(name, SOL, socket.SO_RCVLOWAT, size)
+
+def waits(name):
+    log(name, readable(name, 20))
+
 def asks(name):
     child = os.fork()
     while not child:
