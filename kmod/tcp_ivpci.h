@@ -111,6 +111,8 @@ void tcp_ivpci_closed(struct sock *sk);
 int tcp_ivpci_yield(struct sock *sk, int level, int optname, sockptr_t value, unsigned int length);
 
 extern struct direct_counters tcp_ivpci_counters;
+/* Of this file and the contracts (Kbuild), when tcp_ivpci_calls was compiled. */
+extern const u32 tcp_ivpci_contract;
 /* They are for people: a count that gets lost is none that is missed. */
 #define tcp_ivpci_count(name) WRITE_ONCE(tcp_ivpci_counters.name, tcp_ivpci_counters.name + 1)
 

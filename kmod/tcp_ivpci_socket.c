@@ -27,6 +27,9 @@ static LIST_HEAD(tcp_ivpci_holds);
 struct direct_counters tcp_ivpci_counters;
 EXPORT_SYMBOL_GPL(tcp_ivpci_counters);
 
+const u32 tcp_ivpci_contract = TCP_IVPCI_CONTRACT;
+EXPORT_SYMBOL_GPL(tcp_ivpci_contract);
+
 static void tcp_ivpci_destroyed(struct sock *sk);
 
 /* Not registered: nobody can ask for it. */

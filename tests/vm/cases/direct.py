@@ -136,6 +136,28 @@ def unloaded(lab, seconds: int) -> None:
     held.kill()
 
 
+def other_version(lab) -> None:
+    """The module that can be unloaded does not work with another version of the one that stays: one that was compiled with
+    other headers is made by changing the number of its contract.
+    """
+    guest, kmod, steer = lab.guests[0], paths.REPO / "kmod", paths.REPO / "include" / "smc_steer"
+    guest.check("rmmod tcp_ivpci")
+    guest.check(["python3", "-Sc", f"""
+import subprocess
+files = b''.join(open(name, 'rb').read() for name in (
+    '{kmod}/tcp_ivpci.h', '{kmod}/tcp_ivpci_records.h', '{steer}/direct_abi.h'))
+number = int(subprocess.run(['cksum'], input=files, stdout=-1, check=True).stdout.split()[0])
+path = subprocess.run(['modinfo', '-n', 'tcp_ivpci'], stdout=-1, check=True).stdout.decode().strip()
+module = open(path, 'rb').read()
+assert number.to_bytes(4, 'little') in module, number
+open('/run/other.ko', 'wb').write(module.replace(number.to_bytes(4, 'little'), bytes(4)))
+"""])
+    run = guest.run("insmod /run/other.ko")
+    expect(run.code != 0 and "Invalid parameters" in run.err, f"a module of another version: {run.code} {run.err}")
+    expect("tcp_ivpci_calls is of another version" in guest.check("dmesg | tail -5"), "the log does not say why")
+    guest.check("modprobe tcp_ivpci")
+
+
 def under_attach(lab) -> None:
     server, client = lab.guests
     plain = semantics.run_plain(client, server)
@@ -151,6 +173,7 @@ def under_unload(lab) -> None:
     becomes_clean(lab)
     bytes_right(lab, 600 if lab.long else 4)
     unloaded(lab, 20 if lab.long else 2)
+    other_version(lab)
 
 
 def moved(lab, seconds: int, size_kib: int, how: str = "random") -> None:

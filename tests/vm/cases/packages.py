@@ -7,7 +7,7 @@ import re
 import shutil
 import time
 
-from harness import clean, packages as debs, paths, smcd, traffic
+from harness import clean, driver, packages as debs, paths, smcd, traffic
 from harness.case import case, expect, expect_equal, wait_until
 from harness.documented import Page, run_text
 
@@ -172,6 +172,38 @@ def changed_versions(lab, page, client, server) -> None:
     expect(rounds > 20, f"only {rounds} rounds")
 
 
+def driver_under_traffic(lab, page, client, server) -> None:
+    """What the direct path has moved goes on over TCP while the driver is exchanged, byte for byte, and is moved again."""
+    def take(path: str) -> None:
+        for guest in (client, server):
+            guest.check(f"sed -i 's/^path: .*/path: {path}/' /etc/smc-steer/agent.yaml && systemctl restart smc-agent")
+            wait_active(guest)
+    take("direct")
+    serving = traffic.transfer_server(server, port=CHAT_PORT + 1)
+    running = client.spawn(traffic.transfer_argv(server.ip4, 1 << 30, CHAT_PORT + 1))
+
+    def wait_moved() -> None:
+        wait_until(lambda: client.run(f"cat {driver.DEVICE}/stats/rings").out, lambda rings: rings.strip() not in ("", "0"),
+                   60, "a transfer that is moved")
+    wait_moved()
+    pid = client.check("pidof smc-agent")
+    out = page.run(client, "The driver")
+    expect(f"ivpci {debs.version().split('-')[0]} is in force" in out, f"ivpci-reload said {out}")
+    expect(client.check("pidof smc-agent") != pid, "the agent was not started anew")
+    wait_active(client)
+    wait_moved()
+    expect(running.poll() is None, f"the transfer ended meanwhile: {running.out}{running.err}")
+    wrong = client.run("ivpci-reload --now")
+    expect_equal((wrong.code, wrong.err.strip()),
+                 (2, "ivpci-reload: unknown word '--now' (see ivpci-reload --help)"), "an unknown word")
+    expect_equal(client.check("ivpci-reload --if-new"), "", "ivpci-reload --if-new where nothing is")
+    traffic.transfer_result(running.wait(120), running.out + running.err, "transfer")
+    serving.kill()
+    take("smc")
+    for guest in (client, server):
+        wait_peer(lab, guest)
+
+
 def removed_and_back(lab, guest) -> None:
     """apt remove keeps what people wrote; what is installed into a running machine runs at once."""
     guest.check("smc-policy deny 9999 && DEBIAN_FRONTEND=noninteractive apt-get remove -y smc-steer", 90)
@@ -230,10 +262,11 @@ def packages(lab):
         print(page.run(second, heading))
     changed_versions(lab, page, second, first)
     for heading in ("Upgrade", "Roll back", "A changed configuration", "What an agent leaves",
-                    "The driver", "An agent without the device"):
+                    "An agent without the device"):
         page.run(second, heading)
         wait_peer(lab, second)
     expect_accelerated(second, first)
+    driver_under_traffic(lab, page, second, first)
 
     removed_and_back(lab, first)
     uninstall = page.take("Uninstall")
