@@ -178,6 +178,7 @@ struct ivpci {
 	unsigned long not_ours; /* jiffies that the header has said so of our slot */
 	unsigned long parted;	/* jiffies, when SMC was told last that all peers are gone */
 	unsigned long worked;	/* jiffies, when member_work began last */
+	u32 served_last;	/* slot whose DMBs were all served last; member_work */
 	struct ratelimit_state member_log;
 	unsigned long ask_after;  /* jiffies, see ivpci_may_ask() */
 	unsigned long watched;	  /* jiffies, when the peers' heartbeats were looked at */
@@ -369,6 +370,8 @@ void ivpci_ring_doorbell(struct ivpci *ivpci, u32 slot, u32 vector);
 void ivpci_signal(struct ivpci *ivpci, u32 slot, u32 index);
 /* Looks at the rings as if every data vector had been rung. Any context. */
 void ivpci_look(struct ivpci *ivpci);
+/* What all DMBs that one peer writes to would have been signalled for, another peer's each time. Process context. */
+void ivpci_serve_next_peer(struct ivpci *ivpci);
 int ivpci_send_event(struct ivpci *ivpci, u32 slot, u32 code, u64 info);
 
 /* ivpci_rings.c: memory for other modules */

@@ -94,16 +94,21 @@ int ivpci_send_event(struct ivpci *ivpci, u32 slot, u32 code, u64 info)
 }
 
 /* A producer may only point at DMBs it is the writer of. */
+static bool ivpci_serve_dmb(struct ivpci *ivpci, u32 producer, u32 index)
+{
+	if (READ_ONCE(ivpci->dmbs[index].writer) != producer)
+		return false;
+	if (!ivpci_rings_signalled(ivpci, index))
+		ivpci_client_signal(ivpci, index);
+	return true;
+}
+
 static void ivpci_serve(struct ivpci *ivpci, u32 producer, u32 index)
 {
 	if (index >= IVPCI_DMBS)
 		return;
-	index = array_index_nospec(index, IVPCI_DMBS);
-	if (READ_ONCE(ivpci->dmbs[index].writer) != producer)
-		return;
-	ivpci_inc(ivpci, IVPCI_SIGNALS_RECEIVED);
-	if (!ivpci_rings_signalled(ivpci, index))
-		ivpci_client_signal(ivpci, index);
+	if (ivpci_serve_dmb(ivpci, producer, array_index_nospec(index, IVPCI_DMBS)))
+		ivpci_inc(ivpci, IVPCI_SIGNALS_RECEIVED);
 }
 
 static void ivpci_serve_all(struct ivpci *ivpci, u32 producer, int *budget)
@@ -230,6 +235,29 @@ static bool ivpci_vector_drain_rounds(struct ivpci_vector *vector, int *budget)
 		any = true;
 	}
 	return any;
+}
+
+/* Who waits for a notification that a member has taken out of its ring waits no longer than there are peers, in seconds. */
+void ivpci_serve_next_peer(struct ivpci *ivpci)
+{
+	u32 slots = ivpci->layout.slots, slot = ivpci->served_last, index, n;
+	struct ivpci_vector *vector;
+
+	for (n = 0; n < slots; n++) {
+		slot = slot < slots ? slot + 1 : 1;
+		if (ivpci_peer_generation(ivpci, slot))
+			break;
+	}
+	if (n == slots)
+		return;
+	ivpci->served_last = slot;
+	vector = &ivpci->vectors[ivpci_vector(slot, ivpci->nr_vectors)];
+	/* not beside a look of that vector: callbacks of one peer do not overlap */
+	spin_lock_bh(&vector->lock);
+	if (!vector->stopped)
+		for_each_set_bit(index, ivpci->dmb_used, IVPCI_DMBS)
+			ivpci_serve_dmb(ivpci, slot, index);
+	spin_unlock_bh(&vector->lock);
 }
 
 static u64 ivpci_poll_most(void)

@@ -330,6 +330,7 @@ static void ivpci_member_work(struct work_struct *work)
 		local_bh_disable(); /* softirqs run when they are on again, not whenever ksoftirqd does */
 		ivpci_look(ivpci);
 		local_bh_enable();
+		ivpci_serve_next_peer(ivpci);
 	}
 	queue_delayed_work(ivpci->wq, &ivpci->member_work, HZ);
 unlock:

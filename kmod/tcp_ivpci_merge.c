@@ -144,6 +144,8 @@ static int tcp_ivpci_take_records(struct tcp_ivpci_sock *ts, struct msghdr *msg,
 		if (next->record && after(reader->seq, READ_ONCE(tcp_sk(ts->sk)->copied_seq)))
 			break;
 	}
+	if (!records_unread(reader)) /* nobody need be told of those, should the driver serve all */
+		WRITE_ONCE(ts->heard, reader->pos);
 	if (unlikely(ts->lowered))
 		tcp_ivpci_lower(ts);
 	sk_peek_offset_bwd(ts->sk, copied);

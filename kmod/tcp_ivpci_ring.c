@@ -52,8 +52,8 @@ static void tcp_ivpci_signalled(void *user)
 		u64 produced = READ_ONCE(in->produced);
 
 		/* even if it was read meanwhile: who sleeps asks anew; a signal may be of room only */
-		if (produced != ts->heard) {
-			ts->heard = produced;
+		if (produced != READ_ONCE(ts->heard)) {
+			WRITE_ONCE(ts->heard, produced);
 			ts->sk->sk_data_ready(ts->sk);
 		}
 	}

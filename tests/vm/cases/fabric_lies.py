@@ -167,6 +167,19 @@ def deaf(victim: dibs.Client, liar: dibs.Client, other: dibs.Client, victims: in
     victim.ask(f"unregister {token}")
 
 
+def muted(victim: dibs.Client, liar: dibs.Client, other: dibs.Client, victims: int, others: int) -> None:
+    """A notification that a member takes out of a ring is lost: what it was about is served all the same, soon."""
+    token = victim.register(other, 16 * KIB)
+    lying = liar.guest.spawn(lie(liar.guest, 4, "mute", victims, others, 3))
+    time.sleep(0.5)
+    other.ask(f"move {token} 0 8 5a 1")
+    expect_equal(lying.wait(30), 0, "exit code of liar")
+    expect(int(lying.out) > 0, "nothing was taken out of the ring")
+    wait_until(lambda: int(victim.ask(f"signals {token}")), lambda count: count > 0, 10,
+               "a signal that a member has taken away")
+    victim.ask(f"unregister {token}")
+
+
 def doorbells(victim: dibs.Client, liar: dibs.Client, others: int, victims: int) -> None:
     """A slot that comes and goes some thousand times a second: the log has a limit, and so has how often
     the driver looks around.
@@ -254,6 +267,7 @@ def lies(lab):
     lying_lease(victim, liar, other, victims)
     alias(victim, liar, other, others, victims)
     deaf(victim, liar, other, victims)
+    muted(victim, liar, other, victims, others)
     doorbells(victim, liar, others, victims)
 
 

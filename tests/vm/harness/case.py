@@ -20,6 +20,9 @@ from typing import Callable
 from . import paths
 from .lab import Lab, Plan
 
+# What is to happen within a time may take so much longer: on the checked kernel everything does.
+SLOW = 4.0 if paths.CHECKED else 1.0
+
 
 @dataclass
 class Case:
@@ -76,8 +79,8 @@ def expect(condition, text: str) -> None:
 
 
 def wait_until(look: Callable, good: Callable, seconds: float, what: str, pause: float = 0.1):
-    """What look() returns once good() says it is: at least once, for `seconds` at most."""
-    deadline = time.monotonic() + seconds
+    """What look() returns once good() says it is: at least once, for `seconds` (times SLOW) at most."""
+    deadline = time.monotonic() + SLOW * seconds
     while not good(value := look()):
         expect(time.monotonic() < deadline, f"{what} after {seconds:g} s: {value!r}")
         time.sleep(pause)

@@ -8,6 +8,7 @@
 //     flap SLOT VICTIM SECONDS             has a slot come and go, and rings the victim
 //     alias SLOT VICTIM                    has a slot come anew with another GID, era and vectors
 //     deaf VICTIM                          says that it looks at all its rings, once
+//     mute VICTIM PRODUCER SECONDS         the same, and takes out what the producer puts into its ring; prints how often
 //     ring VICTIM SECONDS                  the victim's vector 0, as fast as it goes
 //     events OWN VICTIM SECONDS            keeps the event ring to the victim full
 //     signals OWN VICTIM SECONDS           has the victim serve all DMBs, for ever
@@ -147,6 +148,20 @@ public:
         }
     }
 
+    void mute(uint32_t victim, uint32_t producer, double seconds) {
+        ivpci_pair& pair = pair_of(producer, victim);
+        const __u32& tail = ctl(victim).tail[producer];
+        unsigned taken = 0;
+        repeat(seconds, 0, [&] {
+            deaf(victim);
+            if (const __u32 seen = load(tail); load(pair.head) != seen) {
+                store(pair.head, seen);
+                taken++;
+            }
+        });
+        std::printf("%u\n", taken);
+    }
+
     void ring(uint32_t victim, double seconds) {
         repeat(seconds, 0, [&] { doorbell(victim); });
     }
@@ -265,6 +280,8 @@ int main(int argc, char** argv) {
         liar.alias(number(0), number(1));
     } else if (verb == "deaf") {
         liar.deaf(number(0));
+    } else if (verb == "mute") {
+        liar.mute(number(0), number(1), seconds(2));
     } else if (verb == "ring") {
         liar.ring(number(0), seconds(1));
     } else if (verb == "events") {
