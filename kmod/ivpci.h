@@ -384,7 +384,7 @@ void ivpci_rings_wait(struct ivpci *ivpci);
 void ivpci_rings_lost(struct ivpci *ivpci, u32 slot, enum ivpci_rings_why why);
 void ivpci_rings_lost_all(struct ivpci *ivpci, enum ivpci_rings_why why);
 /* softirq; false: not of rings */
-bool ivpci_rings_signalled(struct ivpci *ivpci, u32 index);
+bool ivpci_rings_signalled(struct ivpci *ivpci, u32 index, bool rung);
 
 /* ivpci_sysfs.c */
 extern const struct attribute_group *ivpci_sysfs_groups[];

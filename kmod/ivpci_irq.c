@@ -94,11 +94,11 @@ int ivpci_send_event(struct ivpci *ivpci, u32 slot, u32 code, u64 info)
 }
 
 /* A producer may only point at DMBs it is the writer of. */
-static bool ivpci_serve_dmb(struct ivpci *ivpci, u32 producer, u32 index)
+static bool ivpci_serve_dmb(struct ivpci *ivpci, u32 producer, u32 index, bool rung)
 {
 	if (READ_ONCE(ivpci->dmbs[index].writer) != producer)
 		return false;
-	if (!ivpci_rings_signalled(ivpci, index))
+	if (!ivpci_rings_signalled(ivpci, index, rung))
 		ivpci_client_signal(ivpci, index);
 	return true;
 }
@@ -107,7 +107,7 @@ static void ivpci_serve(struct ivpci *ivpci, u32 producer, u32 index)
 {
 	if (index >= IVPCI_DMBS)
 		return;
-	if (ivpci_serve_dmb(ivpci, producer, array_index_nospec(index, IVPCI_DMBS)))
+	if (ivpci_serve_dmb(ivpci, producer, array_index_nospec(index, IVPCI_DMBS), true))
 		ivpci_inc(ivpci, IVPCI_SIGNALS_RECEIVED);
 }
 
@@ -256,7 +256,7 @@ void ivpci_serve_next_peer(struct ivpci *ivpci)
 	spin_lock_bh(&vector->lock);
 	if (!vector->stopped)
 		for_each_set_bit(index, ivpci->dmb_used, IVPCI_DMBS)
-			ivpci_serve_dmb(ivpci, slot, index);
+			ivpci_serve_dmb(ivpci, slot, index, false);
 	spin_unlock_bh(&vector->lock);
 }
 

@@ -212,18 +212,18 @@ static struct ivpci_rings *ivpci_rings_make(const struct ivpci_rings_ask *ask)
 	return ERR_PTR(rc);
 }
 
-const struct ivpci_rings_driver ivpci_rings_driver_1 = {
+const struct ivpci_rings_driver ivpci_rings_driver_2 = {
 	.make = ivpci_rings_make,
 };
-EXPORT_SYMBOL_GPL(ivpci_rings_driver_1);
+EXPORT_SYMBOL_GPL(ivpci_rings_driver_2);
 
-bool ivpci_rings_signalled(struct ivpci *ivpci, u32 index)
+bool ivpci_rings_signalled(struct ivpci *ivpci, u32 index, bool rung)
 {
 	struct ivpci_rings_held *held = rcu_dereference_bh(ivpci->dmbs[index].rings);
 
 	if (!held)
 		return false;
-	held->calls->signal(held->user);
+	held->calls->signal(held->user, rung);
 	return true;
 }
 

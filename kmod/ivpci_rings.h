@@ -41,10 +41,11 @@ enum ivpci_rings_why {
 /* The user's. All are set. @user: as given to make(). */
 struct ivpci_rings_user {
 	/*
-	 * The peer has signalled `in`, or says so: it can as often as it likes. softirq, under RCU, and
-	 * never twice at once. May begin before make() has returned.
+	 * @rung: the peer has signalled `in`, or says so: it can as often as it likes. Else nobody knows: the driver asks
+	 * from time to time, since a signal may have got lost. softirq, under RCU, and never twice at once. May begin
+	 * before make() has returned.
 	 */
-	void (*signal)(void *user);
+	void (*signal)(void *user, bool rung);
 	/*
 	 * Once at most, and not after release(); may come before make() has returned. Process context; may
 	 * sleep, but for a bounded time.
@@ -107,17 +108,17 @@ struct ivpci_rings_driver {
 };
 
 /* Its name is the version of all of the above: users that stay may be older than the driver. */
-extern const struct ivpci_rings_driver ivpci_rings_driver_1;
+extern const struct ivpci_rings_driver ivpci_rings_driver_2;
 
 /* NULL: ivpci.ko is not loaded, or another version, or going. It stays until ivpci_rings_put(). */
 static inline const struct ivpci_rings_driver *ivpci_rings_get(void)
 {
-	return symbol_get(ivpci_rings_driver_1);
+	return symbol_get(ivpci_rings_driver_2);
 }
 
 static inline void ivpci_rings_put(void)
 {
-	symbol_put(ivpci_rings_driver_1);
+	symbol_put(ivpci_rings_driver_2);
 }
 
 static inline void ivpci_rings_end(struct ivpci_rings *rings)

@@ -7,7 +7,7 @@
  *   tcp_ivpci        who asks, by smc_steer/direct_abi.h: no thread of a program is ever in it. It can go at
  *                    any time, and detaches from all.
  *
- * Lock order: the socket's slock, lock of a wait queue (sk_lock.wq, sk_sleep), ts->lock; slock,
+ * Lock order: the socket's slock, ts->number, lock of a wait queue (sk_lock.wq, sk_sleep), ts->lock; slock,
  * tcp_ivpci_lock. Mutexes: ts->reading, lock_sock(), ts->looking, ts->writing, slock.
  *
  * A program can have lock_sock() and ts->reading for as long as it likes, with a page fault. So nothing that has to
@@ -76,8 +76,9 @@ struct tcp_ivpci_sock {
 	u64 full_at;	       /* `consumed` when there was too little room last; under `writing` */
 	bool lied;	       /* the other end */
 	bool hurry;	       /* the driver waits for the rings' end */
-	int lowat;	       /* tcp_ivpci_lowat.c; under `looking` */
-	int lowered;	       /* 0: it is not */
+	spinlock_t number;     /* of these, tcp_ivpci_lowat.c; softirqs off */
+	int lowat;	       /* the program's, while */
+	int lowered;	       /* this one stands in its place; 0: it does not */
 	atomic_t wanted;       /* how often */
 	atomic_t in_tcp;       /* threads that send by TCP */
 	struct delayed_work full_work;
@@ -168,6 +169,8 @@ void tcp_ivpci_full_work(struct work_struct *work);
 int tcp_ivpci_merge(struct tcp_ivpci_sock *ts, struct msghdr *msg, size_t len, int flags,
 		    bool whole, bool *fault);
 bool tcp_ivpci_merges(struct sock *sk);
+/* The next record is signalled, and whoever sleeps is told. Under `looking`, then look once more. */
+void tcp_ivpci_watch(struct tcp_ivpci_sock *ts);
 /* TCP_INQ, once all has been read that is read. */
 void tcp_ivpci_tell_unread(struct sock *sk, struct msghdr *msg);
 bool tcp_ivpci_record_is_next(struct sock *sk);

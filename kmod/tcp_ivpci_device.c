@@ -267,7 +267,7 @@ static int __init tcp_ivpci_init(void)
 	BUILD_BUG_ON(sizeof(struct direct_request) != 64);
 	/* it may be of an older package: it stays until the next boot */
 	if (tcp_ivpci_contract != TCP_IVPCI_CONTRACT) {
-		pr_err("tcp_ivpci: the loaded tcp_ivpci_calls is of another version; boot once more\n");
+		pr_err("tcp_ivpci: tcp_ivpci_calls is of another version: boot again\n");
 		return -EINVAL;
 	}
 	return misc_register(&tcp_ivpci_misc);

@@ -4,8 +4,9 @@
  * bytes. So a connection whose program has set it has no rings. Bytes of a ring that were unread at that moment
  * count all the same: as long as they are, the socket's number is so many lower, and TCP wakes when it has the rest.
  *
- * sk->sk_rcvlowat is the program's number, or ours if it is ts->lowered; then ts->lowat is the program's. A program
- * may set its own at any time, under the socket's lock or by BPF without `looking`, so ours goes in by cmpxchg().
+ * sk->sk_rcvlowat is the program's number, or ours as long as ts->lowered is one; then ts->lowat is the program's.
+ * ts->number is taken to change them: a program sets its number with the socket's lock, or by BPF in a softirq; we set
+ * ours under `looking`.
  */
 #include <linux/bpf.h>
 
@@ -17,17 +18,19 @@
 bool tcp_ivpci_lower(struct tcp_ivpci_sock *ts)
 {
 	struct sock *sk = ts->sk;
-	int is = READ_ONCE(sk->sk_rcvlowat);
 	int kept, wanted;
 
-	if (is <= 1 && !ts->lowered)
+	/* who sets another one comes here after it */
+	if (READ_ONCE(sk->sk_rcvlowat) <= 1 && !READ_ONCE(ts->lowered))
 		return false;
 	kept = tcp_ivpci_kept(ts);
-	if (is != ts->lowered)
-		WRITE_ONCE(ts->lowat, is);
+	spin_lock_bh(&ts->number);
+	if (!ts->lowered)
+		ts->lowat = sk->sk_rcvlowat;
 	wanted = max(ts->lowat - kept, 1);
 	WRITE_ONCE(ts->lowered, kept ? wanted : 0);
-	cmpxchg(&sk->sk_rcvlowat, is, wanted);
+	WRITE_ONCE(sk->sk_rcvlowat, wanted);
+	spin_unlock_bh(&ts->number);
 	return kept;
 }
 
@@ -38,8 +41,11 @@ int tcp_ivpci_lowat(struct sock *sk)
 
 	if (!ts)
 		return lowat;
-	if (unlikely(lowat == READ_ONCE(ts->lowered)))
-		lowat = READ_ONCE(ts->lowat);
+	if (unlikely(lowat > 1 || READ_ONCE(ts->lowered))) {
+		spin_lock_bh(&ts->number);
+		lowat = ts->lowered ? ts->lowat : sk->sk_rcvlowat;
+		spin_unlock_bh(&ts->number);
+	}
 	tcp_ivpci_put(ts);
 	return lowat;
 }
@@ -48,18 +54,22 @@ int tcp_ivpci_lowat(struct sock *sk)
 int tcp_ivpci_set_rcvlowat(struct sock *sk, int val)
 {
 	struct tcp_ivpci_sock *ts = tcp_ivpci_get(sk);
-	int rc;
+	int lowered, rc;
 
-	if (ts) /* the number that is set may be that one: it is the program's all the same */
-		WRITE_ONCE(ts->lowered, 0);
-	rc = inet_stream_ops.set_rcvlowat(sk, val);
 	if (!ts)
-		return rc;
-	if (READ_ONCE(sk->sk_rcvlowat) > 1) {
+		return inet_stream_ops.set_rcvlowat(sk, val);
+	spin_lock_bh(&ts->number);
+	lowered = ts->lowered;
+	WRITE_ONCE(ts->lowered, 0);
+	rc = inet_stream_ops.set_rcvlowat(sk, val);
+	spin_unlock_bh(&ts->number);
+	if (val > 1 || val < 0) {
 		if (has_current_bpf_ctx() || in_softirq())
 			tcp_ivpci_give_back_soon(ts);
 		else
 			tcp_ivpci_give_back(ts);
+	} else if (lowered) {
+		sk->sk_data_ready(sk); /* some are kept, which TCP does not know */
 	}
 	tcp_ivpci_put(ts);
 	return rc;

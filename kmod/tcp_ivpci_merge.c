@@ -73,13 +73,17 @@ static bool tcp_ivpci_look_next(struct tcp_ivpci_sock *ts, struct tcp_ivpci_next
 	const struct tcp_sock *tp = tcp_sk(sk);
 	enum records_answer answer;
 	u32 rcv_nxt, limit;
+	bool hole;
 
 	next->ended = tcp_ivpci_ended(sk);
-	smp_rmb(); /* the end comes after all bytes */
-	rcv_nxt = READ_ONCE(tp->rcv_nxt);
-	virt_rmb(); /* the ring after what has come by TCP */
+	do { /* a second urgent byte that comes has TCP pass over the first one by itself */
+		next->copied_seq = READ_ONCE(tp->copied_seq);
+		smp_rmb(); /* the end, and where reading is, come after all bytes */
+		rcv_nxt = READ_ONCE(tp->rcv_nxt);
+		hole = tcp_ivpci_at_hole(sk, next->copied_seq);
+		virt_rmb(); /* the ring after what has come by TCP */
+	} while (next->copied_seq != READ_ONCE(tp->copied_seq));
 	next->rcv_nxt = rcv_nxt;
-	next->copied_seq = READ_ONCE(tp->copied_seq);
 	answer = tcp_ivpci_records_look(sk, &ts->reader, next->copied_seq, rcv_nxt);
 	if (answer == RECORDS_LIE)
 		return false;
@@ -87,7 +91,7 @@ static bool tcp_ivpci_look_next(struct tcp_ivpci_sock *ts, struct tcp_ivpci_next
 	if (answer == RECORDS_ONE && before(ts->reader.seq, limit))
 		limit = ts->reader.seq;
 	next->by_tcp = limit - next->copied_seq;
-	if (tcp_ivpci_at_hole(sk, next->copied_seq) && next->by_tcp) {
+	if (hole && next->by_tcp) {
 		next->by_tcp--;
 		if (answer == RECORDS_ONE && ts->reader.seq == next->copied_seq + 1)
 			next->copied_seq++;
@@ -144,20 +148,25 @@ static int tcp_ivpci_take_records(struct tcp_ivpci_sock *ts, struct msghdr *msg,
 		if (next->record && after(reader->seq, READ_ONCE(tcp_sk(ts->sk)->copied_seq)))
 			break;
 	}
-	if (!records_unread(reader)) /* nobody need be told of those, should the driver serve all */
-		WRITE_ONCE(ts->heard, reader->pos);
-	if (unlikely(ts->lowered))
+	if (unlikely(READ_ONCE(ts->lowered)))
 		tcp_ivpci_lower(ts);
 	sk_peek_offset_bwd(ts->sk, copied);
 	ts->flow.ring_received += copied;
 	return copied || !len ? copied : -EFAULT;
 }
 
+void tcp_ivpci_watch(struct tcp_ivpci_sock *ts)
+{
+	WRITE_ONCE(ts->heard, U64_MAX);
+	records_watch(&ts->reader);
+}
+
 /*
  * All has been read: those who hear of more without asking anew (epoll, io_uring, who sleeps) are told of
- * the next record. Nobody else is, since he looks before he sleeps.
+ * the next record. Nobody else is, since he looks before he sleeps. @found: something, or an error, and so more may be
+ * found; if not, and something is next now, then somebody else has looked, who was told of it in their place.
  */
-static void tcp_ivpci_hear_of_more(struct tcp_ivpci_sock *ts)
+static void tcp_ivpci_hear_of_more(struct tcp_ivpci_sock *ts, bool found)
 {
 	struct records_reader *reader = &ts->reader;
 	struct sock *sk = ts->sk;
@@ -172,11 +181,13 @@ static void tcp_ivpci_hear_of_more(struct tcp_ivpci_sock *ts)
 		return;
 	mutex_lock(&ts->looking);
 	if (!records_unread(reader)) {
-		records_watch(reader);
+		tcp_ivpci_watch(ts);
 		if (tcp_ivpci_look_next(ts, &next))
 			came = records_unread(reader);
 		else
 			tcp_ivpci_lied(ts);
+	} else if (!found) {
+		came = tcp_ivpci_look_next(ts, &next) && next.record;
 	}
 	mutex_unlock(&ts->looking);
 	if (came) /* nobody signalled that */
@@ -378,7 +389,7 @@ int tcp_ivpci_merge(struct tcp_ivpci_sock *ts, struct msghdr *msg, size_t len, i
 {
 	int rc = tcp_ivpci_merge_once(ts, msg, len, flags, whole, fault);
 
-	tcp_ivpci_hear_of_more(ts);
+	tcp_ivpci_hear_of_more(ts, rc != -EAGAIN || (flags & MSG_PEEK));
 	return rc;
 }
 
@@ -468,7 +479,8 @@ ssize_t tcp_ivpci_merge_splice(struct tcp_ivpci_sock *ts, struct socket *sock, l
 {
 	ssize_t rc = tcp_ivpci_merge_splice_once(ts, sock, ppos, pipe, len, flags);
 
-	tcp_ivpci_hear_of_more(ts);
+	/* it counts what is unread before it sleeps */
+	tcp_ivpci_hear_of_more(ts, true);
 	return rc;
 }
 
@@ -485,7 +497,7 @@ static int tcp_ivpci_unread_records(struct tcp_ivpci_sock *ts, u32 rcv_nxt,
 	if (watch == TCP_IVPCI_WATCH ||
 	    (watch == TCP_IVPCI_WATCH_EMPTY && answer == RECORDS_NONE)) {
 		/* what comes from here on is signalled */
-		records_watch(reader);
+		tcp_ivpci_watch(ts);
 		answer = tcp_ivpci_records_look(ts->sk, reader, copied_seq, rcv_nxt);
 	}
 	if (answer == RECORDS_ONE)

@@ -22,7 +22,7 @@ static struct tcp_ivpci_pair *tcp_ivpci_pair(const struct tcp_ivpci_sock *ts)
 bool tcp_ivpci_has_rings(const struct tcp_ivpci_sock *ts)
 {
 	/* what is unread is there before there is no pair */
-	return smp_load_acquire(&ts->pair) || records_unread(&ts->reader);
+	return smp_load_acquire(&ts->pair) || records_unread(&ts->reader) || READ_ONCE(ts->lowered);
 }
 
 void tcp_ivpci_signal(struct tcp_ivpci_sock *ts)
@@ -40,8 +40,11 @@ unsigned int tcp_ivpci_quiet_ms(struct tcp_ivpci_sock *ts)
 	return pair ? pair->rings->calls->quiet_ms(pair->rings) : 0;
 }
 
-/* softirq, under RCU */
-static void tcp_ivpci_signalled(void *user)
+/*
+ * softirq, under RCU. Who asked to be told has forgotten what was heard before (tcp_ivpci_watch()): a sender may answer
+ * him for a record that he has read already, and is not asked again unless he hears of it.
+ */
+static void tcp_ivpci_signalled(void *user, bool rung)
 {
 	struct tcp_ivpci_pair *pair = user;
 	struct tcp_ivpci_sock *ts = pair->ts;
@@ -51,8 +54,9 @@ static void tcp_ivpci_signalled(void *user)
 	if (in) {
 		u64 produced = READ_ONCE(in->produced);
 
-		/* even if it was read meanwhile: who sleeps asks anew; a signal may be of room only */
-		if (produced != READ_ONCE(ts->heard)) {
+		/* even if it was read meanwhile: who sleeps asks anew; a signal may be of room only, or nobody's */
+		if (produced != READ_ONCE(ts->heard) &&
+		    (rung || produced != READ_ONCE(ts->reader.pos))) {
 			WRITE_ONCE(ts->heard, produced);
 			ts->sk->sk_data_ready(ts->sk);
 		}
@@ -147,7 +151,7 @@ static void tcp_ivpci_unlock(struct tcp_ivpci_sock *ts)
 static bool tcp_ivpci_give_back_pair(struct tcp_ivpci_sock *ts, struct tcp_ivpci_pair *pair)
 {
 	struct tcp_ivpci_pair *mine;
-	bool lowered;
+	int wanted;
 
 	if (pair) { /* the driver waits */
 		WRITE_ONCE(ts->hurry, true);
@@ -160,10 +164,10 @@ static bool tcp_ivpci_give_back_pair(struct tcp_ivpci_sock *ts, struct tcp_ivpci
 		tcp_ivpci_take_rings(ts, mine, true);
 	else
 		mine = NULL;
-	lowered = tcp_ivpci_lower(ts);
+	wanted = tcp_ivpci_lower(ts) ? ts->lowat : 0;
 	tcp_ivpci_unlock(ts);
 	/* who waits for the ring goes on with TCP; who waits for so many may have them, which TCP does not know */
-	if (mine || (lowered && tcp_ivpci_is_readable(ts->sk)))
+	if (mine || (wanted && tcp_ivpci_unread(ts->sk, TCP_IVPCI_NO_WATCH, wanted) >= wanted))
 		ts->sk->sk_data_ready(ts->sk);
 	if (mine)
 		tcp_ivpci_has_room(ts);
@@ -279,8 +283,7 @@ static enum direct_reason tcp_ivpci_install(struct tcp_ivpci_sock *ts, struct tc
 			.data = rings->in + IVPCI_RECORDS_DATA,
 			.size = rings->in_len - IVPCI_RECORDS_DATA,
 		};
-		records_watch(&ts->reader); /* somebody may be asleep */
-		ts->heard = 0;
+		tcp_ivpci_watch(ts); /* somebody may be asleep */
 		ts->writer = (struct records_writer){};
 		ts->overflow = false;
 		ts->full_at = U64_MAX;
@@ -459,6 +462,7 @@ void tcp_ivpci_sock_init(struct tcp_ivpci_sock *ts)
 	mutex_init(&ts->reading);
 	mutex_init(&ts->looking);
 	mutex_init(&ts->writing);
+	spin_lock_init(&ts->number);
 	INIT_WORK(&ts->end_work, tcp_ivpci_end_work);
 	INIT_DELAYED_WORK(&ts->full_work, tcp_ivpci_full_work);
 	/* nothing is in it, and nothing comes */

@@ -62,13 +62,15 @@ static void end_slowly(struct end *end)
 	mdelay(end->slow_ms);
 }
 
-static void end_signalled(void *user)
+static void end_signalled(void *user, bool rung)
 {
 	struct end *end = user;
 
+	WARN_ON(READ_ONCE(end->released));
+	if (!rung)
+		return;
 	if (READ_ONCE(end->slow_ms))
 		end_slowly(end);
-	WARN_ON(READ_ONCE(end->released));
 	spin_lock(&end->lock);
 	end->signals++;
 	if (end->echoes && end_connected(end))

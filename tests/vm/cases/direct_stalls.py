@@ -195,6 +195,24 @@ def low_water(twins: Twins):
     return steps
 
 
+def no_low_water(twins: Twins):
+    """SO_RCVLOWAT of 100 beside fewer unread bytes of a ring, and then of 1: who waits hears of them."""
+    def steps(name: str):
+        one, other = twins.one, twins.other
+        other.do(f"send({name!r}, 60)")
+        time.sleep(0.5)
+        one.do(f"lowat({name!r}, 100)")
+        one.do(f"beside(waits, {name!r})")
+        time.sleep(0.2)
+        seen = [one.do(f"logs[{name!r}] != []")]
+        one.do(f"lowat({name!r}, 1)")
+        wait_until(lambda: one.log(name), lambda log: bool(log), 5, "who waits for any")
+        seen += [one.log(name)[0][1], one.do(f"take({name!r}, 100)")]
+        twins.close(name)
+        return seen
+    return steps
+
+
 @case("direct", "direct-stalls", agent=False, timeout=120, long_timeout=300)
 def direct_stalls(lab):
     """A thread asleep in TCP's recv() before the attach, one that asks for TCP_INFO in a loop, two ends that both write
@@ -211,6 +229,7 @@ def direct_stalls(lab):
     expect_equal(twins.compare("edges", edges(twins))[-2:], [[], [5]], "edges: nothing new, and new bytes")
     expect_equal(twins.compare("SIGIO", signalled(twins))[1:], [True] * 3, "SIGIO for each")
     twins.compare("SO_RCVLOWAT", low_water(twins))
+    twins.compare("SO_RCVLOWAT, 100 and 1", no_low_water(twins))
     both_write_first(twins)
     more_and_silence(twins)
     steady_reader(twins)

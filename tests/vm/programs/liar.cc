@@ -8,7 +8,7 @@
 //     flap SLOT VICTIM SECONDS             has a slot come and go, and rings the victim
 //     alias SLOT VICTIM                    has a slot come anew with another GID, era and vectors
 //     deaf VICTIM                          says that it looks at all its rings, once
-//     mute VICTIM PRODUCER SECONDS         and takes out what the producer puts into its ring; how often
+//     mute VICTIM PRODUCER SECONDS         and empties its ring from there; prints how often
 //     ring VICTIM SECONDS                  the victim's vector 0, as fast as it goes
 //     events OWN VICTIM SECONDS            keeps the event ring to the victim full
 //     signals OWN VICTIM SECONDS           has the victim serve all DMBs, for ever
