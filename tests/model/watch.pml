@@ -164,6 +164,10 @@ inline attempt()
 	atomic { !reading -> reading = true };
 	atomic { !looking -> top = produced; got = (pos != top); pos = top };
 	if
+	:: got -> heard = pos			/* nobody need be told of those */
+	:: else
+	fi;
+	if
 	:: queued -> hear_of_more()
 	:: else
 	fi;
