@@ -47,12 +47,9 @@ expect watch right -DSLEEPS
 expect watch right -DPOLLS
 expect watch right -DEDGES
 for left_out in NO_PUBLISH_BARRIER NO_WATCH_BARRIER NO_LOOK_AFTER_WATCH WATCH_STAYS CAME_UNTOLD HEARD_LATER \
-    NO_FIRST_WATCH SLEEPS_AT_ONCE ANSWER_FORGOTTEN; do
+    NO_FIRST_WATCH SLEEPS_AT_ONCE ANSWER_FORGOTTEN ASKED_UNTOLD ONLY_WHO_ASKED; do
     expect watch wrong -DSLEEPS -D$left_out
 done
-# these two are how tcp_ivpci_signalled() and tcp_ivpci_hear_of_more() are so far
-expect watch wrong -DSLEEPS -DASKED_UNTOLD
-expect watch wrong -DSLEEPS -DONLY_WHO_ASKED
 
 expect clean right
 for left_out in NO_GRACE NO_RELEASES NO_WAKES NO_OWNER NO_SLEEPERS WOKEN_UNSEEN; do

@@ -9,8 +9,6 @@
  *
  * Shown: when everything has come to rest all records are read, and the writer has rung once at most for each
  * time that it was asked. With any other macro a step is left out and the model finds an error.
- *
- * ASKED_UNTOLD and ONLY_WHO_ASKED are how the driver is so far: see ask_for_more() and hear_of_more().
  */
 #include "tso.inc"
 
@@ -163,10 +161,6 @@ inline attempt()
 {
 	atomic { !reading -> reading = true };
 	atomic { !looking -> top = produced; got = (pos != top); pos = top };
-	if
-	:: got -> heard = pos			/* nobody need be told of those */
-	:: else
-	fi;
 	if
 	:: queued -> hear_of_more()
 	:: else
