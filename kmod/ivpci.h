@@ -216,7 +216,8 @@ struct ivpci {
 	struct list_head rings_device; /* under its gate */
 	spinlock_t rings_lock;
 	struct list_head rings_due;
-	u32 nr_rings; /* not released; written under rings_lock */
+	u32 nr_rings;		    /* not released; written under rings_lock */
+	atomic_t nr_rings_attached; /* of nr_attachments, or a little more */
 	struct workqueue_struct *rings_wq;
 	struct work_struct rings_work;
 	wait_queue_head_t rings_wait;

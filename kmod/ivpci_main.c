@@ -9,6 +9,8 @@
 #include <smc_steer/version.h>
 
 #include "ivpci.h"
+#include "ivpci_constant.h"
+#include "ivpci_rings.h"
 
 #define CREATE_TRACE_POINTS
 #include "ivpci_trace.h"
@@ -202,3 +204,5 @@ MODULE_DESCRIPTION(
 	"QEMU ivshmem-doorbell as memory that virtual machines share, for SMC-D and rings");
 MODULE_LICENSE("GPL");
 MODULE_VERSION(STEER_VERSION);
+IVPCI_CONSTANT(sources, IVPCI_SOURCES, "a sum of all it was compiled from");
+IVPCI_CONSTANT(rings, IVPCI_RINGS_VERSION, "version of what tcp_ivpci_calls uses of it");

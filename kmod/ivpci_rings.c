@@ -106,6 +106,7 @@ static int ivpci_rings_connect(struct ivpci_rings *rings, u64 token)
 		ivpci_detach(ivpci, token);
 		return rc;
 	}
+	atomic_inc(&ivpci->nr_rings_attached);
 	held->out_token = token;
 	rings->out_len = theirs.len;
 	rings->out = addr;
@@ -212,10 +213,10 @@ static struct ivpci_rings *ivpci_rings_make(const struct ivpci_rings_ask *ask)
 	return ERR_PTR(rc);
 }
 
-const struct ivpci_rings_driver ivpci_rings_driver_2 = {
+const struct ivpci_rings_driver ivpci_rings_this = {
 	.make = ivpci_rings_make,
 };
-EXPORT_SYMBOL_GPL(ivpci_rings_driver_2);
+EXPORT_SYMBOL_GPL(ivpci_rings_this);
 
 bool ivpci_rings_signalled(struct ivpci *ivpci, u32 index, bool rung)
 {
@@ -235,8 +236,11 @@ static void ivpci_rings_free(struct ivpci_rings_held *held)
 	rcu_assign_pointer(ivpci->dmbs[ivpci_token_index(held->rings.token)].rings, NULL);
 	/* a tasklet may still be in signal() */
 	ivpci_irq_quiesce(ivpci);
-	if (held->out_token)
+	if (held->out_token) {
+		/* before: what is left of all attachments is never fewer than SMC's */
+		atomic_dec(&ivpci->nr_rings_attached);
 		ivpci_detach(ivpci, held->out_token);
+	}
 	ivpci_dmb_unregister(ivpci, held->rings.token);
 	held->calls->release(held->user);
 	kfree(held);

@@ -107,18 +107,20 @@ struct ivpci_rings_driver {
 	struct ivpci_rings *(*make)(const struct ivpci_rings_ask *ask);
 };
 
-/* Its name is the version of all of the above: users that stay may be older than the driver. */
-extern const struct ivpci_rings_driver ivpci_rings_driver_2;
+/* Of all of the above. Users that stay may be older than the driver: its name has the version, so they do not find another one. */
+#define IVPCI_RINGS_VERSION 2
+#define ivpci_rings_this    __PASTE(ivpci_rings_driver_, IVPCI_RINGS_VERSION)
+extern const struct ivpci_rings_driver ivpci_rings_this;
 
 /* NULL: ivpci.ko is not loaded, or another version, or going. It stays until ivpci_rings_put(). */
 static inline const struct ivpci_rings_driver *ivpci_rings_get(void)
 {
-	return symbol_get(ivpci_rings_driver_2);
+	return symbol_get(ivpci_rings_this);
 }
 
 static inline void ivpci_rings_put(void)
 {
-	symbol_put(ivpci_rings_driver_2);
+	symbol_put(ivpci_rings_this);
 }
 
 static inline void ivpci_rings_end(struct ivpci_rings *rings)

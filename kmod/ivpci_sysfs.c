@@ -86,6 +86,7 @@ IVPCI_ATTR(dmb_bytes, "%llu", READ_ONCE(ivpci->dmb_bytes));
 IVPCI_ATTR(chunks, "%u", READ_ONCE(ivpci->nr_chunks));
 IVPCI_ATTR(attachments, "%d", atomic_read(&ivpci->nr_attachments));
 IVPCI_ATTR(rings, "%u", READ_ONCE(ivpci->nr_rings));
+IVPCI_ATTR(rings_attached, "%d", atomic_read(&ivpci->nr_rings_attached));
 IVPCI_ATTR(registered, "%llu", ivpci_counter(ivpci, IVPCI_REGISTERED));
 IVPCI_ATTR(refused_full, "%llu", ivpci_counter(ivpci, IVPCI_REFUSED_FULL));
 IVPCI_ATTR(refused_index, "%llu", ivpci_counter(ivpci, IVPCI_REFUSED_INDEX));
@@ -118,6 +119,7 @@ static struct attribute *ivpci_stats_attrs[] = {
 	&dev_attr_chunks.attr,
 	&dev_attr_attachments.attr,
 	&dev_attr_rings.attr,
+	&dev_attr_rings_attached.attr,
 	&dev_attr_registered.attr,
 	&dev_attr_refused_full.attr,
 	&dev_attr_refused_index.attr,

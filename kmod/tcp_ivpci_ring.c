@@ -54,9 +54,11 @@ static void tcp_ivpci_signalled(void *user, bool rung)
 	if (in) {
 		u64 produced = READ_ONCE(in->produced);
 
-		/* even if it was read meanwhile: who sleeps asks anew; a signal may be of room only, or nobody's */
-		if (produced != READ_ONCE(ts->heard) &&
-		    (rung || produced != READ_ONCE(ts->reader.pos))) {
+		/*
+		 * even if it was read meanwhile: who sleeps asks anew; a signal may be of room only. Nobody's: what
+		 * somebody has looked at needs none
+		 */
+		if (produced != (rung ? READ_ONCE(ts->heard) : READ_ONCE(ts->reader.end))) {
 			WRITE_ONCE(ts->heard, produced);
 			ts->sk->sk_data_ready(ts->sk);
 		}

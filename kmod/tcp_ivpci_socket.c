@@ -12,6 +12,7 @@
 
 #include <smc_steer/version.h>
 
+#include "ivpci_constant.h"
 #include "tcp_ivpci.h"
 
 /* Of programs that are asking for something for which the socket has to be TCP's, on their stacks. */
@@ -346,6 +347,7 @@ static int __init tcp_ivpci_calls_init(void)
 module_init(tcp_ivpci_calls_init);
 /* no module_exit(): threads sleep in it */
 
+IVPCI_CONSTANT(rings, IVPCI_RINGS_VERSION, "version of what it uses of ivpci");
 MODULE_DESCRIPTION("TCP calls of programs on their way through (smc-steer)");
 MODULE_LICENSE("GPL");
 MODULE_VERSION(STEER_VERSION);
