@@ -28,6 +28,14 @@ std::string uuid_text(const unsigned char (&uuid)[16]) {
     return text;
 }
 
+// After what a connection is moved.
+std::string text_of(const OffloadLimits& limits) {
+    auto text = fmt::format("{} bytes or {} messages in a quarter of a second", limits.after_bytes,
+                            limits.after_messages);
+    return limits.after_ms ? text + fmt::format(", or after {} ms and in use", limits.after_ms)
+                           : text;
+}
+
 json stats_json(const ivpci_stats& s) {
     return {
         {"dmbs", s.dmbs},
@@ -221,10 +229,7 @@ json Session::explain_peer(const Address& peer) {
                 direct_->problem().empty() ? direct_->wire_problem(slot) : direct_->problem();
             bool good = direct_->up(slot) && direct_->problem().empty();
             add("direct", good || links_,
-                good ? fmt::format("its agent answers: moved after {} bytes or {} messages in a "
-                                   "quarter of a second",
-                                   config_.offload.limits.after_bytes,
-                                   config_.offload.limits.after_messages)
+                good           ? "its agent answers: moved after " + text_of(config_.offload.limits)
                 : what.empty() ? "its agent does not answer (yet)"
                                : what);
         }

@@ -120,6 +120,25 @@ void Offload::look(DirectRequests& kernel, const std::vector<Seen>& all,
     maintain(kernel, now_ns);
 }
 
+// By what it did since the last look, which `track` is brought up to.
+bool Offload::is_worth_it(Track& track, const Traffic& now, std::uint64_t now_ns) const {
+    if (!track.since_ns) {
+        track.since_ns = now_ns;
+    }
+    auto before = std::exchange(track.traffic, now);
+    if (!std::exchange(track.known, true)) {
+        track.grown = 0;
+        return false;
+    }
+    track.grown = now.bytes - before.bytes;
+    if (now == before) {
+        return false;
+    }
+    auto used_ns = std::exchange(track.used_ns, now_ns);
+    return is_hot(limits_, before, now) ||
+           (used_ns && is_lasting(limits_, now_ns - track.since_ns, now_ns - used_ns));
+}
+
 void Offload::consider(DirectRequests& kernel, const Seen& seen, std::uint64_t now_ns) {
     if (seen.socket.attached) {
         adopt(kernel, seen, now_ns);
@@ -128,14 +147,11 @@ void Offload::consider(DirectRequests& kernel, const Seen& seen, std::uint64_t n
     if (!seen.peer.slot || !seen.socket.established) {
         return;
     }
-    auto now = traffic_of(seen.socket);
     auto& track = tracks_[seen.socket.inode];
     track.here = true;
     track.netns = seen.netns;
-    auto before = std::exchange(track.traffic, now);
-    bool known = std::exchange(track.known, true);
-    track.grown = known ? now.bytes - before.bytes : 0;
-    if (!known || now_ns < track.not_before_ns || !is_hot(limits_, before, now)) {
+    bool worth_it = is_worth_it(track, traffic_of(seen.socket), now_ns);
+    if (!worth_it || now_ns < track.not_before_ns) {
         return;
     }
     track.why_not.clear();

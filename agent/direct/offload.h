@@ -147,6 +147,9 @@ private:
         Traffic traffic;
         bool known = false;       // `traffic` is of the last look
         std::uint64_t grown = 0;  // bytes, from the last but one look to the last one
+        // How old it is nobody tells: it is as old as this agent's knowledge of it.
+        std::uint64_t since_ns = 0;
+        std::uint64_t used_ns = 0;  // when a look last found that it had moved something; 0: never
         unsigned failures = 0;
         std::uint64_t not_before_ns = 0;  // for questions of this agent's
         std::uint64_t answered_ns = 0;    // the other's last question that was gone into
@@ -155,6 +158,7 @@ private:
     };
     using Entries = std::map<std::uint64_t, Entry>;  // by inode
 
+    bool is_worth_it(Track& track, const Traffic& now, std::uint64_t now_ns) const;
     void consider(DirectRequests& kernel, const Seen& seen, std::uint64_t now_ns);
     void begin(DirectRequests& kernel, const Seen& seen, std::uint64_t now_ns);
     bool find_other_end(DirectRequests& kernel, const Message& theirs, Entry& entry);

@@ -178,6 +178,35 @@ def offload_idle(lab):
     expect_equal([offload.totals(agent)["moved"] for agent in agents], moved, "connections that were moved")
 
 
+@case("direct", "offload-lasting", agent=False, timeout=90)
+def offload_lasting(lab):
+    """With `after_ms` at one end a connection that says little all the time is moved once it is old enough, and stays so; the
+    other end need not wish it. One that is silent is not, however old. That nothing of it is moved without: offload-idle.
+    """
+    server, client = lab.guests
+    servers.redis(server)
+    silent = client.spawn(["bash", "-c", PINGS % server.ip4], stdin=True)
+    silent.wait_output("said", 30)
+    for guest, more in ((server, {}), (client, {"after_ms": 2000})):
+        offload.load(guest)
+        offload.configure(guest, idle_ms=3000, **more)
+    for agent in lab.agents:
+        agent.launch()
+    for agent in lab.agents:
+        agent.wait_state("active", ADDRESSES)
+        offload.wait_talking(agent)
+    talking = client.spawn(["redis-cli", "-h", server.ip4, "-i", "0.5", "-r", "1000", "ping"])
+    for _ in range(2):
+        for agent in lab.agents:
+            offload.wait_moved(agent, servers.REDIS_PORT, 1, seconds=20)
+        time.sleep(4)
+    said = client.check(f"smc-policy explain {client.ip4} {server.ip4}:{servers.REDIS_PORT}")
+    expect("after 2000 ms" in said, f"what explain says of it: {said}")
+    expect(talking.poll() is None, f"redis-cli ended: {talking.err}")
+    silent.write(b"\n")
+    silent.wait_output("answered", 10)
+
+
 def busy(guest) -> float:
     """Seconds of CPU that the agent has had."""
     words = guest.check("cat /proc/$(pidof smc-agent)/stat").rsplit(")", 1)[1].split()
