@@ -166,10 +166,11 @@ std::string render_status(const json& answer) {
                 ? "nothing can be moved: " + problem
                 : fmt::format(
                       "{} connections moved now, {} in all; {} by rings; back to TCP: {} idle, {} "
-                      "denied, {} by the peer, {} for hotter ones",
+                      "denied, {} by the peer, {} for hotter ones, {} for other control groups",
                       member(offload, "connections"), member(offload, "moved"),
                       human_bytes(number_of(offload, "ring_bytes")), member(back, "idle"),
-                      member(back, "denied"), member(back, "peer"), member(back, "evicted")));
+                      member(back, "denied"), member(back, "peer"), member(back, "evicted"),
+                      member(back, "share")));
     }
     if (member(answer, "path") == "direct") {
         add_complaints();

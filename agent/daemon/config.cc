@@ -388,9 +388,9 @@ Result<void> read_path(const YAML::Node& root, const std::string& name, Config& 
 }
 
 Result<void> read_offload(const YAML::Node& root, const std::string& name, Config& config) {
-    auto section = read_section(
-        root, name, "offload",
-        {"after_bytes", "after_messages", "after_ms", "idle_ms", "ring", "port", "on_exit"});
+    auto section = read_section(root, name, "offload",
+                                {"after_bytes", "after_messages", "after_ms", "idle_ms", "ring",
+                                 "share", "port", "on_exit"});
     if (!section) {
         return tl::unexpected(section.error());
     }
@@ -403,6 +403,7 @@ Result<void> read_offload(const YAML::Node& root, const std::string& name, Confi
                       read_number_or_off(*section, name, "after_ms", kDay, offload.limits.after_ms),
                       read_number(*section, name, "idle_ms", 100, kDay, offload.limits.idle_ms),
                       read_size(*section, name, "ring", offload.limits.ring),
+                      read_number(*section, name, "share", 1, 100, offload.limits.share),
                       read_port(*section, name, "port", offload.port),
                       read_word(*section, name, "on_exit", on_exit)}) {
         if (!done) {

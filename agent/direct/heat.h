@@ -15,6 +15,7 @@ struct OffloadLimits {
     int after_ms = 0;            // or none of them, but older than this and in use; 0: off
     int idle_ms = 10'000;        // without a byte: its rings go to who needs them
     int ring = 1 << 20;          // bytes of each way, where there is room
+    int share = 25;  // per cent of the rings, for a control group where others want some
 };
 
 inline constexpr int kSmallestRing = 16 << 10;

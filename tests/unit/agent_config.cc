@@ -90,6 +90,8 @@ TEST(AgentConfig, WhenAConnectionIsMoved) {
     EXPECT_EQ(parse_config("", "a")->offload.limits.after_ms, 0);
     EXPECT_EQ(parse_config("offload: {after_ms: off}\n", "a")->offload.limits.after_ms, 0);
     EXPECT_EQ(parse_config("offload: {after_ms: 5000}\n", "a")->offload.limits.after_ms, 5000);
+    EXPECT_EQ(parse_config("", "a")->offload.limits.share, 25);
+    EXPECT_EQ(parse_config("offload: {share: 100}\n", "a")->offload.limits.share, 100);
 }
 
 TEST(AgentConfig, WorkloadsByName) {
@@ -153,6 +155,8 @@ TEST(AgentConfig, ErrorsNameTheLine) {
               "a.yaml:1: services: '10.96.0.1/12' has bits beyond its prefix: write 10.96.0.0/12");
     EXPECT_EQ(error_of("offload:\n  after_ms: 0\n"),
               "a.yaml:2: after_ms: '0' is not a number from 1 to 86400000, nor off");
+    EXPECT_EQ(error_of("offload:\n  ring: 1MiB\n  share: 0\n"),
+              "a.yaml:3: share: '0' is not a number from 1 to 100");
     EXPECT_EQ(error_of("offload: {after_ms: soon}\n"),
               "a.yaml:1: after_ms: 'soon' is not a number from 1 to 86400000, nor off");
     EXPECT_EQ(error_of("short_connections: {milliseconds: 0}\n"),

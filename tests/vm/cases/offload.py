@@ -207,6 +207,58 @@ def offload_lasting(lab):
     silent.wait_output("answered", 10)
 
 
+HOG, OTHER = traffic.IPERF_PORT, traffic.IPERF_PORT + 1
+
+
+def in_group(guest, group: int, *words: str):
+    """iperf3 in a control group of its own, named for its port."""
+    path = f"/sys/fs/cgroup/share-{group}"
+    return guest.spawn(f"mkdir -p {path} && echo $$ >{path}/cgroup.procs && "
+                       f"exec iperf3 --port {group} --forceflush {' '.join(words)}")
+
+
+@case("direct", "offload-share", agent=False, timeout=180, size="32M", slots=4)
+def offload_share(lab):
+    """A program with more hot connections than the region has rings for. With `share: 100` another program's colder connection
+    stays TCP for as long as it is looked at; with the default it gets rings within seconds, keeps them, and the first has the rest.
+    """
+    server, client = lab.guests
+    running = []
+    for group in (HOG, OTHER):
+        in_group(server, group, "--server").wait_output("Server listening", 20)
+    agents = offload.start(lab, share=100)
+    running.append(in_group(client, HOG, "--client", server.ip4, "--time 600 --length 64K --bitrate 8M --parallel 40"))
+
+    def full() -> list[int]:
+        return [driver.stats(agent.guest)["refused_full"] + driver.stats(agent.guest)["refused_broker"] for agent in agents]
+    wait_until(full, any, 40, "a region that is full of one program's rings")
+    running.append(in_group(client, OTHER, "--client", server.ip4, "--time 600 --length 64K --bitrate 4M"))
+    running[1].wait_output("connected to", 20)
+    time.sleep(5)
+    for agent in agents:
+        offload.wait_moved(agent, OTHER, 0)
+    lab.progress("share: 100: " + json.dumps([offload.totals(agent) for agent in agents]))
+    for agent in agents:
+        expect_equal(agent.stop(), 0, "exit code of the agent")
+        offload.configure(agent.guest)
+        agent.launch()
+    for agent in agents:
+        agent.wait_state("active", ADDRESSES)
+        offload.wait_talking(agent)
+    for _ in range(2):
+        for agent in agents:
+            offload.wait_moved(agent, OTHER, 1, seconds=30)
+        time.sleep(3)
+    totals = [offload.totals(agent) for agent in agents]
+    lab.progress("share: 25: " + json.dumps(totals))
+    expect(sum(each["back"]["share"] for each in totals) >= 1, f"nobody gave rings for another control group's share: {totals}")
+    for agent in agents:
+        rings = [flow["ring_bytes"] for flow in offload.flows(agent, HOG) if flow["mode"] == "direct"]
+        expect(len(rings) >= 2, f"{agent.guest.name}: what the first program has left: {rings}")
+    for each in running:
+        expect(each.poll() is None, f"iperf3 ended: {each.out[-500:]}{each.err}")
+
+
 def busy(guest) -> float:
     """Seconds of CPU that the agent has had."""
     words = guest.check("cat /proc/$(pidof smc-agent)/stat").rsplit(")", 1)[1].split()
