@@ -280,8 +280,10 @@ std::string render_rules(const json& answer) {
         if (auto line = member(rule, "line"); line != "0") {
             from += ":" + line;
         }
-        rows.push_back({member(rule, "number"), member(rule, "action"), member(rule, "direction"),
-                        all_if_none(joined(section(rule, "ports"), ",")),
+        auto via = member(rule, "via");
+        rows.push_back({member(rule, "number"),
+                        member(rule, "action") + (via.empty() ? "" : " via " + via),
+                        member(rule, "direction"), all_if_none(joined(section(rule, "ports"), ",")),
                         all_if_none(joined(section(rule, "peers"), ",")),
                         all_if_none(member(rule, "workload")), from, member(rule, "comment")});
     }

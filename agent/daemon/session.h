@@ -106,13 +106,15 @@ public:
 
     // New connections are TCP, and moved while they live.
     bool is_direct() const { return !paths_.smc; }
+    bool has_direct() const { return direct_ != nullptr; }
     // One that this guest has published, or would if there were room.
     bool is_own(const Address& address) const { return own_addresses_.contains(address); }
     // Control groups and pods, as last seen; and whose sockets are steered.
     const Machine& machine() const { return machine_; }
     const Steering& steering() const { return steering_; }
-    // What else decides about connections with `peer`: "what", "ok", "text" of each.
-    nlohmann::json explain_peer(const Address& peer);
+    // What else decides about connections with `peer` that take that path: "what", "ok", "text" of
+    // each.
+    nlohmann::json explain_peer(const Address& peer, Via path);
     // How long this guest's connections to it were, as a step of "explain"; null: nobody asks.
     nlohmann::json explain_lengths(const Address& server, std::uint16_t port) const;
 

@@ -202,7 +202,7 @@ json Session::report_peers() const {
     return list;
 }
 
-json Session::explain_peer(const Address& peer) {
+json Session::explain_peer(const Address& peer, Via path) {
     json steps = json::array();
     auto add = [&steps](const char* what, bool good, std::string text) {
         steps.push_back({{"what", what}, {"ok", good}, {"text", std::move(text)}});
@@ -228,12 +228,12 @@ json Session::explain_peer(const Address& peer) {
             auto what =
                 direct_->problem().empty() ? direct_->wire_problem(slot) : direct_->problem();
             bool good = direct_->up(slot) && direct_->problem().empty();
-            add("direct", good || links_,
+            add("direct", good || path == Via::smc,
                 good           ? "its agent answers: moved after " + text_of(config_.offload.limits)
                 : what.empty() ? "its agent does not answer (yet)"
                                : what);
         }
-        if (!links_) {
+        if (path == Via::direct) {
             return steps;
         }
         add("link", linked,

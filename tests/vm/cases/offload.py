@@ -41,7 +41,7 @@ def expect_streaming(process) -> None:
 @case("direct", "offload-rules", agent=False, timeout=150)
 def offload_rules(lab):
     """A stream moves by itself; `smc-policy deny` takes it back (how soon is in the log), `remove` lets it move again, at either
-    end. A program's rule and a workload's are no different.
+    end. A program's rule and a workload's are no different, nor is one that leaves it to the other path.
     """
     server, client = lab.guests
     serving, asking = offload.start(lab)
@@ -49,17 +49,19 @@ def offload_rules(lab):
     for agent in (serving, asking):
         offload.wait_moved(agent, traffic.IPERF_PORT)
     port = str(traffic.IPERF_PORT)
-    for agent, every in ((serving, (port, "--workload command:iperf3", "--workload uid:0")), (asking, (port,))):
+    denied = f"deny {port}"
+    for agent, every in ((serving, (denied, "deny --workload command:iperf3", "deny --workload uid:0", f"allow {port} --via smc")),
+                         (asking, (denied,))):
         guest = agent.guest
         for words in every:
-            guest.check(f"smc-policy deny {words}")
+            guest.check(f"smc-policy {words}")
             began = time.monotonic()
             for each in (serving, asking):
                 offload.wait_dmbs(each)
-            lab.progress(f"{guest.name} denies {words}: over TCP after {time.monotonic() - began:.2f} s")
+            lab.progress(f"{guest.name}, {words}: over TCP after {time.monotonic() - began:.2f} s")
             flow = max(offload.flows(agent, traffic.IPERF_PORT), key=lambda flow: flow["bytes_sent"] + flow["bytes_received"])
             expect_equal(flow["mode"], "TCP", "mode of the stream")
-            expect("deny" in flow["why_not"], f"why it is not moved: {flow['why_not']!r}")
+            expect(("via smc" if "via" in words else "deny") in flow["why_not"], f"why it is not moved: {flow['why_not']!r}")
             rules = agent.ask("rules")["rules"]
             guest.check(f"smc-policy remove {next(rule['number'] for rule in rules if rule['removable'])}")
             for each in (serving, asking):
@@ -67,6 +69,48 @@ def offload_rules(lab):
     expect_streaming(running)
     for agent in (serving, asking):
         offload.wait_dmbs(agent)
+
+
+@case("direct", "offload-via", agent=False, timeout=150)
+def offload_via(lab):
+    """Guests with both paths. `via: direct` for a workload, at both ends, leaves its sockets TCP's, and its connections move; for a port
+    it keeps SMC off a connection, whose socket is SMC's already. `via: smc` takes a moved connection back.
+    """
+    server, client = lab.guests
+    agents = offload.start(lab, path="smc")
+    for agent in agents:
+        expect_equal(agent.status()["path"], "smc, direct", "paths")
+    traffic.transfer_server(server)
+    smcd.expect_smcd(client, server)
+
+    def remove_all(agent) -> None:
+        for rule in sorted((rule["number"] for rule in agent.ask("rules")["rules"] if rule["removable"]), reverse=True):
+            agent.guest.check(f"smc-policy remove {rule}")
+
+    def explained(port: int, words: str = "") -> str:
+        return client.check(f"smc-policy explain {client.ip4} {server.ip4}:{port} {words}")
+    for agent in agents:
+        agent.guest.check("smc-policy allow --workload uid:0 --via direct")
+    said = explained(traffic.IPERF_PORT, "--workload uid:0")
+    expect(said.startswith("direct: "), f"explain of a workload that takes the direct path: {said}")
+    running = stream(client, server)
+    for agent in agents:
+        offload.wait_moved(agent, traffic.IPERF_PORT)
+    for agent in agents:
+        remove_all(agent)
+    client.check(f"smc-policy allow {traffic.TRANSFER_PORT} --via direct")
+    said = explained(traffic.TRANSFER_PORT)
+    expect(said.startswith("TCP: socket: "), f"explain of a port that takes the direct path: {said}")
+    report, _, _ = smcd.expect_connections(client, server, 0, lambda: traffic.transfer(client, server.ip4))
+    expect_equal(report["protocol"], smcd.SMC, "the client's SO_PROTOCOL")
+    remove_all(agents[1])
+    smcd.expect_smcd(client, server)
+    for agent in agents:
+        offload.wait_moved(agent, traffic.IPERF_PORT)
+    server.check(f"smc-policy allow {traffic.IPERF_PORT} --via smc")
+    for agent in agents:
+        offload.wait_moved(agent, traffic.IPERF_PORT, 0)
+    expect_streaming(running)
 
 
 @case("direct", "offload-agents-die", agent=False, timeout=180)
