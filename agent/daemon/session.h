@@ -21,6 +21,7 @@
 #include "agent/daemon/handover.h"
 #include "agent/daemon/links.h"
 #include "agent/daemon/namespaces.h"
+#include "agent/daemon/path_choice.h"
 #include "agent/daemon/saved_state.h"
 #include "agent/kernel/datapath.h"
 #include "agent/kernel/decisions.h"
@@ -42,12 +43,6 @@ struct Inheritance {
     Datapath::OldLinks links;
     InheritedLinks agents;
     SavedState saved;
-};
-
-// Which paths a session has.
-struct Paths {
-    bool smc = true;      // new sockets become SMC sockets
-    bool direct = false;  // living TCP connections are moved
 };
 
 class Session : private DirectHost {
@@ -106,6 +101,7 @@ public:
 
     // New connections are TCP, and moved while they live.
     bool is_direct() const { return !paths_.smc; }
+    const Paths& paths() const { return paths_; }
     bool has_direct() const { return direct_ != nullptr; }
     // One that this guest has published, or would if there were room.
     bool is_own(const Address& address) const { return own_addresses_.contains(address); }

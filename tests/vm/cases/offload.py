@@ -157,8 +157,8 @@ SETTINGS = "sysctl -n net.smc.hs_ctrl net.smc.wmem net.smc.rmem"
 
 @case("direct", "offload-paths", agent=False, timeout=120)
 def offload_paths(lab):
-    """`path: auto` takes SMC while tcp_ivpci is not loaded. An upgrade after it was loaded makes it direct, and puts back what
-    the SMC path had set. `path: off` brings a moved connection back to TCP, which goes on.
+    """`path: auto` takes SMC while tcp_ivpci is not loaded. An agent that runs becomes direct when it is loaded, and SMC's again when it
+    is unloaded, and puts back what the SMC path had set; so does an upgrade. `path: off` brings a moved connection back to TCP, which goes on.
     """
     server, client = lab.guests
     for agent in lab.agents:
@@ -169,9 +169,24 @@ def offload_paths(lab):
         expect_equal(agent.status()["path"], "smc", "path without tcp_ivpci")
     traffic.transfer_server(server)
     smcd.expect_smcd(client, server)
+
+    def wait_path(agent, wanted: str) -> None:
+        wait_until(lambda: agent.ask("status").get("path"), lambda path: path == wanted, 20, f"the path, {wanted} wanted")
+
+    held = traffic.hold(client, server.ip4)
+    follows, upgraded = lab.agents
+    follows.guest.check("modprobe tcp_ivpci")
+    wait_path(follows, "direct")
+    # The agent has its file open for a moment four times a second.
+    follows.guest.check("for i in {1..20}; do rmmod tcp_ivpci && exit; sleep 0.05; done; exit 1")
+    wait_path(follows, "smc")
+    follows.guest.check("modprobe tcp_ivpci")
+    wait_path(follows, "direct")
+    upgraded.guest.check("modprobe tcp_ivpci && smc-policy upgrade")
+    wait_path(upgraded, "direct")
+    expect(held.poll() is None, "a connection over SMC-D ended with the SMC path")
+    held.kill()
     for agent in lab.agents:
-        agent.guest.check("modprobe tcp_ivpci && smc-policy upgrade")
-        wait_until(lambda agent=agent: agent.status()["path"], lambda path: path == "direct", 20, "the path after an upgrade")
         expect_equal(agent.guest.check(SETTINGS).split(), ["65536", "65536"], "SMC's settings after the SMC path")
     for agent in lab.agents:
         offload.wait_talking(agent)
