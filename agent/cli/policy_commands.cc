@@ -17,7 +17,7 @@ using nlohmann::json;
 void add_writer(Commands& commands, const std::string& name, const std::string& help) {
     commands.add(name, help, [&](CLI::App& command) -> Commands::Run {
         struct Options {
-            std::string ports, direction, peers, workload, comment;
+            std::string ports, direction, peers, workload, via, comment;
         };
         auto options = std::make_shared<Options>();
         command
@@ -35,6 +35,12 @@ void add_writer(Commands& commands, const std::string& name, const std::string& 
                         "our end: cgroup:PATH, unit:NAME, container:ID, pod:NAMESPACE/NAME, "
                         "namespace:NAME, label:KEY=VALUE, uid:N, netns:NAME or command:NAME")
             ->type_name("KIND:VALUE");
+        if (name == "allow") {
+            command
+                .add_option("--via", options->via,
+                            "the path that takes them, and the other one does not")
+                ->type_name("smc|direct");
+        }
         command.add_option("--comment", options->comment, "why, for people")->type_name("TEXT");
         return [&commands, name, options] {
             json request = {{"cmd", name},
@@ -43,6 +49,10 @@ void add_writer(Commands& commands, const std::string& name, const std::string& 
                             {"peers", options->peers},
                             {"workload", options->workload},
                             {"comment", options->comment}};
+            // An agent from before this key would refuse it.
+            if (!options->via.empty()) {
+                request["via"] = options->via;
+            }
             // The agent's own parser judges it: here and there must not differ.
             if (auto good = parse_request(to_line(request)); !good) {
                 return complain(good.error().message, kExitBadUsage);

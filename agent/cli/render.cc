@@ -166,10 +166,11 @@ std::string render_status(const json& answer) {
                 ? "nothing can be moved: " + problem
                 : fmt::format(
                       "{} connections moved now, {} in all; {} by rings; back to TCP: {} idle, {} "
-                      "denied, {} by the peer, {} for hotter ones",
+                      "denied, {} by the peer, {} for hotter ones, {} for other control groups",
                       member(offload, "connections"), member(offload, "moved"),
                       human_bytes(number_of(offload, "ring_bytes")), member(back, "idle"),
-                      member(back, "denied"), member(back, "peer"), member(back, "evicted")));
+                      member(back, "denied"), member(back, "peer"), member(back, "evicted"),
+                      member(back, "share")));
     }
     if (member(answer, "path") == "direct") {
         add_complaints();
@@ -279,8 +280,10 @@ std::string render_rules(const json& answer) {
         if (auto line = member(rule, "line"); line != "0") {
             from += ":" + line;
         }
-        rows.push_back({member(rule, "number"), member(rule, "action"), member(rule, "direction"),
-                        all_if_none(joined(section(rule, "ports"), ",")),
+        auto via = member(rule, "via");
+        rows.push_back({member(rule, "number"),
+                        member(rule, "action") + (via.empty() ? "" : " via " + via),
+                        member(rule, "direction"), all_if_none(joined(section(rule, "ports"), ",")),
                         all_if_none(joined(section(rule, "peers"), ",")),
                         all_if_none(member(rule, "workload")), from, member(rule, "comment")});
     }

@@ -19,14 +19,6 @@ constexpr int kRetryTicks = 6;
 
 }  // namespace
 
-Paths choose_paths(const Config& config) {
-    bool module = access(DirectDevice::kPath, F_OK) == 0;
-    Paths paths;
-    paths.direct = config.path == Path::direct || (config.path != Path::off && module);
-    paths.smc = config.path == Path::smc || (config.path == Path::automatic && !module);
-    return paths;
-}
-
 Agent::Agent(EventLoop& loop, Config config, PolicyPaths policy_paths, std::string socket_path,
              std::vector<std::string> argv, std::optional<Handover> handover)
     : loop_(loop),
@@ -146,6 +138,19 @@ void Agent::serve_http() {
     http_ = std::move(*http);
 }
 
+std::optional<Agent::Obstacle> Agent::obstacle_to(const Paths& paths) const {
+    if (auto missing = missing_feature(features_, !paths.smc)) {
+        return Obstacle{*missing, true};
+    }
+    if (auto device = find_device(config_.device); !device) {
+        return Obstacle{device.error().message, true};
+    }
+    if (paths.smc && !may_steer_to_smc(smc_bounded_, config_.trust)) {
+        return Obstacle{not_trusted(features_.kernel), true, true};
+    }
+    return std::nullopt;
+}
+
 std::optional<Agent::Obstacle> Agent::try_session() {
     features_ = probe_features();
     if (config_.path == Path::off) {
@@ -157,14 +162,8 @@ std::optional<Agent::Obstacle> Agent::try_session() {
     }
     smc_bounded_ = smc_bounds_peer_memory();
     auto paths = choose_paths(config_);
-    if (auto missing = missing_feature(features_, !paths.smc)) {
-        return Obstacle{*missing, true};
-    }
-    if (auto device = find_device(config_.device); !device) {
-        return Obstacle{device.error().message, true};
-    }
-    if (paths.smc && !may_steer_to_smc(smc_bounded_, config_.trust)) {
-        return Obstacle{not_trusted(features_.kernel), true, true};
+    if (auto obstacle = obstacle_to(paths)) {
+        return obstacle;
     }
     auto session = Session::start(loop_, config_, policy_, saved_state_path(socket_path_),
                                   inheritance(), paths, [this] { on_device_lost(); });
@@ -194,6 +193,32 @@ void Agent::on_device_lost() {
     }
 }
 
+// A machine that cannot have the other path keeps the session: where SMC is not to be had, an agent
+// without the module waits for it.
+void Agent::follow_module() {
+    auto wants = choose_paths(config_);
+    if (!path_change_.is_due(session_->paths(), wants)) {
+        return;
+    }
+    features_ = probe_features();
+    smc_bounded_ = smc_bounds_peer_memory();
+    if (auto obstacle = obstacle_to(wants)) {
+        spdlog::debug("the paths stay what they are: {}", obstacle->reason);
+        return;
+    }
+    spdlog::info("tcp_ivpci was {}: the paths are chosen anew",
+                 direct_is_loaded() ? "loaded" : "unloaded");
+    session_.reset();
+    if (auto obstacle = try_session()) {
+        reason_ = obstacle->reason;
+        ticks_idle_ = 0;
+        spdlog::warn("idle: {}", reason_);
+    } else if (control_->streams()) {
+        monitor();
+    }
+    say_status();
+}
+
 void Agent::tick() {
     sd_notify(0, "WATCHDOG=1");
     watch_->refresh();
@@ -202,6 +227,7 @@ void Agent::tick() {
             session_->stop_listening();
         }
         session_->tick();
+        follow_module();
     }
     if (config_.status_page) {
         auto moved = session_ ? session_->moved() : Session::Moved{};

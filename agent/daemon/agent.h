@@ -18,6 +18,7 @@
 #include "agent/daemon/control_protocol.h"
 #include "agent/daemon/control_server.h"
 #include "agent/daemon/handover.h"
+#include "agent/daemon/path_choice.h"
 #include "agent/daemon/policy_source.h"
 #include "agent/daemon/session.h"
 #include "agent/daemon/throughput.h"
@@ -28,9 +29,6 @@ namespace smc_steer {
 inline constexpr int kExitFailed = 1;
 inline constexpr int kExitUsage = 2;
 inline constexpr int kExitUnsupported = 3;
-
-// SMC decides at socket(), the direct path while a connection lives: it serves what SMC does not.
-Paths choose_paths(const Config& config);
 
 class Agent {
 public:
@@ -60,6 +58,10 @@ private:
         bool undecided = false;
     };
     std::optional<Obstacle> try_session();
+    // What this machine and its operator have against a session with these paths.
+    std::optional<Obstacle> obstacle_to(const Paths& paths) const;
+    // tcp_ivpci was loaded or unloaded: the session that runs gives way to one with other paths.
+    void follow_module();
     Result<void> listen();
     Inheritance inheritance();
     // Becomes another program, if that one says that it can.
@@ -100,6 +102,7 @@ private:
     std::string policy_error_;
     std::string reason_;  // of being idle
     int ticks_idle_ = 0;
+    PathChange path_change_;
     std::int64_t start_time_ = time(nullptr);
     int upgrades_ = 0;
     Access access_;

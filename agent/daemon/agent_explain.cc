@@ -81,9 +81,8 @@ std::string why(const Explanation& explanation, const Policy& policy) {
         return fmt::format("no rule is about it, the default is {} ({})",
                            to_string(policy.default_action), to_string(policy.default_origin));
     }
-    const auto& rule = *explanation.rule;
-    return fmt::format("{} ({}){}", to_string(rule), to_string(rule.origin),
-                       rule.comment.empty() ? "" : ": " + rule.comment);
+    const auto& comment = explanation.rule->comment;
+    return to_string(explanation) + (comment.empty() ? "" : ": " + comment);
 }
 
 json workload_step(const Config& config, const Session* session, const Asked& asked) {
@@ -139,7 +138,16 @@ json Agent::explain(const Request& request) {
         asked = resolve(*request.workload, session_ ? session_->machine() : Machine{});
         connection.is_of = [&asked](const Workload& named) { return belongs(*asked, named); };
     }
-    auto explanation = smc_steer::explain(policy_, connection);
+    bool direct = session_ ? session_->is_direct() : config_.path == Path::direct;
+    auto explanation = smc_steer::explain(policy_, connection, direct ? Via::direct : Via::smc);
+    // With both paths the direct one serves what the rules keep from SMC.
+    bool kept = !direct && session_ && session_->has_direct() && explanation.rule &&
+                explanation.rule->via == Via::direct;
+    bool is_tcp_socket = kept && explanation.rule->is_about_sockets();
+    if (kept) {
+        direct = true;
+        explanation = smc_steer::explain(policy_, connection, Via::direct);
+    }
 
     json steps = json::array();
     auto add = [&steps](json one) {
@@ -152,13 +160,19 @@ json Agent::explain(const Request& request) {
         steps.push_back(workload_step(config_, session_.get(), *asked));
     }
     steps.push_back(step("rules", explanation.action == Action::allow, why(explanation, policy_)));
+    if (kept && !is_tcp_socket) {
+        steps.push_back(step("socket", false,
+                             "it is SMC's before anybody knows its port: 'via: direct' with the "
+                             "workload alone leaves it TCP's"));
+    }
     if (client && server) {
         steps.push_back(step("peer", false, "both ends are this guest"));
     } else if (session_) {
-        for (auto& more : session_->explain_peer(Address{connection.peer})) {
+        for (auto& more :
+             session_->explain_peer(Address{connection.peer}, direct ? Via::direct : Via::smc)) {
             steps.push_back(std::move(more));
         }
-        if (connection.way == Direction::out) {
+        if (connection.way == Direction::out && !direct) {
             add(session_->explain_lengths(destination, request.port));
         }
     }
@@ -175,9 +189,9 @@ json Agent::explain(const Request& request) {
                 : connection.way == Direction::in ? "server"
                                                   : "client"},
         {"direction", to_string(connection.way)},
-        {"verdict", obstacle                            ? "TCP"
-                    : session_ && session_->is_direct() ? "direct"
-                                                        : "SMC-D"},
+        {"verdict", obstacle ? "TCP"
+                    : direct ? "direct"
+                             : "SMC-D"},
         {"because", obstacle ? fmt::format("{}: {}", (*obstacle)["what"].get<std::string>(),
                                            (*obstacle)["text"].get<std::string>())
                              : why(explanation, policy_)},

@@ -290,6 +290,23 @@ Result<void> read_number(const YAML::Node& section, const std::string& name, con
     return {};
 }
 
+// A number, or "off", which is 0.
+Result<void> read_number_or_off(const YAML::Node& section, const std::string& name, const char* key,
+                                int most, int& out) {
+    std::string text;
+    if (auto done = read_word(section, name, key, text); !done) {
+        return done;
+    }
+    if (text == "off") {
+        out = 0;
+        return {};
+    }
+    if (auto done = read_number(section, name, key, 1, most, out); !done) {
+        return fail("{}, nor off", done.error().message);
+    }
+    return {};
+}
+
 Result<void> read_short(const YAML::Node& root, const std::string& name, Config& config) {
     auto node = root["short_connections"];
     if (node && node.IsScalar() && node.Scalar() == "off") {
@@ -371,9 +388,9 @@ Result<void> read_path(const YAML::Node& root, const std::string& name, Config& 
 }
 
 Result<void> read_offload(const YAML::Node& root, const std::string& name, Config& config) {
-    auto section =
-        read_section(root, name, "offload",
-                     {"after_bytes", "after_messages", "idle_ms", "ring", "port", "on_exit"});
+    auto section = read_section(root, name, "offload",
+                                {"after_bytes", "after_messages", "after_ms", "idle_ms", "ring",
+                                 "share", "port", "on_exit"});
     if (!section) {
         return tl::unexpected(section.error());
     }
@@ -383,8 +400,10 @@ Result<void> read_offload(const YAML::Node& root, const std::string& name, Confi
     for (auto done : {read_size(*section, name, "after_bytes", offload.limits.after_bytes),
                       read_number(*section, name, "after_messages", 1, 1'000'000,
                                   offload.limits.after_messages),
+                      read_number_or_off(*section, name, "after_ms", kDay, offload.limits.after_ms),
                       read_number(*section, name, "idle_ms", 100, kDay, offload.limits.idle_ms),
                       read_size(*section, name, "ring", offload.limits.ring),
+                      read_number(*section, name, "share", 1, 100, offload.limits.share),
                       read_port(*section, name, "port", offload.port),
                       read_word(*section, name, "on_exit", on_exit)}) {
         if (!done) {

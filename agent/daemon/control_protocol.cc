@@ -85,13 +85,13 @@ Result<void> check_comment(const std::string& comment) {
 }
 
 Result<Request> parse_edit(const json& object, Request request) {
-    if (auto known =
-            known_members(object, {"cmd", "ports", "direction", "peers", "workload", "comment"});
+    if (auto known = known_members(
+            object, {"cmd", "ports", "direction", "peers", "workload", "via", "comment"});
         !known) {
         return tl::unexpected(known.error());
     }
     std::map<std::string, std::string> text;
-    for (const char* name : {"ports", "direction", "peers", "workload", "comment"}) {
+    for (const char* name : {"ports", "direction", "peers", "workload", "via", "comment"}) {
         auto value = text_member(object, name);
         if (!value) {
             return tl::unexpected(value.error());
@@ -121,6 +121,12 @@ Result<Request> parse_edit(const json& object, Request request) {
             return tl::unexpected(workload.error());
         }
         rule.workload = std::move(*workload);
+    }
+    if (!text["via"].empty()) {
+        rule.via = parse_via(text["via"]);
+        if (!rule.via) {
+            return fail("via must be smc or direct, not '{}'", text["via"]);
+        }
     }
     if (auto good = check_comment(text["comment"]); !good) {
         return tl::unexpected(good.error());

@@ -3,7 +3,8 @@
 //
 //   {"cmd":"status"}  likewise peers, rules, flows, endpoints, reasons
 //   {"cmd":"allow","ports":"80,8000-8100","direction":"out","peers":"10.0.0.0/8,fd00::/8",
-//    "workload":"uid:1000","comment":"why"}  likewise deny; each may be absent, not all
+//    "workload":"uid:1000","comment":"why"}  likewise deny; each may be absent, not all;
+//    of allow also "via":"smc" or "direct"
 //   {"cmd":"remove","number":3}  a rule's number as "rules" shows it
 //   {"cmd":"explain","source":"10.0.0.1","destination":"10.0.0.2","port":80,
 //    "workload":"uid:1000"}  workload may be absent

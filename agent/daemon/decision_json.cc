@@ -45,7 +45,7 @@ std::string rule_text(const Rule& rule) {
 // Whose socket it was is not known here: where the rules that ask nobody do not account for the
 // decision, the first one about a workload that could is named.
 std::string rule_text(const Policy& policy, const Connection& connection, Action decided) {
-    auto explanation = explain(policy, connection);
+    auto explanation = explain(policy, connection, Via::smc);
     if (explanation.action == decided && explanation.rule) {
         return rule_text(*explanation.rule);
     }
@@ -53,7 +53,7 @@ std::string rule_text(const Policy& policy, const Connection& connection, Action
         return "default " + std::string(to_string(policy.default_action));
     }
     for (const auto& rule : policy.rules) {
-        if (rule.workload && rule.action == decided && rule.covers(connection.way) &&
+        if (rule.workload && rule.action_on(Via::smc) == decided && rule.covers(connection.way) &&
             rule.covers(connection.port) && rule.covers(connection.peer)) {
             return rule_text(rule);
         }

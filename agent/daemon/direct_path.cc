@@ -253,6 +253,7 @@ void DirectPath::report_status(nlohmann::json& out) const {
          {{"idle", totals.back_idle},
           {"denied", totals.back_denied},
           {"evicted", totals.back_evicted},
+          {"share", totals.back_share},
           {"peer", totals.back_by_peer}}},
     };
 }

@@ -58,8 +58,8 @@ constexpr auto kFamilies = std::to_array<MetricFamily>({
     {"smc_steer_offload_moved_total", kCounter, "", "Connections that were."},
     {"smc_steer_offload_failed_total", kCounter, "", "Attempts to move one that came to nothing."},
     {"smc_steer_offload_back_total", kCounter, "reason",
-     "Connections that went back to TCP: idle, denied by a rule, the peer's doing, or evicted for "
-     "a hotter one."},
+     "Connections that went back to TCP: idle, denied by a rule, the peer's doing, evicted for a "
+     "hotter one, or for another control group's share."},
     {"smc_steer_offload_ring_bytes_total", kCounter, "",
      "Bytes of connections that went by rings, both ways."},
     {"smc_steer_ivpci_dmbs", kGauge, "", "DMBs registered."},

@@ -22,6 +22,7 @@ nlohmann::json rule_json(const Rule& rule) {
         {"ports", texts(rule.ports)},
         {"peers", texts(rule.peers)},
         {"workload", rule.workload ? to_string(*rule.workload) : ""},
+        {"via", rule.via ? to_string(*rule.via) : ""},
         {"comment", rule.comment},
         {"file", rule.origin.file},
         {"line", rule.origin.line},

@@ -9,8 +9,8 @@
 
 namespace smc_steer {
 
-// "action", "direction", "ports", "peers", "workload" ("" for any), "comment", "file", "line",
-// "text" (all of it but the comment, for people).
+// "action", "direction", "ports", "peers", "workload" ("" for any), "via" ("" for either path),
+// "comment", "file", "line", "text" (all of it but the comment, for people).
 nlohmann::json rule_json(const Rule& rule);
 
 }  // namespace smc_steer

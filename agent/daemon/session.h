@@ -21,6 +21,7 @@
 #include "agent/daemon/handover.h"
 #include "agent/daemon/links.h"
 #include "agent/daemon/namespaces.h"
+#include "agent/daemon/path_choice.h"
 #include "agent/daemon/saved_state.h"
 #include "agent/kernel/datapath.h"
 #include "agent/kernel/decisions.h"
@@ -42,12 +43,6 @@ struct Inheritance {
     Datapath::OldLinks links;
     InheritedLinks agents;
     SavedState saved;
-};
-
-// Which paths a session has.
-struct Paths {
-    bool smc = true;      // new sockets become SMC sockets
-    bool direct = false;  // living TCP connections are moved
 };
 
 class Session : private DirectHost {
@@ -106,13 +101,16 @@ public:
 
     // New connections are TCP, and moved while they live.
     bool is_direct() const { return !paths_.smc; }
+    const Paths& paths() const { return paths_; }
+    bool has_direct() const { return direct_ != nullptr; }
     // One that this guest has published, or would if there were room.
     bool is_own(const Address& address) const { return own_addresses_.contains(address); }
     // Control groups and pods, as last seen; and whose sockets are steered.
     const Machine& machine() const { return machine_; }
     const Steering& steering() const { return steering_; }
-    // What else decides about connections with `peer`: "what", "ok", "text" of each.
-    nlohmann::json explain_peer(const Address& peer);
+    // What else decides about connections with `peer` that take that path: "what", "ok", "text" of
+    // each.
+    nlohmann::json explain_peer(const Address& peer, Via path);
     // How long this guest's connections to it were, as a step of "explain"; null: nobody asks.
     nlohmann::json explain_lengths(const Address& server, std::uint16_t port) const;
 

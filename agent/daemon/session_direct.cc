@@ -23,12 +23,6 @@ bool names_netns(const std::string& value, ino_t netns, const Machine& machine) 
     return value == fmt::to_string(netns);
 }
 
-std::string verdict_text(const Explanation& explanation) {
-    return explanation.rule ? fmt::format("{} ({})", to_string(*explanation.rule),
-                                          to_string(explanation.rule->origin))
-                            : std::string("no rule allows it");
-}
-
 }  // namespace
 
 std::map<ino_t, int> Session::direct_namespaces() {
@@ -134,18 +128,18 @@ std::string Session::why_denied(const Seen& seen) {
         connection.is_of = [&](const Workload& workload) {
             return belongs(seen, *cgroup, workload);
         };
-        return explain(*policy_, connection);
+        return explain(*policy_, connection, Via::direct);
     };
     auto as_server = explained(Direction::in, addresses.local_port);
     if (is_server(seen)) {
-        return as_server.action == Action::allow ? "" : verdict_text(as_server);
+        return as_server.action == Action::allow ? "" : to_string(as_server);
     }
     // A rule that denies this port denies it whether or not its listener is still there.
     if (as_server.action == Action::deny && as_server.rule) {
-        return verdict_text(as_server);
+        return to_string(as_server);
     }
     auto as_client = explained(Direction::out, addresses.peer_port);
-    return as_client.action == Action::allow ? "" : verdict_text(as_client);
+    return as_client.action == Action::allow ? "" : to_string(as_client);
 }
 
 // As it is now: the number in it changes all the time.

@@ -28,6 +28,14 @@ std::string uuid_text(const unsigned char (&uuid)[16]) {
     return text;
 }
 
+// After what a connection is moved.
+std::string text_of(const OffloadLimits& limits) {
+    auto text = fmt::format("{} bytes or {} messages in a quarter of a second", limits.after_bytes,
+                            limits.after_messages);
+    return limits.after_ms ? text + fmt::format(", or after {} ms and in use", limits.after_ms)
+                           : text;
+}
+
 json stats_json(const ivpci_stats& s) {
     return {
         {"dmbs", s.dmbs},
@@ -194,7 +202,7 @@ json Session::report_peers() const {
     return list;
 }
 
-json Session::explain_peer(const Address& peer) {
+json Session::explain_peer(const Address& peer, Via path) {
     json steps = json::array();
     auto add = [&steps](const char* what, bool good, std::string text) {
         steps.push_back({{"what", what}, {"ok", good}, {"text", std::move(text)}});
@@ -220,15 +228,12 @@ json Session::explain_peer(const Address& peer) {
             auto what =
                 direct_->problem().empty() ? direct_->wire_problem(slot) : direct_->problem();
             bool good = direct_->up(slot) && direct_->problem().empty();
-            add("direct", good || links_,
-                good ? fmt::format("its agent answers: moved after {} bytes or {} messages in a "
-                                   "quarter of a second",
-                                   config_.offload.limits.after_bytes,
-                                   config_.offload.limits.after_messages)
+            add("direct", good || path == Via::smc,
+                good           ? "its agent answers: moved after " + text_of(config_.offload.limits)
                 : what.empty() ? "its agent does not answer (yet)"
                                : what);
         }
-        if (!links_) {
+        if (path == Via::direct) {
             return steps;
         }
         add("link", linked,

@@ -24,6 +24,10 @@ constexpr std::uint64_t kLockedNs = 50 * kMillisecond;
 constexpr std::size_t kMostTries = 256;
 // From one connection that gives its rings to a hotter one to the next.
 constexpr std::uint64_t kEvictionNs = 1'000 * kMillisecond;
+// The same of a control group that has more than its share. It ends where that has no more.
+constexpr std::uint64_t kShareNs = 100 * kMillisecond;
+// Who has been given room waits so long for the other end to hear of it and let go.
+constexpr std::uint64_t kRoomNs = 500 * kMillisecond;
 constexpr std::uint64_t kSecondNs = 1'000 * kMillisecond;
 // From one question about a connection that is gone into to the next: who asks waits for longer.
 constexpr std::uint64_t kAnsweredNs = 500 * kMillisecond;
@@ -108,10 +112,18 @@ void Offload::look(DirectRequests& kernel, const std::vector<Seen>& all,
     for (auto& [inode, track] : tracks_) {
         track.here = false;
     }
+    std::vector<const Seen*> wanting;
+    std::vector<Claim> claims;
     for (const auto& seen : all) {
-        if (seen.socket.inode && !entries_.contains(seen.socket.inode)) {
-            consider(kernel, seen, now_ns);
+        if (seen.socket.inode && !entries_.contains(seen.socket.inode) &&
+            consider(kernel, seen, now_ns)) {
+            wanting.push_back(&seen);
+            claims.push_back({seen.socket.cgroup, 0, tracks_[seen.socket.inode].grown});
         }
+    }
+    auto asked = under_way(true);
+    for (auto next : in_turn(claims)) {
+        asked += ask_for(kernel, *wanting[next], asked < kMostAsked, now_ns);
     }
     std::erase_if(tracks_, [&](const auto& entry) {
         return !entry.second.here && !entries_.contains(entry.first) &&
@@ -120,45 +132,73 @@ void Offload::look(DirectRequests& kernel, const std::vector<Seen>& all,
     maintain(kernel, now_ns);
 }
 
-void Offload::consider(DirectRequests& kernel, const Seen& seen, std::uint64_t now_ns) {
+// By what it did since the last look, which `track` is brought up to.
+bool Offload::is_worth_it(Track& track, const Traffic& now, std::uint64_t now_ns) const {
+    if (!track.since_ns) {
+        track.since_ns = now_ns;
+    }
+    auto before = std::exchange(track.traffic, now);
+    if (!std::exchange(track.known, true)) {
+        track.grown = 0;
+        return false;
+    }
+    track.grown = now.bytes - before.bytes;
+    if (now == before) {
+        return false;
+    }
+    auto used_ns = std::exchange(track.used_ns, now_ns);
+    return is_hot(limits_, before, now) ||
+           (used_ns && is_lasting(limits_, now_ns - track.since_ns, now_ns - used_ns));
+}
+
+bool Offload::consider(DirectRequests& kernel, const Seen& seen, std::uint64_t now_ns) {
     if (seen.socket.attached) {
         adopt(kernel, seen, now_ns);
-        return;
+        return false;
     }
     if (!seen.peer.slot || !seen.socket.established) {
-        return;
+        return false;
     }
-    auto now = traffic_of(seen.socket);
     auto& track = tracks_[seen.socket.inode];
     track.here = true;
     track.netns = seen.netns;
-    auto before = std::exchange(track.traffic, now);
-    bool known = std::exchange(track.known, true);
-    track.grown = known ? now.bytes - before.bytes : 0;
-    if (!known || now_ns < track.not_before_ns || !is_hot(limits_, before, now)) {
-        return;
-    }
+    bool worth_it = is_worth_it(track, traffic_of(seen.socket), now_ns);
+    return worth_it && now_ns >= track.not_before_ns;
+}
+
+bool Offload::ask_for(DirectRequests& kernel, const Seen& seen, bool possible,
+                      std::uint64_t now_ns) {
+    auto& track = tracks_[seen.socket.inode];
     track.why_not.clear();
     if (!owner_.can_talk(seen.peer.slot)) {
         track.why_not = "no connection with the other guest's agent";
-        return;
+        return false;
     }
-    if (under_way(true) >= kMostAsked) {
+    if (!possible) {
         track.why_not = "others are on their way";
-        return;
+        return false;
     }
     track.why_not = owner_.why_denied(seen);
-    if (track.why_not.empty()) {
-        begin(kernel, seen, now_ns);
-    } else {
+    if (!track.why_not.empty()) {
         track.not_before_ns = now_ns + pause_ns(0);
+        return false;
     }
+    begin(kernel, seen, now_ns);
+    return entries_.contains(seen.socket.inode);
 }
 
 std::size_t Offload::under_way(bool ours) const {
     return static_cast<std::size_t>(
         std::count_if(entries_.begin(), entries_.end(), [&](const auto& entry) {
             return entry.second.report.state != State::moved && entry.second.ours == ours;
+        }));
+}
+
+std::size_t Offload::answered_of(std::uint64_t group) const {
+    return static_cast<std::size_t>(
+        std::count_if(entries_.begin(), entries_.end(), [&](const auto& entry) {
+            return entry.second.report.state != State::moved && !entry.second.ours &&
+                   entry.second.seen.socket.cgroup == group;
         }));
 }
 
@@ -187,7 +227,7 @@ void Offload::begin(DirectRequests& kernel, const Seen& seen, std::uint64_t now_
     }
     entry.id = next_id_++;
     entry.ours = true;
-    entry.size = limits_.ring;
+    entry.size = entry.most_size = limits_.ring;
     entry.recent_bytes = track.grown;
     entry.deadline_ns = now_ns + kAskedNs;
     entry.report.state = State::preparing;
@@ -298,27 +338,78 @@ void Offload::go_on(DirectRequests& kernel, std::uint64_t now_ns) {
     }
 }
 
-bool Offload::make_room(DirectRequests& kernel, const Entry& wants, std::uint64_t now_ns) {
-    auto coldest = entries_.end();
+Claim Offload::claim_of(const Entry& entry) const {
+    // What was taken over has no size that is known.
+    auto size = entry.size ? entry.size : limits_.ring;
+    return {entry.seen.socket.cgroup, static_cast<std::uint64_t>(entry.made ? size : 0),
+            entry.recent_bytes, entry.report.state == State::moved};
+}
+
+// Of all that have rings.
+std::vector<Claim> Offload::claims(std::vector<Entries::iterator>& whose) {
+    std::vector<Claim> all;
     for (auto at = entries_.begin(); at != entries_.end(); ++at) {
-        if (at->second.report.state == State::moved &&
-            (coldest == entries_.end() || at->second.recent_bytes < coldest->second.recent_bytes)) {
-            coldest = at;
+        if (at->second.made) {
+            all.push_back(claim_of(at->second));
+            whose.push_back(at);
         }
     }
-    if (coldest == entries_.end() || now_ns - evicted_ns_ < kEvictionNs ||
-        !gives_way(coldest->second.recent_bytes, wants.recent_bytes)) {
+    return all;
+}
+
+bool Offload::leaves_it_to_others(const Entry& entry, std::uint64_t now_ns) {
+    auto group = entry.seen.socket.cgroup;
+    bool others_wait = std::any_of(entries_.begin(), entries_.end(), [&](const auto& other) {
+        return !other.second.made && now_ns < other.second.room_until_ns &&
+               other.second.seen.socket.cgroup != group;
+    });
+    if (!others_wait) {
         return false;
     }
-    totals_.back_evicted++;
-    evicted_ns_ = now_ns;
-    fail_entry(kernel, coldest, WhyNot::idle, "a hotter connection has the memory", true, now_ns);
+    std::vector<Entries::iterator> whose;
+    auto held = claims(whose);
+    return Shares(held, limits_.share).left(group) < kSmallestRing;
+}
+
+bool Offload::make_room(DirectRequests& kernel, Entry& wants, std::uint64_t now_ns) {
+    if (now_ns < wants.room_until_ns) {
+        return true;
+    }
+    std::vector<Entries::iterator> whose;
+    auto held = claims(whose);
+    Shares shares(held, limits_.share);
+    auto giver = shares.giver(claim_of(wants));
+    if (!giver) {
+        return false;
+    }
+    auto& last_ns = giver->by_share ? shared_ns_ : evicted_ns_;
+    if (now_ns - last_ns < (giver->by_share ? kShareNs : kEvictionNs)) {
+        return giver->by_share;  // its turn comes
+    }
+    last_ns = now_ns;
+    wants.room_until_ns = now_ns + kRoomNs;
+    if (giver->by_share) {
+        totals_.back_share++;
+        // Not more than its share, or the next one would take it back.
+        auto most = std::bit_floor(shares.left(wants.seen.socket.cgroup));
+        wants.most_size =
+            static_cast<int>(std::min(most, static_cast<std::uint64_t>(wants.most_size)));
+    } else {
+        totals_.back_evicted++;
+    }
+    fail_entry(kernel, whose[giver->index], WhyNot::idle,
+               giver->by_share ? "its control group had more than its share of the memory"
+                               : "a hotter connection has the memory",
+               true, now_ns);
     return true;
 }
 
 DirectAnswer Offload::make(DirectRequests& kernel, Entry& entry, std::uint64_t now_ns,
                            std::uint64_t& token) {
-    for (const int wanted = entry.size;; entry.size /= 2) {
+    if (leaves_it_to_others(entry, now_ns)) {
+        return {DirectAnswer::End::refused, DIRECT_NO_MEMORY};
+    }
+    for (entry.size = entry.most_size;; entry.size /= 2) {
         auto rings = rings_of(entry);
         auto answer = kernel.ask(DIRECT_MAKE, rings);
         entry.made = entry.made || answer;
@@ -334,7 +425,6 @@ DirectAnswer Offload::make(DirectRequests& kernel, Entry& entry, std::uint64_t n
                 return answer;
             }
             // The other end has to hear of it before that memory is free.
-            entry.size = wanted;
             entry.next_try_ns = now_ns + kLockedNs;
             return {DirectAnswer::End::refused, DIRECT_LOCKED};
         }
@@ -386,7 +476,7 @@ void Offload::on_message(DirectRequests& kernel, std::uint32_t slot, const Messa
         auto size = static_cast<unsigned>(message.size);
         if (std::has_single_bit(size) && size >= kSmallestRing &&
             size <= static_cast<unsigned>(limits_.ring)) {
-            entry.size = static_cast<int>(size);
+            entry.size = entry.most_size = static_cast<int>(size);
         }
         entry.offer = message;
         take_up(kernel, entry, now_ns);
@@ -455,7 +545,8 @@ void Offload::on_prepare(DirectRequests& kernel, std::uint32_t slot, const Messa
     // meet.
     auto& track = tracks_[inode];
     track.netns = entry.seen.netns;
-    if (track.answered_ns && now_ns - track.answered_ns < kAnsweredNs) {
+    if ((track.answered_ns && now_ns - track.answered_ns < kAnsweredNs) ||
+        answered_of(entry.seen.socket.cgroup) >= kMostAnsweredOfOne) {
         say_no(WhyNot::not_now);
         return;
     }
@@ -471,7 +562,7 @@ void Offload::on_prepare(DirectRequests& kernel, std::uint32_t slot, const Messa
     }
     entry.id = message.id;
     entry.salt = message.salt;
-    entry.size = limits_.ring;
+    entry.size = entry.most_size = limits_.ring;
     entry.recent_bytes = track.grown;
     entry.deadline_ns = now_ns + kReadyNs;
     entry.report.state = State::readying;

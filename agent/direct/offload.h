@@ -25,6 +25,7 @@
 #include "agent/base/unique_fd.h"
 #include "agent/direct/heat.h"
 #include "agent/direct/message.h"
+#include "agent/direct/shares.h"
 #include "agent/kernel/diag.h"
 #include "agent/kernel/direct_device.h"
 
@@ -65,6 +66,8 @@ class Offload {
 public:
     // Under way at a time: what is more waits for its next look, or hears "not now".
     static constexpr std::size_t kMostAsked = 64, kMostAnswered = 256;
+    // Of these for one control group: others find room.
+    static constexpr std::size_t kMostAnsweredOfOne = kMostAnswered / 2;
     // Questions of one guest a second that name no connection of this one.
     static constexpr unsigned kMostMisses = 64;
 
@@ -117,6 +120,7 @@ public:
         std::uint64_t back_idle = 0;
         std::uint64_t back_denied = 0;
         std::uint64_t back_evicted = 0;
+        std::uint64_t back_share = 0;
         std::uint64_t back_by_peer = 0;
         std::uint64_t failed = 0;      // attempts
         std::uint64_t ring_bytes = 0;  // of connections that are moved, both ways
@@ -137,6 +141,8 @@ private:
         bool peer_ready = false;
         bool made = false;
         int size = 0;
+        int most_size = 0;                // `size` before memory was short
+        std::uint64_t room_until_ns = 0;  // somebody gives it room, which takes a moment
         std::uint64_t deadline_ns = 0;
         std::uint64_t grew_ns = 0;
         std::uint64_t recent_bytes = 0;  // from the last but one look to the last one
@@ -147,6 +153,9 @@ private:
         Traffic traffic;
         bool known = false;       // `traffic` is of the last look
         std::uint64_t grown = 0;  // bytes, from the last but one look to the last one
+        // How old it is nobody tells: it is as old as this agent's knowledge of it.
+        std::uint64_t since_ns = 0;
+        std::uint64_t used_ns = 0;  // when a look last found that it had moved something; 0: never
         unsigned failures = 0;
         std::uint64_t not_before_ns = 0;  // for questions of this agent's
         std::uint64_t answered_ns = 0;    // the other's last question that was gone into
@@ -155,19 +164,29 @@ private:
     };
     using Entries = std::map<std::uint64_t, Entry>;  // by inode
 
-    void consider(DirectRequests& kernel, const Seen& seen, std::uint64_t now_ns);
+    bool is_worth_it(Track& track, const Traffic& now, std::uint64_t now_ns) const;
+    // Is it to be moved, as far as it alone decides.
+    bool consider(DirectRequests& kernel, const Seen& seen, std::uint64_t now_ns);
+    // Value: it is under way now.
+    bool ask_for(DirectRequests& kernel, const Seen& seen, bool possible, std::uint64_t now_ns);
     void begin(DirectRequests& kernel, const Seen& seen, std::uint64_t now_ns);
     bool find_other_end(DirectRequests& kernel, const Message& theirs, Entry& entry);
     std::size_t under_way(bool ours) const;
+    std::size_t answered_of(std::uint64_t group) const;
     bool may_miss(std::uint32_t slot, std::uint64_t now_ns);
     void adopt(DirectRequests& kernel, const Seen& seen, std::uint64_t now_ns);
     // Fills in name and namespace.
     bool identify(DirectRequests& kernel, const Seen& seen, Entry& entry);
     bool is_clean(DirectRequests& kernel, Entry& entry, DirectAnswer& answer);
-    // Rings of that size or a smaller one; may send a colder connection back.
+    // Rings of that size or a smaller one; may send another connection back.
     DirectAnswer make(DirectRequests& kernel, Entry& entry, std::uint64_t now_ns,
                       std::uint64_t& token);
-    bool make_room(DirectRequests& kernel, const Entry& wants, std::uint64_t now_ns);
+    Claim claim_of(const Entry& entry) const;
+    std::vector<Claim> claims(std::vector<Entries::iterator>& whose);
+    // Somebody of another control group waits for memory, and `entry`'s has its share.
+    bool leaves_it_to_others(const Entry& entry, std::uint64_t now_ns);
+    // Value: there will be room soon.
+    bool make_room(DirectRequests& kernel, Entry& wants, std::uint64_t now_ns);
     void offer(DirectRequests& kernel, Entry& entry, std::uint64_t now_ns);
     void on_prepare(DirectRequests& kernel, std::uint32_t slot, const Message& message,
                     std::uint64_t now_ns);
@@ -201,7 +220,8 @@ private:
         unsigned count = 0;
     };
     std::map<std::uint32_t, Misses> misses_;  // by slot
-    std::uint64_t evicted_ns_ = 0;            // when last
+    std::uint64_t evicted_ns_ = 0;            // when last, for a hotter one
+    std::uint64_t shared_ns_ = 0;             // when last, for another control group
     Totals totals_;
 };
 

@@ -103,17 +103,35 @@ void Wires::admit(UniqueFd fd, const Address& from) {
         return;
     }
     auto& [slot, wire] = *entry;
-    wire.incoming = std::make_unique<Connection>();
-    wire.incoming->fd = std::move(fd);
-    wire.incoming->connected = true;
-    auto done = watch(slot, &Wire::incoming);
+    make_place(wire);
+    auto& fresh = *wire.incoming.emplace_back(std::make_unique<Connection>());
+    fresh.fd = std::move(fd);
+    fresh.from = from;
+    fresh.connected = true;
+    auto done = watch(slot, fresh);
     if (done) {
         owner_.show_nonce();
-        done = say_hello(slot, *wire.incoming);
+        done = say_hello(slot, fresh);
     }
     if (!done) {
-        end(slot, &Wire::incoming, done.error().message);
+        end(slot, &fresh, done.error().message);
     }
+}
+
+// Of the address that has the most the oldest goes: a pod that connects without end is in nobody's
+// way but its own. At the agent's own address programs would have to be faster than the agent, all
+// of them together.
+void Wires::make_place(Wire& wire) {
+    if (wire.incoming.size() < kMostIncoming) {
+        return;
+    }
+    auto count = [&wire](const std::unique_ptr<Connection>& one) {
+        return std::count_if(wire.incoming.begin(), wire.incoming.end(),
+                             [&one](const auto& other) { return other->from == one->from; });
+    };
+    wire.incoming.erase(std::max_element(
+        wire.incoming.begin(), wire.incoming.end(),
+        [&count](const auto& one, const auto& other) { return count(one) < count(other); }));
 }
 
 void Wires::arm(std::uint32_t slot, Wire& wire, std::chrono::milliseconds delay) {
@@ -142,8 +160,8 @@ void Wires::dial(std::uint32_t slot, Wire& wire) {
     wire.outgoing = std::make_unique<Connection>();
     wire.outgoing->fd = std::move(*fd);
     wire.outgoing->dialed = true;
-    if (auto done = watch(slot, &Wire::outgoing); !done) {
-        end(slot, &Wire::outgoing, done.error().message);
+    if (auto done = watch(slot, *wire.outgoing); !done) {
+        end(slot, wire.outgoing.get(), done.error().message);
     }
 }
 
@@ -160,16 +178,16 @@ void Wires::dial_failed(std::uint32_t slot, Wire& wire, const std::string& why) 
     arm(slot, wire, kPause * (1U << std::min(wire.rounds++, kDoublings)));
 }
 
-Result<void> Wires::watch(std::uint32_t slot, Place place) {
-    auto& connection = *(wires_.at(slot).*place);
+Result<void> Wires::watch(std::uint32_t slot, Connection& connection) {
     const std::uint32_t wanted = connection.connected ? EPOLLIN : EPOLLIN | EPOLLOUT;
-    auto events = loop_.on_io(connection.fd.get(), wanted, [this, slot, place](std::uint32_t what) {
-        on_io(slot, place, what);
-    });
+    // Both go with it.
+    auto* same = &connection;
+    auto events = loop_.on_io(connection.fd.get(), wanted,
+                              [this, slot, same](std::uint32_t what) { on_io(slot, *same, what); });
     if (!events) {
         return tl::unexpected(events.error());
     }
-    auto timer = loop_.after(kProofTime, [this, slot, place] { end(slot, place, "no answer"); });
+    auto timer = loop_.after(kProofTime, [this, slot, same] { end(slot, same, "no answer"); });
     if (!timer) {
         return tl::unexpected(timer.error());
     }
@@ -178,14 +196,13 @@ Result<void> Wires::watch(std::uint32_t slot, Place place) {
     return {};
 }
 
-void Wires::on_io(std::uint32_t slot, Place place, std::uint32_t events) {
-    if (auto done = serve(slot, place, events); !done) {
-        end(slot, place, done.error().message);
+void Wires::on_io(std::uint32_t slot, Connection& connection, std::uint32_t events) {
+    if (auto done = serve(slot, connection, events); !done) {
+        end(slot, &connection, done.error().message);
     }
 }
 
-Result<void> Wires::serve(std::uint32_t slot, Place place, std::uint32_t events) {
-    auto& connection = *(wires_.at(slot).*place);
+Result<void> Wires::serve(std::uint32_t slot, Connection& connection, std::uint32_t events) {
     if (!connection.connected) {
         if (auto done = connect_ended(connection.fd.get()); !done) {
             return done;
@@ -202,13 +219,11 @@ Result<void> Wires::serve(std::uint32_t slot, Place place, std::uint32_t events)
     }
     auto done = read(connection);
     if (!connection.proven && connection.in.size() >= kHelloSize) {
-        // `connection` may be in another place then.
-        auto* same = &connection;
-        if (auto good = take_hello(slot, place); !good) {
+        if (auto good = take_hello(slot, connection); !good) {
             return good;
         }
         if (done) {
-            take_messages(slot, same);
+            take_messages(slot, &connection);
         }
         return done;
     }
@@ -265,9 +280,8 @@ Result<void> Wires::say_hello(std::uint32_t slot, Connection& connection) {
     return write(connection);
 }
 
-Result<void> Wires::take_hello(std::uint32_t slot, Place place) {
+Result<void> Wires::take_hello(std::uint32_t slot, Connection& connection) {
     auto& wire = wires_.at(slot);
-    auto& connection = *(wire.*place);
     auto hello =
         decode_hello(std::span<const std::uint8_t, kHelloSize>(connection.in.data(), kHelloSize));
     if (!hello) {
@@ -284,19 +298,27 @@ Result<void> Wires::take_hello(std::uint32_t slot, Place place) {
             return done;
         }
     }
-    prove(slot, place);
+    prove(slot, connection);
     return {};
 }
 
-void Wires::prove(std::uint32_t slot, Place place) {
+void Wires::prove(std::uint32_t slot, Connection& connection) {
     auto& wire = wires_.at(slot);
-    auto fresh = std::move(wire.*place);
+    std::unique_ptr<Connection> fresh;
+    if (wire.outgoing.get() == &connection) {
+        fresh = std::move(wire.outgoing);
+    } else {
+        auto place = std::find_if(wire.incoming.begin(), wire.incoming.end(),
+                                  [&](const auto& one) { return one.get() == &connection; });
+        fresh = std::move(*place);
+        wire.incoming.erase(place);
+    }
     fresh->timer.reset();
     fresh->proven = true;
     fresh->events.reset();  // before another one of the same descriptor
-    auto events =
-        loop_.on_io(fresh->fd.get(), fresh->out.empty() ? EPOLLIN : EPOLLIN | EPOLLOUT,
-                    [this, slot](std::uint32_t what) { on_io(slot, &Wire::talking, what); });
+    auto events = loop_.on_io(
+        fresh->fd.get(), fresh->out.empty() ? EPOLLIN : EPOLLIN | EPOLLOUT,
+        [this, slot, same = fresh.get()](std::uint32_t what) { on_io(slot, *same, what); });
     if (!events) {
         wire.problem = events.error().message;
         arm(slot, wire, kAfterAnEnd);
@@ -313,15 +335,16 @@ void Wires::prove(std::uint32_t slot, Place place) {
     owner_.on_up(slot);
 }
 
-void Wires::take_messages(std::uint32_t slot, Connection* connection) {
+void Wires::take_messages(std::uint32_t slot, const Connection* connection) {
     // The owner's answer may end the wire.
     while (wires_.contains(slot) && wires_.at(slot).talking.get() == connection &&
            connection->in.size() >= kMessageSize) {
-        auto message = decode_message(
-            std::span<const std::uint8_t, kMessageSize>(connection->in.data(), kMessageSize));
-        connection->in.erase(connection->in.begin(), connection->in.begin() + kMessageSize);
+        auto& in = wires_.at(slot).talking->in;
+        auto message =
+            decode_message(std::span<const std::uint8_t, kMessageSize>(in.data(), kMessageSize));
+        in.erase(in.begin(), in.begin() + kMessageSize);
         if (!message) {
-            end(slot, &Wire::talking, message.error().message);
+            end(slot, connection, message.error().message);
             return;
         }
         owner_.on_message(slot, *message);
@@ -345,21 +368,28 @@ void Wires::send(std::uint32_t slot, const Message& message) {
     }
 }
 
-void Wires::end(std::uint32_t slot, Place place, const std::string& why) {
+void Wires::end(std::uint32_t slot, const Connection* connection, const std::string& why) {
     auto entry = wires_.find(slot);
-    if (entry == wires_.end() || !(entry->second.*place)) {
+    if (entry == wires_.end()) {
         return;
     }
     auto& wire = entry->second;
-    (wire.*place).reset();
-    if (place == &Wire::outgoing) {
+    if (wire.outgoing.get() == connection) {
+        wire.outgoing.reset();
         dial_failed(slot, wire, why);
         return;
+    }
+    bool talked = wire.talking.get() == connection;
+    if (talked) {
+        wire.talking.reset();
+    } else if (!std::erase_if(wire.incoming,
+                              [&](const auto& one) { return one.get() == connection; })) {
+        return;  // it has gone already
     }
     if (!wire.talking) {
         wire.problem = why;
     }
-    if (place == &Wire::talking) {
+    if (talked) {
         arm(slot, wire, own_slot_ > slot ? kAfterAnEnd : kWaitToBeCalled);
         owner_.on_down(slot);
     }

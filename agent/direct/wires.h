@@ -40,6 +40,9 @@ public:
 
 class Wires {
 public:
+    // Connections of a guest's that have not proved to be its agent's, at a time.
+    static constexpr std::size_t kMostIncoming = 8;
+
     // Listens in the calling thread's network namespace, where it also connects from. `owner`
     // outlives it.
     static Result<std::unique_ptr<Wires>> listen(EventLoop& loop, std::uint16_t port,
@@ -63,6 +66,7 @@ private:
         UniqueFd fd;
         EventSource events;
         EventSource timer;  // while it is not proven
+        Address from{};     // of one that came in
         bool dialed = false;
         bool connected = false;
         bool proven = false;
@@ -70,33 +74,35 @@ private:
     };
     struct Wire {
         AgentPeer peer;
-        std::unique_ptr<Connection> talking;             // proven
-        std::unique_ptr<Connection> incoming, outgoing;  // not yet
+        std::unique_ptr<Connection> talking;   // proven
+        std::unique_ptr<Connection> outgoing;  // not yet
+        // Likewise, the oldest first. Programs at its addresses may be among them: the first that
+        // proves to be its agent has the wire, and nobody ends another one by coming later.
+        std::vector<std::unique_ptr<Connection>> incoming;
         std::size_t next_address = 0;
         unsigned rounds = 0;  // through all addresses, in vain
         EventSource timer;    // until the next dialing
         std::string problem;
     };
-    using Place = std::unique_ptr<Connection> Wire::*;
-
     Wires(EventLoop& loop, WireOwner& owner) : loop_(loop), owner_(owner) {}
 
     Result<void> accept_one();
     void admit(UniqueFd fd, const Address& from);
+    static void make_place(Wire& wire);
     void dial(std::uint32_t slot, Wire& wire);
     void dial_failed(std::uint32_t slot, Wire& wire, const std::string& why);
     void arm(std::uint32_t slot, Wire& wire, std::chrono::milliseconds delay);
-    Result<void> watch(std::uint32_t slot, Place place);
-    void on_io(std::uint32_t slot, Place place, std::uint32_t events);
+    Result<void> watch(std::uint32_t slot, Connection& connection);
+    void on_io(std::uint32_t slot, Connection& connection, std::uint32_t events);
     // An error: it is over.
-    Result<void> serve(std::uint32_t slot, Place place, std::uint32_t events);
+    Result<void> serve(std::uint32_t slot, Connection& connection, std::uint32_t events);
     Result<void> read(Connection& connection);
     Result<void> write(Connection& connection);
     Result<void> say_hello(std::uint32_t slot, Connection& connection);
-    Result<void> take_hello(std::uint32_t slot, Place place);
-    void take_messages(std::uint32_t slot, Connection* connection);
-    void prove(std::uint32_t slot, Place place);
-    void end(std::uint32_t slot, Place place, const std::string& why);
+    Result<void> take_hello(std::uint32_t slot, Connection& connection);
+    void take_messages(std::uint32_t slot, const Connection* connection);
+    void prove(std::uint32_t slot, Connection& connection);
+    void end(std::uint32_t slot, const Connection* connection, const std::string& why);
 
     EventLoop& loop_;
     WireOwner& owner_;

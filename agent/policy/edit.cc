@@ -11,7 +11,7 @@ Edit add_rule(const std::vector<Rule>& own, const Rule& wanted) {
     for (const auto& rule : own) {
         if (!rule.same_connections(wanted)) {
             edit.rules.push_back(rule);
-        } else if (rule.action != wanted.action) {
+        } else if (rule.action != wanted.action || rule.via != wanted.via) {
             edit.did.push_back("removed: " + to_string(rule));
         } else if (!present) {
             present = true;

@@ -15,9 +15,9 @@ struct Edit {
     std::vector<std::string> did;  // "removed: deny 6379", "added: allow 6379"
 };
 
-// Adds `rule`. The CLI's own rule about exactly the same connections with the other action is
-// taken back first: after "deny 6379", "allow 6379" has to open 6379 again, although deny
-// wins. Asking for what is there already changes nothing but a newly given comment.
+// Adds `rule`. The CLI's own rule about exactly the same connections with the other action, or
+// another `via`, is taken back first: after "deny 6379", "allow 6379" has to open 6379 again,
+// although deny wins. Asking for what is there already changes nothing but a newly given comment.
 Edit add_rule(const std::vector<Rule>& own, const Rule& rule);
 
 // Takes back `target`, which must be one of `own`.

@@ -115,6 +115,17 @@ Result<void> read_optional(const YAML::Node& node, const std::string& name, Rule
         }
         rule.direction = *way;
     }
+    if (auto via = node["via"]) {
+        auto text = yaml_string(via, name, "via");
+        if (!text) {
+            return tl::unexpected(text.error());
+        }
+        rule.via = parse_via(*text);
+        if (!rule.via) {
+            return yaml_error(via, name,
+                              fmt::format("via: must be smc or direct, not '{}'", *text));
+        }
+    }
     if (auto node_of_workload = node["workload"]) {
         auto workload = read_workload(node_of_workload, name);
         if (!workload) {
@@ -133,7 +144,7 @@ Result<Rule> parse_rule(const YAML::Node& node, const std::string& name) {
         return yaml_error(*adopt, name, kAdoptIsGone);
     }
     if (auto known = yaml_known_keys(
-            node, name, {"action", "direction", "ports", "peers", "workload", "comment"});
+            node, name, {"action", "direction", "ports", "peers", "workload", "via", "comment"});
         !known) {
         return tl::unexpected(known.error());
     }
@@ -254,6 +265,9 @@ std::string format_policy_file(const std::vector<Rule>& rules) {
             out << YAML::Key << "workload" << YAML::Value << YAML::Flow << YAML::BeginMap
                 << YAML::Key << std::string(to_string(rule.workload->kind)) << YAML::Value
                 << YAML::DoubleQuoted << rule.workload->value << YAML::EndMap;
+        }
+        if (rule.via) {
+            out << YAML::Key << "via" << YAML::Value << std::string(to_string(*rule.via));
         }
         if (!rule.comment.empty()) {
             out << YAML::Key << "comment" << YAML::Value << YAML::DoubleQuoted << rule.comment;

@@ -21,6 +21,8 @@ std::string_view to_string(Direction direction) {
     return "both";
 }
 
+std::string_view to_string(Via via) { return via == Via::smc ? "smc" : "direct"; }
+
 std::optional<Action> parse_action(std::string_view text) {
     for (Action action : {Action::allow, Action::deny}) {
         if (text == to_string(action)) {
@@ -34,6 +36,15 @@ std::optional<Direction> parse_direction(std::string_view text) {
     for (Direction direction : {Direction::both, Direction::out, Direction::in}) {
         if (text == to_string(direction)) {
             return direction;
+        }
+    }
+    return std::nullopt;
+}
+
+std::optional<Via> parse_via(std::string_view text) {
+    for (Via via : {Via::smc, Via::direct}) {
+        if (text == to_string(via)) {
+            return via;
         }
     }
     return std::nullopt;
@@ -66,6 +77,9 @@ Result<void> check_rule(const Rule& rule) {
         return fail(
             "a rule needs ports, peers or a workload: what holds for all the rest is "
             "'default'");
+    }
+    if (rule.via && rule.action != Action::allow) {
+        return fail("via: only with allow: what is denied takes no path");
     }
     // Who made a socket is known when it is made, and not any more when it connects.
     if (rule.workload && rule.workload->kind == WorkloadKind::command) {
@@ -102,6 +116,9 @@ std::string to_string(const Rule& rule) {
     append(" with ", rule.peers);
     if (rule.workload) {
         text += " of " + to_string(*rule.workload);
+    }
+    if (rule.via) {
+        text += fmt::format(" via {}", to_string(*rule.via));
     }
     return text;
 }

@@ -19,10 +19,15 @@ enum class Action { deny, allow };
 // Of the connection, seen from this guest: out, it is the client; in, the server.
 enum class Direction { both, out, in };
 
+// How a connection reaches shared memory.
+enum class Via { smc, direct };
+
 std::string_view to_string(Action action);
 std::string_view to_string(Direction direction);
+std::string_view to_string(Via via);
 std::optional<Action> parse_action(std::string_view text);
 std::optional<Direction> parse_direction(std::string_view text);
+std::optional<Via> parse_via(std::string_view text);
 
 // Where a rule was written. line 0: not in a file.
 struct Origin {
@@ -44,6 +49,7 @@ struct Rule {
     Direction direction = Direction::both;
     std::vector<Cidr> peers{};  // the other end
     std::optional<Workload> workload{};
+    std::optional<Via> via{};  // of `allow`: the other path does not take them
 
     bool operator==(const Rule&) const = default;
     // About the same connections, whatever it does with them.
@@ -52,6 +58,8 @@ struct Rule {
     bool is_about_sockets() const {
         return workload && ports.empty() && peers.empty() && direction == Direction::both;
     }
+    // What it says about that path: one that names the other path denies this one.
+    Action action_on(Via path) const { return via && *via != path ? Action::deny : action; }
     bool covers(Direction way) const { return direction == Direction::both || direction == way; }
     bool covers(std::uint16_t port) const;
     bool covers(const In6& peer) const;

@@ -129,7 +129,7 @@ private:
         if (added) {
             tables_.workloads.push_back({*rule.workload, entry->second, false});
         }
-        if (rule.action == Action::deny && rule.is_about_sockets()) {
+        if (rule.action_on(Via::smc) == Action::deny && rule.is_about_sockets()) {
             tables_.workloads[entry->second - 1].never = true;
         }
         tables_.ports->has |= has_of(rule.workload->kind);
@@ -186,7 +186,7 @@ private:
                 "them is used up",
                 to_string(rule.origin), STEER_SPANS_MAX / 2);
         }
-        auto bits = bits_of(rule.action, rule.direction);
+        auto bits = bits_of(rule.action_on(Via::smc), rule.direction);
         auto workload = rule.workload ? workloads_.at(*rule.workload) : 0;
         for (auto peer : peers) {
             auto& scope = scopes_[{workload, peer}];

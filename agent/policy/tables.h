@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// From rules to the tables the datapath reads (include/smc_steer/policy_abi.h).
+// From rules to the tables the datapath reads (include/smc_steer/policy_abi.h). The datapath is the
+// SMC path's: a rule with `via: direct` is one that denies there, and needs no room of its own.
 #ifndef SMC_STEER_AGENT_POLICY_TABLES_H
 #define SMC_STEER_AGENT_POLICY_TABLES_H
 

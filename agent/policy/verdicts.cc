@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/policy/verdicts.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 namespace smc_steer {
@@ -30,18 +32,28 @@ bool any_meet(const Rule& a, const Rule& b) {
 
 }  // namespace
 
-Explanation explain(const Policy& policy, const Connection& connection) {
+Explanation explain(const Policy& policy, const Connection& connection, Via path) {
     if (connection.port == 0) {
         return {Action::deny, std::nullopt};
     }
     for (Action action : {Action::deny, Action::allow}) {
         for (const auto& rule : policy.rules) {
-            if (rule.action == action && covers(rule, connection)) {
+            if (rule.action_on(path) == action && covers(rule, connection)) {
                 return {action, rule};
             }
         }
     }
     return {policy.default_action, std::nullopt};
+}
+
+std::string to_string(const Explanation& explanation) {
+    if (!explanation.rule) {
+        return fmt::format("no rule is about it, the default is {}", to_string(explanation.action));
+    }
+    const auto& rule = *explanation.rule;
+    return fmt::format("{}{} ({})",
+                       rule.action == explanation.action ? "" : "it takes the other path: ",
+                       to_string(rule), to_string(rule.origin));
 }
 
 std::optional<Rule> denied_by(const Policy& policy, const Rule& rule) {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <string>
 
 #include "agent/policy/rule.h"
 
@@ -24,9 +25,12 @@ struct Explanation {
     std::optional<Rule> rule;  // the rule that decided; none: the default
 };
 
-// The first rule that denies, else the first that allows, else the default. Port 0 is no
-// server's and always denied.
-Explanation explain(const Policy& policy, const Connection& connection);
+// Whether it may take that path: the first rule that denies it (rules with `via` deny the other
+// path), else the first that allows it, else the default. Port 0 is no server's and always denied.
+Explanation explain(const Policy& policy, const Connection& connection, Via path);
+
+// For people: what a rule that decided says, with its place.
+std::string to_string(const Explanation& explanation);
 
 // A rule that denies some connection `rule` would allow; none: allowing has its full effect.
 // Workloads of different kinds may or may not meet: they are taken not to.

@@ -31,6 +31,7 @@ _smc_policy() {
     COMPREPLY=()
     case $previous in
     --direction) words='out in both' ;;
+    --via) words='smc direct' ;;
     --workload) words='cgroup: unit: container: pod: namespace: label: uid: netns: command:' ;;
     --policy | --socket)
         mapfile -t COMPREPLY < <(compgen -f -- "$current")

@@ -86,6 +86,14 @@ trust: region
     EXPECT_EQ(parse_config("metrics: {listen: off}\n", "a.yaml")->metrics_listen, "");
 }
 
+TEST(AgentConfig, WhenAConnectionIsMoved) {
+    EXPECT_EQ(parse_config("", "a")->offload.limits.after_ms, 0);
+    EXPECT_EQ(parse_config("offload: {after_ms: off}\n", "a")->offload.limits.after_ms, 0);
+    EXPECT_EQ(parse_config("offload: {after_ms: 5000}\n", "a")->offload.limits.after_ms, 5000);
+    EXPECT_EQ(parse_config("", "a")->offload.limits.share, 25);
+    EXPECT_EQ(parse_config("offload: {share: 100}\n", "a")->offload.limits.share, 100);
+}
+
 TEST(AgentConfig, WorkloadsByName) {
     EXPECT_EQ(parse_config("workloads: all\n", "a")->workloads, all_workloads());
     EXPECT_EQ(parse_config("workloads: containers\n", "a")->workloads, container_cgroups());
@@ -145,6 +153,12 @@ TEST(AgentConfig, ErrorsNameTheLine) {
     EXPECT_EQ(error_of("services: 10.96.0.0/12\n"), "a.yaml:1: services: must be a list");
     EXPECT_EQ(error_of("services: [10.96.0.1/12]\n"),
               "a.yaml:1: services: '10.96.0.1/12' has bits beyond its prefix: write 10.96.0.0/12");
+    EXPECT_EQ(error_of("offload:\n  after_ms: 0\n"),
+              "a.yaml:2: after_ms: '0' is not a number from 1 to 86400000, nor off");
+    EXPECT_EQ(error_of("offload:\n  ring: 1MiB\n  share: 0\n"),
+              "a.yaml:3: share: '0' is not a number from 1 to 100");
+    EXPECT_EQ(error_of("offload: {after_ms: soon}\n"),
+              "a.yaml:1: after_ms: 'soon' is not a number from 1 to 86400000, nor off");
     EXPECT_EQ(error_of("short_connections: {milliseconds: 0}\n"),
               "a.yaml:1: milliseconds: '0' is not a number from 1 to 60000");
     EXPECT_EQ(error_of("short_connections: {seconds: 1}\n"),

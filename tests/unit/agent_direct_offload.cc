@@ -306,6 +306,31 @@ TEST_F(Agreement, RulesActOnLivingConnections) {
     EXPECT_TRUE(moved());
 }
 
+// Nothing of it is hot, and it is there for long and says something all the time.
+TEST_F(Agreement, WhatLastsIsMovedIfThatIsWanted) {
+    auto talk = [&](int looks, int every) {
+        for (int i = 1; i <= looks; i++) {
+            client.socket.messages += i % every == 0;
+            look(client);
+        }
+    };
+    talk(100, 4);
+    EXPECT_TRUE(untouched()) << "off";
+    limits.after_ms = 10'000;
+    limits.idle_ms = 2'000;
+    make_agent(client);
+    talk(40, 4);
+    EXPECT_TRUE(untouched()) << "not old enough";
+    talk(60, 100);
+    EXPECT_TRUE(untouched()) << "old, and says nothing but once";
+    talk(40, 12);
+    EXPECT_TRUE(untouched()) << "its rings would be given back after each word";
+    talk(8, 4);
+    EXPECT_TRUE(client.attached);
+    steps(5);
+    EXPECT_TRUE(moved());
+}
+
 TEST_F(Agreement, IdleOnesGiveTheirMemoryBack) {
     limits.idle_ms = 1000;
     for (auto* end : {&client, &server}) {

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Agents' connections to each other, over the loopback interface: who proves to be whom, who is
 // sent away.
+#include <arpa/inet.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <functional>
 #include <memory>
@@ -154,6 +157,109 @@ TEST_F(DirectWires, GarbageEndsAWire) {
         return got == 0 || (got < 0 && errno == ECONNRESET);
     }}));
     EXPECT_EQ(one.ups, 0);
+}
+
+// Somebody at an address of slot 2's, and what it does by itself.
+struct Dialer {
+    UniqueFd fd;
+    std::vector<std::uint8_t> heard;
+
+    explicit Dialer(const char* from = "127.0.0.1")
+        : fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+        sockaddr_in at{};
+        at.sin_family = AF_INET;
+        inet_pton(AF_INET, from, &at.sin_addr);
+        EXPECT_EQ(bind(fd.get(), reinterpret_cast<sockaddr*>(&at), sizeof(at)), 0);
+        at.sin_port = htons(WireEnd::port(1));
+        inet_pton(AF_INET, "127.0.0.1", &at.sin_addr);
+        EXPECT_EQ(connect(fd.get(), reinterpret_cast<sockaddr*>(&at), sizeof(at)), 0);
+    }
+    // Who is called speaks first.
+    bool is_greeted() {
+        std::array<std::uint8_t, 64> bytes;
+        auto got = recv(fd.get(), bytes.data(), bytes.size(), MSG_DONTWAIT);
+        heard.insert(heard.end(), bytes.begin(), bytes.begin() + std::max<ssize_t>(got, 0));
+        return heard.size() >= kHelloSize;
+    }
+    bool is_closed() {
+        is_greeted();
+        char byte;
+        auto got = recv(fd.get(), &byte, 1, MSG_DONTWAIT);
+        return got == 0 || (got < 0 && errno == ECONNRESET);
+    }
+    template <std::size_t N>
+    void say(const std::array<std::uint8_t, N>& bytes) {
+        EXPECT_EQ(::send(fd.get(), bytes.data(), N, MSG_NOSIGNAL), static_cast<ssize_t>(N));
+    }
+};
+
+// Any program may connect from an address that its guest published, at any moment.
+TEST_F(DirectWires, NobodyEndsAHandshakeByComingLater) {
+    WireEnd one(loop, 1);
+    bulletins[2] = Nonce{};
+    one.know(2);
+    Dialer agent;
+    std::vector<Dialer> programs;
+    auto come = [&] {
+        for (std::size_t i = 1; i < Wires::kMostIncoming; i++) {
+            programs.emplace_back();
+        }
+        return true;
+    };
+    auto all_greeted = [&] {
+        return std::all_of(programs.begin(), programs.end(),
+                           [](Dialer& program) { return program.is_greeted(); });
+    };
+    auto prove = [&] {
+        agent.say(encode(Hello{2, 7, one.own}));
+        return true;
+    };
+    auto talk = [&] {
+        for (auto& program : programs) {
+            program.say(std::array<std::uint8_t, kHelloSize>{});
+        }
+        agent.say(encode(Message{MessageKind::ready, false, WhyNot::none, 1, 0, 0, {}, {}, {}}));
+        return true;
+    };
+    auto heard = [&] { return one.heard.size() == 1 && one.wires->up(2); };
+    EXPECT_TRUE(play({[&] { return agent.is_greeted(); }, come, all_greeted, prove,
+                      [&] { return one.wires->up(2); }, talk, heard}))
+        << one.wires->problem(2);
+    EXPECT_EQ(one.ups, 1);
+    EXPECT_EQ(one.downs, 0) << "by who has proved nothing";
+}
+
+// However many come from a pod's address: the agent has one of its own.
+TEST_F(DirectWires, ACrowdIsInItsOwnWay) {
+    WireEnd one(loop, 1);
+    bulletins[2] = Nonce{};
+    one.wires->set_peers(
+        1, 7,
+        {{2,
+          {7,
+           WireEnd::port(2),
+           {Address::parse("127.0.0.1").value(), Address::parse("127.0.0.2").value()}}}});
+    Dialer agent("127.0.0.2");
+    std::vector<Dialer> programs;
+    auto come = [&] {
+        for (std::size_t i = 0; i < 3 * Wires::kMostIncoming; i++) {
+            programs.emplace_back();
+        }
+        return true;
+    };
+    auto most_closed = [&] {
+        auto closed = std::count_if(programs.begin(), programs.end(),
+                                    [](Dialer& program) { return program.is_closed(); });
+        return static_cast<std::size_t>(closed) > 2 * Wires::kMostIncoming;
+    };
+    auto prove = [&] {
+        agent.say(encode(Hello{2, 7, one.own}));
+        return true;
+    };
+    EXPECT_TRUE(play({[&] { return agent.is_greeted(); }, come, most_closed, prove,
+                      [&] { return one.wires->up(2); }},
+                     1900ms))
+        << one.wires->problem(2);
 }
 
 TEST_F(DirectWires, EndsAreTold) {

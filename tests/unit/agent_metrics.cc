@@ -60,7 +60,7 @@ std::string full_text() {
           {"moved", 2},
           {"failed", 3},
           {"ring_bytes", 4},
-          {"back", {{"idle", 5}, {"denied", 6}, {"evicted", 7}, {"peer", 8}}}}},
+          {"back", {{"idle", 5}, {"denied", 6}, {"evicted", 7}, {"share", 9}, {"peer", 8}}}}},
         {"process",
          {{"upgrades", 0}, {"start_time", 7}, {"descriptors", 8}, {"resident_bytes", 9}}},
     };

@@ -25,6 +25,7 @@ TEST(AgentProtocol, ReadsRequests) {
     ASSERT_TRUE(full) << full.error().message;
     EXPECT_EQ(to_string(full->rule),
               "allow in 80, 443, 8000-8100 with 10.0.0.0/8, fd00::1 of uid:7");
+    EXPECT_EQ(parse_request(R"({"cmd":"allow","ports":"80","via":"smc"})")->rule.via, Via::smc);
     auto explain =
         parse_request(R"({"cmd":"explain","source":"10.0.0.1","destination":"fd00::1","port":80})");
     ASSERT_TRUE(explain) << explain.error().message;
@@ -53,6 +54,10 @@ TEST(AgentProtocol, RefusesTheRest) {
     EXPECT_EQ(error_of(R"({"cmd":"allow","ports":"1,"})"), "the list ends with a comma");
     EXPECT_EQ(error_of(R"({"cmd":"allow","ports":"1","direction":"up"})"),
               "the direction must be out, in or both, not 'up'");
+    EXPECT_EQ(error_of(R"({"cmd":"allow","ports":"1","via":"tcp"})"),
+              "via must be smc or direct, not 'tcp'");
+    EXPECT_EQ(error_of(R"({"cmd":"deny","ports":"1","via":"smc"})"),
+              "via: only with allow: what is denied takes no path");
     EXPECT_EQ(error_of(R"({"cmd":"deny","peers":"10.0.0.1/8"})"),
               "'10.0.0.1/8' has bits beyond its prefix: write 10.0.0.0/8");
     EXPECT_EQ(

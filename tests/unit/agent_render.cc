@@ -40,6 +40,8 @@ TEST(AgentRender, Rules) {
               "1        deny    in   22,80-90   all    uid:7     p.yaml:4  ssh\n"
               "default  allow        all other                   built-in\n"
               "not in force: p.yaml:3: nonsense\n");
+    answer["rules"][0].update({{"action", "allow"}, {"via", "smc"}});
+    EXPECT_NE(render_rules(answer).find("allow via smc  in"), std::string::npos);
 }
 
 TEST(AgentRender, Explain) {

@@ -101,8 +101,9 @@ TEST(PolicyDocumented, ExamplesDoWhatTheySay) {
             continue;
         }
         rows++;
-        EXPECT_EQ(to_string(explain(read_rules(cells[1]), read_connection(cells[2])).action),
-                  cells[3].str())
+        EXPECT_EQ(
+            to_string(explain(read_rules(cells[1]), read_connection(cells[2]), Via::smc).action),
+            cells[3].str())
             << line;
     }
     EXPECT_GE(rows, 15);
@@ -122,7 +123,8 @@ TEST(PolicyDocumented, EveryWorkloadAndFieldIsThere) {
     for (const auto& [name, kind] : kWorkloadKinds) {
         EXPECT_NE(text.find(fmt::format("| `{}: ", name)), std::string::npos) << name;
     }
-    for (const char* field : {"action", "direction", "ports", "peers", "workload", "comment"}) {
+    for (const char* field :
+         {"action", "direction", "ports", "peers", "workload", "via", "comment"}) {
         EXPECT_NE(text.find(fmt::format("| `{}` | ", field)), std::string::npos) << field;
     }
 }

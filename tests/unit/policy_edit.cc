@@ -19,6 +19,18 @@ TEST(PolicyEdit, AllowTakesBackAnEqualDeny) {
     EXPECT_EQ(again.did, (Did{"removed: allow 6379", "added: deny 6379"}));
 }
 
+TEST(PolicyEdit, AnotherPathTakesTheFirstBack) {
+    Rule rule{Action::allow, {{6379, 6379}}, "", {}};
+    auto edit = add_rule({}, rule);
+    rule.via = Via::smc;
+    edit = add_rule(edit.rules, rule);
+    EXPECT_EQ(edit.did, (Did{"removed: allow 6379", "added: allow 6379 via smc"}));
+    rule.via = Via::direct;
+    edit = add_rule(edit.rules, rule);
+    EXPECT_EQ(edit.did, (Did{"removed: allow 6379 via smc", "added: allow 6379 via direct"}));
+    EXPECT_EQ(edit.rules.size(), 1U);
+}
+
 TEST(PolicyEdit, OtherRangesStay) {
     auto edit = add_rule({}, {Action::deny, {{1, 100}}, "", {}});
     edit = add_rule(edit.rules, {Action::allow, {{50, 50}}, "", {}});

@@ -63,7 +63,11 @@ TEST(PolicyFile, ErrorsNameTheLine) {
               "p.yaml:4: ports: the list is empty");
     EXPECT_EQ(error_of("version: 1\nrules:\n- action: deny\n  port: 1\n"),
               "p.yaml:4: port: unknown key; known here: action, direction, ports, peers, workload, "
-              "comment");
+              "via, comment");
+    EXPECT_EQ(error_of("version: 1\nrules:\n- action: allow\n  ports: 1\n  via: tcp\n"),
+              "p.yaml:5: via: must be smc or direct, not 'tcp'");
+    EXPECT_EQ(error_of("version: 1\nrules:\n- {action: deny, ports: 1, via: smc}\n"),
+              "p.yaml:3: via: only with allow: what is denied takes no path");
     EXPECT_EQ(error_of("version: 1\nversion: 1\n"), "p.yaml:2: version: written twice");
     EXPECT_EQ(error_of("- version: 1\n"),
               "p.yaml:1: a policy is a map; it starts with 'version: 1'");
@@ -91,6 +95,10 @@ TEST(PolicyFile, BrokenYamlIsOneLineWithItsPlace) {
 TEST(PolicyFile, WrittenRulesReadBack) {
     std::vector<Rule> rules{{Action::allow, {{80, 80}, {1000, 2000}}, "say \"hi\": # no", {}},
                             {Action::deny, {{22, 22}}, "", {}}};
+    for (auto via : {Via::smc, Via::direct}) {
+        rules.push_back({Action::allow, {{443, 443}}, "", {}});
+        rules.back().via = via;
+    }
     auto file = parse_policy_file(format_policy_file(rules), "p.yaml");
     ASSERT_TRUE(file) << file.error().message;
     ASSERT_EQ(file->rules.size(), rules.size());

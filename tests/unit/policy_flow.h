@@ -147,6 +147,9 @@ public:
         if (below(2) || (rule.ports.empty() && rule.peers.empty())) {
             rule.workload = workload();
         }
+        if (rule.action == Action::allow && below(4) == 0) {
+            rule.via = below(2) ? Via::smc : Via::direct;
+        }
         return rule;
     }
 

@@ -32,7 +32,7 @@ TEST(PolicyTables, AgreeWithTheRules) {
             Connection connection{flow.way, flow.port, flow.peer, [&flow](const Workload& w) {
                                       return RandomPolicy::is_of(flow, w);
                                   }};
-            auto says = explain(policy, connection).action;
+            auto says = explain(policy, connection, Via::smc).action;
             ASSERT_EQ(reader.verdict(flow), says) << "seed " << seed << ", flow " << i << "\n"
                                                   << format_policy_file(policy.rules);
             denied += says == Action::deny;
@@ -53,6 +53,22 @@ TEST(PolicyTables, PortsAloneNeedNothingElse) {
     EXPECT_EQ(tables.ports->default_bits, std::uint32_t{STEER_OUT_ALLOW | STEER_IN_ALLOW});
     EXPECT_TRUE(tables.scopes.empty());
     EXPECT_TRUE(tables.peers.empty());
+}
+
+// The datapath is SMC's: it need not know the other path.
+TEST(PolicyTables, WhatTakesTheOtherPathIsDenied) {
+    auto tables = *compile(read(R"(version: 1
+rules:
+- {action: allow, ports: 80, via: direct}
+- {action: allow, ports: 90, via: smc}
+- {action: allow, workload: {uid: 7}, via: direct}
+- {action: allow, workload: {uid: 8}, via: smc}
+)"));
+    EXPECT_EQ(tables.ports->port[80], STEER_OUT_DENY | STEER_IN_DENY);
+    EXPECT_EQ(tables.ports->port[90], STEER_OUT_ALLOW | STEER_IN_ALLOW);
+    ASSERT_EQ(tables.workloads.size(), 2U);
+    EXPECT_TRUE(tables.workloads[0].never) << "its sockets stay TCP's, which the other path moves";
+    EXPECT_FALSE(tables.workloads[1].never);
 }
 
 TEST(PolicyTables, SpansAreAsFewAsCanBe) {

@@ -29,7 +29,9 @@ TEST(PolicyVerdicts, DenyWinsThenAllowThenDefault) {
         // In the order that would be wrong if order counted.
         policy.rules = {rule(Action::deny, {100, 200}), rule(Action::allow, {150, 300}),
                         rule(Action::deny, {250, 250})};
-        auto says = [&policy](std::uint16_t port) { return explain(policy, to_port(port)).action; };
+        auto says = [&policy](std::uint16_t port) {
+            return explain(policy, to_port(port), Via::smc).action;
+        };
         EXPECT_EQ(says(99), otherwise);
         EXPECT_EQ(says(100), Action::deny);
         EXPECT_EQ(says(150), Action::deny);
@@ -45,9 +47,9 @@ TEST(PolicyVerdicts, DenyWinsThenAllowThenDefault) {
 TEST(PolicyVerdicts, TheRuleThatDecidedIsNamed) {
     Policy policy = builtin_policy();
     policy.rules.push_back(rule(Action::allow, {20, 30}));
-    EXPECT_EQ(explain(policy, to_port(22)).rule->comment, "ssh");
-    EXPECT_EQ(explain(policy, to_port(25)).rule, policy.rules[1]);
-    EXPECT_FALSE(explain(policy, to_port(9000)).rule);
+    EXPECT_EQ(explain(policy, to_port(22), Via::smc).rule->comment, "ssh");
+    EXPECT_EQ(explain(policy, to_port(25), Via::smc).rule, policy.rules[1]);
+    EXPECT_FALSE(explain(policy, to_port(9000), Via::smc).rule);
 }
 
 TEST(PolicyVerdicts, EveryFieldHasToFit) {
@@ -57,20 +59,51 @@ rules:
 )");
     auto connection = to_port(80);
     connection.is_of = [](const Workload& workload) { return to_string(workload) == "uid:7"; };
-    EXPECT_EQ(explain(policy, connection).action, Action::deny);
+    EXPECT_EQ(explain(policy, connection, Via::smc).action, Action::deny);
     auto other = connection;
     other.way = Direction::in;
-    EXPECT_EQ(explain(policy, other).action, Action::allow);
+    EXPECT_EQ(explain(policy, other, Via::smc).action, Action::allow);
     other = connection;
     other.port = 81;
-    EXPECT_EQ(explain(policy, other).action, Action::allow);
+    EXPECT_EQ(explain(policy, other, Via::smc).action, Action::allow);
     other = connection;
     other.peer = *parse_in6("10.0.1.2");
-    EXPECT_EQ(explain(policy, other).action, Action::allow);
+    EXPECT_EQ(explain(policy, other, Via::smc).action, Action::allow);
     other.peer = *parse_in6("fd12::1");
-    EXPECT_EQ(explain(policy, other).action, Action::deny);
+    EXPECT_EQ(explain(policy, other, Via::smc).action, Action::deny);
     other.is_of = [](const Workload&) { return false; };
-    EXPECT_EQ(explain(policy, other).action, Action::allow);
+    EXPECT_EQ(explain(policy, other, Via::smc).action, Action::allow);
+}
+
+// A rule with `via` says yes to one path and no to the other, whatever else says yes.
+TEST(PolicyVerdicts, ViaKeepsTheOtherPathOff) {
+    auto policy = read(R"(version: 1
+rules:
+- {action: allow, ports: 80, via: direct}
+- {action: allow, ports: 90, via: smc}
+- {action: allow, ports: [80, 90]}
+- {action: deny, ports: 100}
+- {action: allow, ports: 100, via: direct}
+- {action: allow, ports: 110, via: smc}
+- {action: allow, ports: 110, via: direct}
+)");
+    auto says = [&policy](std::uint16_t port) {
+        return std::pair(explain(policy, to_port(port), Via::smc).action == Action::allow,
+                         explain(policy, to_port(port), Via::direct).action == Action::allow);
+    };
+    EXPECT_EQ(says(80), std::pair(false, true));
+    EXPECT_EQ(says(90), std::pair(true, false));
+    EXPECT_EQ(says(100), std::pair(false, false)) << "deny wins";
+    EXPECT_EQ(says(110), std::pair(false, false)) << "each keeps the other one off";
+    EXPECT_EQ(says(120), std::pair(true, true)) << "no rule is about it";
+    EXPECT_EQ(to_string(explain(policy, to_port(80), Via::smc)),
+              "it takes the other path: allow 80 via direct (p:3)");
+    EXPECT_EQ(to_string(explain(policy, to_port(100), Via::smc)), "deny 100 (p:6)");
+    policy.default_action = Action::deny;
+    policy.rules.resize(2);
+    EXPECT_EQ(says(80), std::pair(false, true));
+    EXPECT_EQ(says(90), std::pair(true, false));
+    EXPECT_EQ(says(120), std::pair(false, false));
 }
 
 TEST(PolicyVerdicts, DeniedByFindsWhatOverlaps) {

@@ -41,7 +41,7 @@ def expect_streaming(process) -> None:
 @case("direct", "offload-rules", agent=False, timeout=150)
 def offload_rules(lab):
     """A stream moves by itself; `smc-policy deny` takes it back (how soon is in the log), `remove` lets it move again, at either
-    end. A program's rule and a workload's are no different.
+    end. A program's rule and a workload's are no different, nor is one that leaves it to the other path.
     """
     server, client = lab.guests
     serving, asking = offload.start(lab)
@@ -49,17 +49,19 @@ def offload_rules(lab):
     for agent in (serving, asking):
         offload.wait_moved(agent, traffic.IPERF_PORT)
     port = str(traffic.IPERF_PORT)
-    for agent, every in ((serving, (port, "--workload command:iperf3", "--workload uid:0")), (asking, (port,))):
+    denied = f"deny {port}"
+    for agent, every in ((serving, (denied, "deny --workload command:iperf3", "deny --workload uid:0", f"allow {port} --via smc")),
+                         (asking, (denied,))):
         guest = agent.guest
         for words in every:
-            guest.check(f"smc-policy deny {words}")
+            guest.check(f"smc-policy {words}")
             began = time.monotonic()
             for each in (serving, asking):
                 offload.wait_dmbs(each)
-            lab.progress(f"{guest.name} denies {words}: over TCP after {time.monotonic() - began:.2f} s")
+            lab.progress(f"{guest.name}, {words}: over TCP after {time.monotonic() - began:.2f} s")
             flow = max(offload.flows(agent, traffic.IPERF_PORT), key=lambda flow: flow["bytes_sent"] + flow["bytes_received"])
             expect_equal(flow["mode"], "TCP", "mode of the stream")
-            expect("deny" in flow["why_not"], f"why it is not moved: {flow['why_not']!r}")
+            expect(("via smc" if "via" in words else "deny") in flow["why_not"], f"why it is not moved: {flow['why_not']!r}")
             rules = agent.ask("rules")["rules"]
             guest.check(f"smc-policy remove {next(rule['number'] for rule in rules if rule['removable'])}")
             for each in (serving, asking):
@@ -67,6 +69,48 @@ def offload_rules(lab):
     expect_streaming(running)
     for agent in (serving, asking):
         offload.wait_dmbs(agent)
+
+
+@case("direct", "offload-via", agent=False, timeout=150)
+def offload_via(lab):
+    """Guests with both paths. `via: direct` for a workload, at both ends, leaves its sockets TCP's, and its connections move; for a port
+    it keeps SMC off a connection, whose socket is SMC's already. `via: smc` takes a moved connection back.
+    """
+    server, client = lab.guests
+    agents = offload.start(lab, path="smc")
+    for agent in agents:
+        expect_equal(agent.status()["path"], "smc, direct", "paths")
+    traffic.transfer_server(server)
+    smcd.expect_smcd(client, server)
+
+    def remove_all(agent) -> None:
+        for rule in sorted((rule["number"] for rule in agent.ask("rules")["rules"] if rule["removable"]), reverse=True):
+            agent.guest.check(f"smc-policy remove {rule}")
+
+    def explained(port: int, words: str = "") -> str:
+        return client.check(f"smc-policy explain {client.ip4} {server.ip4}:{port} {words}")
+    for agent in agents:
+        agent.guest.check("smc-policy allow --workload uid:0 --via direct")
+    said = explained(traffic.IPERF_PORT, "--workload uid:0")
+    expect(said.startswith("direct: "), f"explain of a workload that takes the direct path: {said}")
+    running = stream(client, server)
+    for agent in agents:
+        offload.wait_moved(agent, traffic.IPERF_PORT)
+    for agent in agents:
+        remove_all(agent)
+    client.check(f"smc-policy allow {traffic.TRANSFER_PORT} --via direct")
+    said = explained(traffic.TRANSFER_PORT)
+    expect(said.startswith("TCP: socket: "), f"explain of a port that takes the direct path: {said}")
+    report, _, _ = smcd.expect_connections(client, server, 0, lambda: traffic.transfer(client, server.ip4))
+    expect_equal(report["protocol"], smcd.SMC, "the client's SO_PROTOCOL")
+    remove_all(agents[1])
+    smcd.expect_smcd(client, server)
+    for agent in agents:
+        offload.wait_moved(agent, traffic.IPERF_PORT)
+    server.check(f"smc-policy allow {traffic.IPERF_PORT} --via smc")
+    for agent in agents:
+        offload.wait_moved(agent, traffic.IPERF_PORT, 0)
+    expect_streaming(running)
 
 
 @case("direct", "offload-agents-die", agent=False, timeout=180)
@@ -113,8 +157,8 @@ SETTINGS = "sysctl -n net.smc.hs_ctrl net.smc.wmem net.smc.rmem"
 
 @case("direct", "offload-paths", agent=False, timeout=120)
 def offload_paths(lab):
-    """`path: auto` takes SMC while tcp_ivpci is not loaded. An upgrade after it was loaded makes it direct, and puts back what
-    the SMC path had set. `path: off` brings a moved connection back to TCP, which goes on.
+    """`path: auto` takes SMC while tcp_ivpci is not loaded. An agent that runs becomes direct when it is loaded, and SMC's again when it
+    is unloaded, and puts back what the SMC path had set; so does an upgrade. `path: off` brings a moved connection back to TCP, which goes on.
     """
     server, client = lab.guests
     for agent in lab.agents:
@@ -125,9 +169,24 @@ def offload_paths(lab):
         expect_equal(agent.status()["path"], "smc", "path without tcp_ivpci")
     traffic.transfer_server(server)
     smcd.expect_smcd(client, server)
+
+    def wait_path(agent, wanted: str) -> None:
+        wait_until(lambda: agent.ask("status").get("path"), lambda path: path == wanted, 20, f"the path, {wanted} wanted")
+
+    held = traffic.hold(client, server.ip4)
+    follows, upgraded = lab.agents
+    follows.guest.check("modprobe tcp_ivpci")
+    wait_path(follows, "direct")
+    # The agent has its file open for a moment four times a second.
+    follows.guest.check("for i in {1..20}; do rmmod tcp_ivpci && exit; sleep 0.05; done; exit 1")
+    wait_path(follows, "smc")
+    follows.guest.check("modprobe tcp_ivpci")
+    wait_path(follows, "direct")
+    upgraded.guest.check("modprobe tcp_ivpci && smc-policy upgrade")
+    wait_path(upgraded, "direct")
+    expect(held.poll() is None, "a connection over SMC-D ended with the SMC path")
+    held.kill()
     for agent in lab.agents:
-        agent.guest.check("modprobe tcp_ivpci && smc-policy upgrade")
-        wait_until(lambda agent=agent: agent.status()["path"], lambda path: path == "direct", 20, "the path after an upgrade")
         expect_equal(agent.guest.check(SETTINGS).split(), ["65536", "65536"], "SMC's settings after the SMC path")
     for agent in lab.agents:
         offload.wait_talking(agent)
@@ -176,6 +235,87 @@ def offload_idle(lab):
     quiet = client.spawn(["redis-cli", "-h", server.ip4, "-i", "0.2", "-r", "20", "ping"])
     expect_equal(quiet.wait(20), 0, "redis-cli's exit code")
     expect_equal([offload.totals(agent)["moved"] for agent in agents], moved, "connections that were moved")
+
+
+@case("direct", "offload-lasting", agent=False, timeout=90)
+def offload_lasting(lab):
+    """With `after_ms` at one end a connection that says little all the time is moved once it is old enough, and stays so; the
+    other end need not wish it. One that is silent is not, however old. That nothing of it is moved without: offload-idle.
+    """
+    server, client = lab.guests
+    servers.redis(server)
+    silent = client.spawn(["bash", "-c", PINGS % server.ip4], stdin=True)
+    silent.wait_output("said", 30)
+    for guest, more in ((server, {}), (client, {"after_ms": 2000})):
+        offload.load(guest)
+        offload.configure(guest, idle_ms=3000, **more)
+    for agent in lab.agents:
+        agent.launch()
+    for agent in lab.agents:
+        agent.wait_state("active", ADDRESSES)
+        offload.wait_talking(agent)
+    talking = client.spawn(["redis-cli", "-h", server.ip4, "-i", "0.5", "-r", "1000", "ping"])
+    for _ in range(2):
+        for agent in lab.agents:
+            offload.wait_moved(agent, servers.REDIS_PORT, 1, seconds=20)
+        time.sleep(4)
+    said = client.check(f"smc-policy explain {client.ip4} {server.ip4}:{servers.REDIS_PORT}")
+    expect("after 2000 ms" in said, f"what explain says of it: {said}")
+    expect(talking.poll() is None, f"redis-cli ended: {talking.err}")
+    silent.write(b"\n")
+    silent.wait_output("answered", 10)
+
+
+HOG, OTHER = traffic.IPERF_PORT, traffic.IPERF_PORT + 1
+
+
+def in_group(guest, group: int, *words: str):
+    """iperf3 in a control group of its own, named for its port."""
+    path = f"/sys/fs/cgroup/share-{group}"
+    return guest.spawn(f"mkdir -p {path} && echo $$ >{path}/cgroup.procs && "
+                       f"exec iperf3 --port {group} --forceflush {' '.join(words)}")
+
+
+@case("direct", "offload-share", agent=False, timeout=180, size="32M", slots=4)
+def offload_share(lab):
+    """A program with more hot connections than the region has rings for. With `share: 100` another program's colder connection
+    stays TCP for as long as it is looked at; with the default it gets rings within seconds, keeps them, and the first has the rest.
+    """
+    server, client = lab.guests
+    running = []
+    for group in (HOG, OTHER):
+        in_group(server, group, "--server").wait_output("Server listening", 20)
+    agents = offload.start(lab, share=100)
+    running.append(in_group(client, HOG, "--client", server.ip4, "--time 600 --length 64K --bitrate 8M --parallel 40"))
+
+    def full() -> list[int]:
+        return [driver.stats(agent.guest)["refused_full"] + driver.stats(agent.guest)["refused_broker"] for agent in agents]
+    wait_until(full, any, 40, "a region that is full of one program's rings")
+    running.append(in_group(client, OTHER, "--client", server.ip4, "--time 600 --length 64K --bitrate 4M"))
+    running[1].wait_output("connected to", 20)
+    time.sleep(5)
+    for agent in agents:
+        offload.wait_moved(agent, OTHER, 0)
+    lab.progress("share: 100: " + json.dumps([offload.totals(agent) for agent in agents]))
+    for agent in agents:
+        expect_equal(agent.stop(), 0, "exit code of the agent")
+        offload.configure(agent.guest)
+        agent.launch()
+    for agent in agents:
+        agent.wait_state("active", ADDRESSES)
+        offload.wait_talking(agent)
+    for _ in range(2):
+        for agent in agents:
+            offload.wait_moved(agent, OTHER, 1, seconds=30)
+        time.sleep(3)
+    totals = [offload.totals(agent) for agent in agents]
+    lab.progress("share: 25: " + json.dumps(totals))
+    expect(sum(each["back"]["share"] for each in totals) >= 1, f"nobody gave rings for another control group's share: {totals}")
+    for agent in agents:
+        rings = [flow["ring_bytes"] for flow in offload.flows(agent, HOG) if flow["mode"] == "direct"]
+        expect(len(rings) >= 2, f"{agent.guest.name}: what the first program has left: {rings}")
+    for each in running:
+        expect(each.poll() is None, f"iperf3 ended: {each.out[-500:]}{each.err}")
 
 
 def busy(guest) -> float:

@@ -10,7 +10,7 @@ from .lab import ADDRESSES
 CONFIG = """path: {path}
 workloads: {workloads}
 metrics: {{listen: off}}
-offload: {{idle_ms: {idle_ms}, on_exit: {on_exit}}}
+offload: {{idle_ms: {idle_ms}, on_exit: {on_exit}{more}}}
 """
 
 
@@ -18,8 +18,10 @@ def load(guest: Guest) -> None:
     guest.check("modprobe ivpci && modprobe tcp_ivpci")
 
 
-def configure(guest: Guest, idle_ms: int = 60_000, on_exit: str = "keep", workloads: str = "all", path: str = "direct") -> None:
-    guest.configure_agent(CONFIG.format(idle_ms=idle_ms, on_exit=on_exit, workloads=workloads, path=path))
+def configure(guest: Guest, idle_ms: int = 60_000, on_exit: str = "keep", workloads: str = "all", path: str = "direct", **more) -> None:
+    """`more`: other keys of `offload`."""
+    words = "".join(f", {key}: {value}" for key, value in more.items())
+    guest.configure_agent(CONFIG.format(idle_ms=idle_ms, on_exit=on_exit, workloads=workloads, path=path, more=words))
 
 
 def start(lab, addresses: int = ADDRESSES, **settings) -> list[Agent]:

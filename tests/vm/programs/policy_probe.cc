@@ -115,7 +115,7 @@ int agree(unsigned policies) {
             Connection connection{flow.way, flow.port, flow.peer, [&flow](const Workload& w) {
                                       return RandomPolicy::is_of(flow, w);
                                   }};
-            bool allowed = explain(policy, connection).action == Action::allow;
+            bool allowed = explain(policy, connection, Via::smc).action == Action::allow;
             auto got = look(kernel.program, flow).verdict;
             if (got != static_cast<unsigned>(allowed)) {
                 die(fmt::format("seed {}, flow {}: the kernel says {}, the rules {}:\n{}", seed, i,

@@ -34,6 +34,7 @@ GOOD = [
         "{action: deny, workload: {netns: blue}}", "{action: deny, workload: {netns: 4026531840}}",
         "{action: deny, workload: {command: nginx}}",
         "{action: deny, direction: both, workload: {command: my server}}",
+        "{action: allow, ports: 80, via: smc}", "{action: allow, workload: {uid: 0}, via: direct}",
         "{action: deny, ports: 80, comment: why}")),
 ]
 
@@ -62,6 +63,7 @@ BAD = [
         "{action: deny, workload: {command: a-name-that-is-long}}",
         "{action: deny, workload: {command: /bin/sh}}",
         "{action: allow, workload: {command: nginx}}",
+        "{action: allow, ports: 80, via: tcp}", "{action: deny, ports: 80, via: smc}", "{action: allow, via: smc}",
         "{action: deny, ports: 80, workload: {command: nginx}}",
         "{action: deny, direction: out, workload: {command: nginx}}",
         "{action: deny, ports: 80, comment: [a]}")),
