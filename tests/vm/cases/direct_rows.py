@@ -44,7 +44,7 @@ def rows_moved(lab, plain: dict, how: str, hold_ms: int, sample: tuple[int, int]
     expect(len(met) >= 0.8 * len(other), f"only {len(met)} of {len(other)} rows wait for a connection")
     expect(len(moved) >= 0.95 * len(met), f"only {len(moved)} of {len(met)} connections were moved")
     records = sum(each["records"] for each in counts) - before
-    expect(records > len(moved), f"only {records} records went by rings")
+    expect(records > (1 if how == "stay" else 0.3) * len(moved), f"only {records} records went by rings")
     for guest, now in zip(lab.guests, counts):
         expect_equal(now["lies"], 0, f"{guest.name}: lies")
 
