@@ -196,6 +196,9 @@ void Agent::on_device_lost() {
 // A machine that cannot have the other path keeps the session: where SMC is not to be had, an agent
 // without the module waits for it.
 void Agent::follow_module() {
+    if (config_.path != Path::automatic) {
+        return;
+    }
     auto wants = choose_paths(config_);
     if (!path_change_.is_due(session_->paths(), wants)) {
         return;

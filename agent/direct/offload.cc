@@ -28,6 +28,8 @@ constexpr std::uint64_t kEvictionNs = 1'000 * kMillisecond;
 constexpr std::uint64_t kShareNs = 100 * kMillisecond;
 // Who has been given room waits so long for the other end to hear of it and let go.
 constexpr std::uint64_t kRoomNs = 500 * kMillisecond;
+// Who waits for its turn asks again so late: no question costs the broker more than a few a second.
+constexpr std::uint64_t kTurnNs = 200 * kMillisecond;
 constexpr std::uint64_t kSecondNs = 1'000 * kMillisecond;
 // From one question about a connection that is gone into to the next: who asks waits for longer.
 constexpr std::uint64_t kAnsweredNs = 500 * kMillisecond;
@@ -320,7 +322,8 @@ void Offload::go_on(DirectRequests& kernel, std::uint64_t now_ns) {
             fail_entry(kernel, at, WhyNot::not_now,
                        entry.ours && !entry.peer_ready
                            ? "the other agent does not answer"
-                           : std::string(direct_reason_text(DIRECT_NOT_CLEAN)),
+                           : std::string(direct_reason_text(
+                                 entry.waits_for_room ? DIRECT_NO_MEMORY : DIRECT_NOT_CLEAN)),
                        true, now_ns);
         } else if (clean && state == State::readying) {
             entry.report.state = State::ready;
@@ -372,8 +375,8 @@ bool Offload::leaves_it_to_others(const Entry& entry, std::uint64_t now_ns) {
 }
 
 bool Offload::make_room(DirectRequests& kernel, Entry& wants, std::uint64_t now_ns) {
-    if (now_ns < wants.room_until_ns) {
-        return true;
+    if (wants.room_until_ns) {
+        return now_ns < wants.room_until_ns;  // once for each attempt
     }
     std::vector<Entries::iterator> whose;
     auto held = claims(whose);
@@ -409,6 +412,10 @@ DirectAnswer Offload::make(DirectRequests& kernel, Entry& entry, std::uint64_t n
     if (leaves_it_to_others(entry, now_ns)) {
         return {DirectAnswer::End::refused, DIRECT_NO_MEMORY};
     }
+    // The driver asks the broker each time that it has nothing: one of all that wait asks it.
+    if (now_ns >= entry.room_until_ns && full_ns_ && now_ns - full_ns_ < kTurnNs) {
+        return wait_for_room(kernel, entry, now_ns);
+    }
     for (entry.size = entry.most_size;; entry.size /= 2) {
         auto rings = rings_of(entry);
         auto answer = kernel.ask(DIRECT_MAKE, rings);
@@ -421,14 +428,20 @@ DirectAnswer Offload::make(DirectRequests& kernel, Entry& entry, std::uint64_t n
             return answer;
         }
         if (entry.size == kSmallestRing) {
-            if (!make_room(kernel, entry, now_ns)) {
-                return answer;
-            }
-            // The other end has to hear of it before that memory is free.
-            entry.next_try_ns = now_ns + kLockedNs;
-            return {DirectAnswer::End::refused, DIRECT_LOCKED};
+            full_ns_ = now_ns;
+            return wait_for_room(kernel, entry, now_ns);
         }
     }
+}
+
+DirectAnswer Offload::wait_for_room(DirectRequests& kernel, Entry& entry, std::uint64_t now_ns) {
+    if (!make_room(kernel, entry, now_ns)) {
+        return {DirectAnswer::End::refused, DIRECT_NO_MEMORY};
+    }
+    // The other end has to hear of it before that memory is free.
+    entry.next_try_ns = now_ns + (now_ns < entry.room_until_ns ? kLockedNs : kTurnNs);
+    entry.waits_for_room = true;
+    return {DirectAnswer::End::refused, DIRECT_LOCKED};
 }
 
 void Offload::offer(DirectRequests& kernel, Entry& entry, std::uint64_t now_ns) {

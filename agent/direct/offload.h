@@ -143,6 +143,7 @@ private:
         int size = 0;
         int most_size = 0;                // `size` before memory was short
         std::uint64_t room_until_ns = 0;  // somebody gives it room, which takes a moment
+        bool waits_for_room = false;
         std::uint64_t deadline_ns = 0;
         std::uint64_t grew_ns = 0;
         std::uint64_t recent_bytes = 0;  // from the last but one look to the last one
@@ -187,6 +188,7 @@ private:
     bool leaves_it_to_others(const Entry& entry, std::uint64_t now_ns);
     // Value: there will be room soon.
     bool make_room(DirectRequests& kernel, Entry& wants, std::uint64_t now_ns);
+    DirectAnswer wait_for_room(DirectRequests& kernel, Entry& entry, std::uint64_t now_ns);
     void offer(DirectRequests& kernel, Entry& entry, std::uint64_t now_ns);
     void on_prepare(DirectRequests& kernel, std::uint32_t slot, const Message& message,
                     std::uint64_t now_ns);
@@ -222,6 +224,7 @@ private:
     std::map<std::uint32_t, Misses> misses_;  // by slot
     std::uint64_t evicted_ns_ = 0;            // when last, for a hotter one
     std::uint64_t shared_ns_ = 0;             // when last, for another control group
+    std::uint64_t full_ns_ = 0;  // when the driver last had no memory for the least of rings
     Totals totals_;
 };
 

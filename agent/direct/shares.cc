@@ -9,13 +9,18 @@
 
 namespace smc_steer {
 
-Shares::Shares(const std::vector<Claim>& held, int percent) : held_(held) {
-    std::uint64_t all = 0;
+Shares::Shares(const std::vector<Claim>& held, int percent) : held_(held), percent_(percent) {
     for (const auto& claim : held) {
         by_group_[claim.group] += claim.bytes;
-        all += claim.bytes;
+        all_ += claim.bytes;
     }
-    share_ = all * static_cast<std::uint64_t>(percent) / 100;
+}
+
+// Where there are more groups than such shares all have the same.
+std::uint64_t Shares::share_beside(std::uint64_t group) const {
+    auto groups = by_group_.size() + (by_group_.contains(group) ? 0 : 1);
+    auto share = all_ * static_cast<std::uint64_t>(percent_) / 100;
+    return percent_ == 100 ? share : std::min(share, all_ / groups);
 }
 
 std::uint64_t Shares::held_by(std::uint64_t group) const {
@@ -24,19 +29,19 @@ std::uint64_t Shares::held_by(std::uint64_t group) const {
 }
 
 std::uint64_t Shares::left(std::uint64_t group) const {
-    return share_ - std::min(share_, held_by(group));
+    auto share = share_beside(group);
+    return share - std::min(share, held_by(group));
 }
-
-bool Shares::is_over(std::uint64_t group) const { return held_by(group) > share_; }
 
 // A group within its share loses nothing to one beyond it, however hot that is: it would take it
 // back, and so on for ever.
 std::optional<Shares::Giver> Shares::giver(const Claim& wants) const {
+    auto share = share_beside(wants.group);
     bool entitled = left(wants.group) >= kSmallestRing;
     std::optional<std::size_t> of_others, coldest;
     for (std::size_t i = 0; i < held_.size(); i++) {
         const auto& claim = held_[i];
-        bool own = claim.group == wants.group, over = is_over(claim.group);
+        bool own = claim.group == wants.group, over = held_by(claim.group) > share;
         if (!claim.can_give) {
             continue;
         }

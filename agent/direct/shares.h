@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Who has the memory for rings where there is not enough of it: no control group has more than its
-// share while another one wants some, and the hottest come first. Pure.
+// Who has the memory for rings where there is not enough of it: a control group that has less than
+// its share gets it from those that have more, beyond that heat decides. Pure.
 #ifndef SMC_STEER_AGENT_DIRECT_SHARES_H
 #define SMC_STEER_AGENT_DIRECT_SHARES_H
 
@@ -27,8 +27,6 @@ public:
 
     // What a group may have beyond what it has.
     std::uint64_t left(std::uint64_t group) const;
-    // Has it more than its share.
-    bool is_over(std::uint64_t group) const;
 
     struct Giver {
         std::size_t index = 0;  // in `held`
@@ -39,10 +37,13 @@ public:
 
 private:
     std::uint64_t held_by(std::uint64_t group) const;
+    // Bytes for a group, if this one has some or wants some.
+    std::uint64_t share_beside(std::uint64_t group) const;
 
     const std::vector<Claim>& held_;
     std::map<std::uint64_t, std::uint64_t> by_group_;
-    std::uint64_t share_ = 0;  // bytes
+    std::uint64_t all_ = 0;  // bytes
+    int percent_;
 };
 
 // In which order they are served: each group's hottest, then each group's second, and so on. So one

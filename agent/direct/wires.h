@@ -76,8 +76,8 @@ private:
         AgentPeer peer;
         std::unique_ptr<Connection> talking;   // proven
         std::unique_ptr<Connection> outgoing;  // not yet
-        // Likewise, the oldest first. Programs at its addresses may be among them: the first that
-        // proves to be its agent has the wire, and nobody ends another one by coming later.
+        // Likewise, the oldest first. Programs at its addresses may be among them: nobody ends
+        // another one by coming later, and who proves to be its agent has the wire.
         std::vector<std::unique_ptr<Connection>> incoming;
         std::size_t next_address = 0;
         unsigned rounds = 0;  // through all addresses, in vain

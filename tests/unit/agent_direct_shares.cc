@@ -59,6 +59,20 @@ TEST(Shares, WhoIsWithinItsShareKeepsIt) {
     EXPECT_NE(giver->index, 7U);
 }
 
+TEST(Shares, MoreGroupsThanSharesHaveTheSameEach) {
+    std::vector<Claim> held;
+    for (std::uint64_t group = 1; group <= 4; group++) {
+        held.insert(held.end(), 5, Claim{group, kMiB, 1000, true});
+    }
+    auto giver = Shares(held, 25).giver({5, 0, 1000, false});
+    ASSERT_TRUE(giver) << "four have a quarter each";
+    EXPECT_TRUE(giver->by_share);
+    EXPECT_EQ(Shares(held, 25).left(5), 4 * kMiB);
+    held[giver->index].group = 5;
+    EXPECT_FALSE(Shares(held, 25).giver({held[0].group == 5 ? 2U : 1U, 0, 1000, false}))
+        << "it does not take it back";
+}
+
 TEST(Shares, WhoHasTheMostGives) {
     auto held = hogs(3);
     for (int i = 0; i < 5; i++) {
