@@ -16,7 +16,7 @@ mkdir -p "$dir"
 cp "$STEER_REPO"/cmake/setup/npm/package*.json "$dir"
 # Nothing of these packages runs at installation. The engines that some ask for are for what we do
 # not use of them.
-npm --prefix "$dir" ci --silent --ignore-scripts --no-audit --no-fund --omit=peer \
+npm --prefix "$dir" ci --loglevel error --ignore-scripts --no-audit --no-fund --omit=peer \
     --legacy-peer-deps >"$dir/npm.log" 2>&1 ||
     die "./dev setup: npm cannot install the tools for deploy/kubernetes (log: $dir/npm.log)"
 python3 - "$dir" <<'EOF'
