@@ -60,6 +60,7 @@ struct ivpci_dmb {
 	u32 writer_generation;
 	struct list_head parked;	      /* on ivpci.parked, or empty */
 	struct ivpci_rings_held __rcu *rings; /* rings_lock; NULL: SMC's */
+	u64 served[4];			      /* how it began then; lock of its writer's vector */
 };
 
 /* A chunk leased to us; dmb_lock. */
@@ -178,7 +179,9 @@ struct ivpci {
 	unsigned long not_ours; /* jiffies that the header has said so of our slot */
 	unsigned long parted;	/* jiffies, when SMC was told last that all peers are gone */
 	unsigned long worked;	/* jiffies, when member_work began last */
-	u32 served_last;	/* slot whose DMBs were all served last; member_work */
+	/* slot whose DMBs were all served last, and jiffies then; member_work */
+	u32 served_last;
+	unsigned long served_at;
 	struct ratelimit_state member_log;
 	unsigned long ask_after;  /* jiffies, see ivpci_may_ask() */
 	unsigned long watched;	  /* jiffies, when the peers' heartbeats were looked at */
@@ -217,7 +220,7 @@ struct ivpci {
 	spinlock_t rings_lock;
 	struct list_head rings_due;
 	u32 nr_rings;		    /* not released; written under rings_lock */
-	atomic_t nr_rings_attached; /* of nr_attachments, or a little more */
+	atomic_t nr_rings_attached; /* of nr_attachments, or fewer for a moment */
 	struct workqueue_struct *rings_wq;
 	struct work_struct rings_work;
 	wait_queue_head_t rings_wait;

@@ -93,12 +93,29 @@ int ivpci_send_event(struct ivpci *ivpci, u32 slot, u32 code, u64 info)
 	return 0;
 }
 
+/* SMC has its cursors there, and would do twice what it has done. Under the lock of the writer's vector. */
+static bool ivpci_dmb_moved(struct ivpci *ivpci, struct ivpci_dmb *dmb)
+{
+	const u64 *words = ivpci->shm + READ_ONCE(dmb->offset);
+	bool moved = false;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(dmb->served); i++) {
+		u64 word = READ_ONCE(words[i]);
+
+		moved |= word != dmb->served[i];
+		dmb->served[i] = word;
+	}
+	return moved;
+}
+
 /* A producer may only point at DMBs it is the writer of. */
 static bool ivpci_serve_dmb(struct ivpci *ivpci, u32 producer, u32 index, bool rung)
 {
 	if (READ_ONCE(ivpci->dmbs[index].writer) != producer)
 		return false;
-	if (!ivpci_rings_signalled(ivpci, index, rung))
+	if (!ivpci_rings_signalled(ivpci, index, rung) &&
+	    (ivpci_dmb_moved(ivpci, &ivpci->dmbs[index]) || rung))
 		ivpci_client_signal(ivpci, index);
 	return true;
 }
@@ -243,6 +260,10 @@ void ivpci_serve_next_peer(struct ivpci *ivpci)
 	u32 slots = ivpci->layout.slots, slot = ivpci->served_last, index, n;
 	struct ivpci_vector *vector;
 
+	/* a member can have member_work run far more often */
+	if (time_before(jiffies, ivpci->served_at + HZ))
+		return;
+	ivpci->served_at = jiffies;
 	for (n = 0; n < slots; n++) {
 		slot = slot < slots ? slot + 1 : 1;
 		if (ivpci_peer_generation(ivpci, slot))

@@ -351,6 +351,7 @@ int ivpci_member_init(struct ivpci *ivpci)
 	ivpci->going_away = true;
 	ivpci->ask_after = jiffies;
 	ivpci->watched = jiffies;
+	ivpci->served_at = jiffies - HZ;
 	ivpci->worked = jiffies;
 	/* all of a full region may come and go at once */
 	ratelimit_state_init(&ivpci->member_log, 10 * HZ, 2 * ivpci->layout.slots + 10);

@@ -72,15 +72,15 @@ struct tcp_ivpci_sock {
 	bool by_ring;	       /* what is sent goes by the ring, */
 	bool overflow;	       /* but not before that is empty: it was full for long */
 	bool wants_room;       /* somebody waits for some */
-	u64 heard;	       /* `produced` as waiters were told of it last; softirq */
-	u64 full_at;	       /* `consumed` when there was too little room last; under `writing` */
-	bool lied;	       /* the other end */
-	bool hurry;	       /* the driver waits for the rings' end */
-	spinlock_t number;     /* of these, tcp_ivpci_lowat.c; softirqs off */
-	int lowat;	       /* the program's, while */
-	int lowered;	       /* this one stands in its place; 0: it does not */
-	atomic_t wanted;       /* how often */
-	atomic_t in_tcp;       /* threads that send by TCP */
+	u64 heard;   /* `produced` as waiters were told of it since they asked; U64_MAX: not */
+	u64 full_at; /* `consumed` when there was too little room last; under `writing` */
+	bool lied;   /* the other end */
+	bool hurry;  /* the driver waits for the rings' end */
+	spinlock_t number; /* of these, tcp_ivpci_lowat.c; softirqs off */
+	int lowat;	   /* the program's, while */
+	int lowered;	   /* this one stands in its place; 0: it does not */
+	atomic_t wanted;   /* how often */
+	atomic_t in_tcp;   /* threads that send by TCP */
 	struct delayed_work full_work;
 	struct work_struct end_work;
 	struct direct_flow flow;

@@ -25,11 +25,14 @@ bool tcp_ivpci_lower(struct tcp_ivpci_sock *ts)
 		return false;
 	kept = tcp_ivpci_kept(ts);
 	spin_lock_bh(&ts->number);
-	if (!ts->lowered)
-		ts->lowat = sk->sk_rcvlowat;
-	wanted = max(ts->lowat - kept, 1);
-	WRITE_ONCE(ts->lowered, kept ? wanted : 0);
-	WRITE_ONCE(sk->sk_rcvlowat, wanted);
+	/* else it may be TCP's own by now; with one of these it is not */
+	if (kept || ts->lowered) {
+		if (!ts->lowered)
+			ts->lowat = sk->sk_rcvlowat;
+		wanted = max(ts->lowat - kept, 1);
+		WRITE_ONCE(ts->lowered, kept ? wanted : 0);
+		WRITE_ONCE(sk->sk_rcvlowat, wanted);
+	}
 	spin_unlock_bh(&ts->number);
 	return kept;
 }
@@ -68,7 +71,7 @@ int tcp_ivpci_set_rcvlowat(struct sock *sk, int val)
 			tcp_ivpci_give_back_soon(ts);
 		else
 			tcp_ivpci_give_back(ts);
-	} else if (lowered) {
+	} else if (lowered || records_unread(&ts->reader)) {
 		sk->sk_data_ready(sk); /* some are kept, which TCP does not know */
 	}
 	tcp_ivpci_put(ts);

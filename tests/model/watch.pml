@@ -175,11 +175,11 @@ inline hear_of_more()
 	:: pos == top -> ask_for_more()
 	:: else
 	fi;
-	/* somebody may have looked since the attempt: it is unread, and was told to nobody */
+	/* somebody may have looked since an attempt that found nothing: it is unread, and was told to nobody */
 #ifdef ONLY_WHO_ASKED
 	came = (asks && pos != top);
 #else
-	came = (pos != top);
+	came = ((asks || !got) && pos != top);
 #endif
 	asks = false;
 	looking = false;

@@ -115,7 +115,7 @@ class ManPage(unittest.TestCase):
 
     def test_they_are_man_pages(self):
         pages = sorted((DEPLOY / "man").glob("*.8"))
-        self.assertEqual(len(pages), 3)
+        self.assertEqual(len(pages), 4)
         for page in pages:
             with self.subTest(page=page.name):
                 run = subprocess.run(["man", "--warnings", "-E", "UTF-8", "-l", "-Tutf8", page],
