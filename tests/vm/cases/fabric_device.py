@@ -2,9 +2,12 @@
 """The device file that the driver has for the agent."""
 
 import json
+import re
 
 from harness import paths, shm
 from harness.case import case, expect_equal
+
+VERSION = paths.REPO / "include" / "smc_steer" / "version.h"
 
 PROGRAM = paths.REPO / "tests" / "vm" / "guest" / "device_file"
 WANTED = {
@@ -37,7 +40,10 @@ def device_file(lab):
     """
     guest = lab.guests[0]
     layout = shm.Layout(64 << 20, 4)
-    guest.check("modprobe ivpci; for i in {1..100}; do [ -e /sys/class/dibs/ivpci0 ] && exit; "
+    guest.check("modprobe ivpci")
+    expect_equal(guest.check("cat /sys/module/ivpci/version").strip(),
+                 re.search(r'#define STEER_VERSION "(.*)"', VERSION.read_text())[1], "the driver's version")
+    guest.check("for i in {1..100}; do [ -e /sys/class/dibs/ivpci0 ] && exit; "
                 "sleep 0.1; done; exit 1")
     told = json.loads(guest.check([str(PROGRAM), str(64 << 20), str(layout.chunks),
                                    str(layout.bulletin(1))]))
