@@ -184,8 +184,10 @@ def driver_under_traffic(lab, page, client, server) -> None:
             guest.check(f"sed -i 's/^path: .*/path: {path}/' /etc/smc-steer/agent.yaml && systemctl restart smc-agent")
             wait_active(guest)
     take("direct")
-    serving = traffic.transfer_server(server, port=CHAT_PORT + 1)
-    running = client.spawn(traffic.transfer_argv(server.ip4, 1 << 30, CHAT_PORT + 1))
+    port = CHAT_PORT + 1
+    serving = server.spawn(in_pod("server", [str(traffic.TRANSFER), "serve", "0.0.0.0", str(port)]))
+    serving.wait_output("listening", 30)
+    running = client.spawn(in_pod("client", traffic.transfer_argv(server.ip4, 1 << 30, port)))
 
     def wait_moved() -> None:
         wait_until(lambda: client.run(f"cat {driver.DEVICE}/stats/rings").out, lambda rings: rings.strip() not in ("", "0"),
