@@ -21,7 +21,7 @@ declare -A packages=(
     [guests]="iperf3 iproute2 mount procps qemu-system-x86 sockperf util-linux"
     # the rest of what tests use. What would start daemons here is left to containers.sh.
     [tests]="busybox-static chromium fonts-dejavu-core golang-github-containers-common iptables
-        libvirt-clients man-db mmdebstrap nftables openssl python3-jsonschema python3-yaml
+        libvirt-clients man-db mmdebstrap nftables openssl pahole python3-jsonschema python3-yaml
         redis-tools runc socat systemd tcpdump zsh"
     [package]="debhelper dh-dkms lintian"
     [image]="umoci"
