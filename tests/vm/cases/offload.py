@@ -236,7 +236,7 @@ def offload_idle(lab):
     expect_equal([offload.totals(agent)["moved"] for agent in agents], moved, "connections that were moved")
 
 
-@case("direct", "offload-lasting", agent=False, timeout=90)
+@case("direct", "offload-lasting", agent=False, long_only=True, timeout=90)
 def offload_lasting(lab):
     """With `after_ms` at one end a connection that says little all the time is moved once it is old enough, and stays so; the
     other end need not wish it. One that is silent is not, however old. That nothing of it is moved without: offload-idle.
@@ -275,7 +275,7 @@ def in_group(guest, group: int, *words: str):
                        f"exec iperf3 --port {group} --forceflush {' '.join(words)}")
 
 
-@case("direct", "offload-share", agent=False, timeout=180, size="32M", slots=4)
+@case("direct", "offload-share", agent=False, long_only=True, timeout=180, size="32M", slots=4)
 def offload_share(lab):
     """A program with more hot connections than the region has rings for. With `share: 100` another program's colder connection
     stays TCP for as long as it is looked at; with the default it gets rings within seconds, keeps them, and the first has the rest.
