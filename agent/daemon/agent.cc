@@ -210,7 +210,7 @@ void Agent::follow_module() {
         return;
     }
     spdlog::info("tcp_ivpci was {}: the paths are chosen anew",
-                 direct_is_loaded() ? "loaded" : "unloaded");
+                 wants.direct ? "loaded" : "unloaded");
     session_.reset();
     if (auto obstacle = try_session()) {
         reason_ = obstacle->reason;

@@ -166,6 +166,19 @@ def signalled(twins: Twins):
     return steps
 
 
+def hears_of(twins: Twins, name: str, size: int, who: str) -> list:
+    """A program waits for more bytes than are unread, and another thread sets SO_RCVLOWAT to `size`: does it wait until
+    then, and hear of them.
+    """
+    one = twins.one
+    one.do(f"beside(waits, {name!r})")
+    time.sleep(0.2)
+    waited = one.do(f"logs[{name!r}] == []")
+    one.do(f"lowat({name!r}, {size})")
+    wait_until(lambda: one.log(name), lambda log: bool(log), 5, who)
+    return [waited, one.log(name)[0][1]]
+
+
 def low_water(twins: Twins):
     """SO_RCVLOWAT set while bytes are unread, of a ring where it is moved: they count, and no byte counts twice."""
     def steps(name: str):
@@ -186,17 +199,13 @@ def low_water(twins: Twins):
         def wanted() -> int:
             return one.do(f"ends[{name!r}].getsockopt(SOL, socket.SO_RCVLOWAT)")
 
-        unread = [0]
         def asks_for(size: int) -> bool:
             one.do(f"lowat({name!r}, {size})")
             return one.do(f"readable({name!r})")
 
-        seen = [comes(60), asks_for(100)]
-        one.do(f"beside(waits, {name!r})")
-        time.sleep(0.2)
-        seen += [one.do(f"logs[{name!r}] != []"), asks_for(50)]
-        wait_until(lambda: one.log(name), lambda log: bool(log), 5, "who waits for fewer than there are")
-        seen += [one.log(name)[0][1], asks_for(100), comes(30), comes(20), goes(30), goes(20), comes(60)]
+        unread = [0]
+        seen = [comes(60), asks_for(100), *hears_of(twins, name, 50, "who waits for fewer than there are"), asks_for(50)]
+        seen += [asks_for(100), comes(30), comes(20), goes(30), goes(20), comes(60)]
         # of the first sixty the last ten are unread
         seen += [asks_for(200), asks_for(50), goes(60), goes(1000), wanted()]
         twins.close(name)
@@ -211,12 +220,7 @@ def no_low_water(twins: Twins):
         other.do(f"send({name!r}, 60)")
         time.sleep(0.5)
         one.do(f"lowat({name!r}, 100)")
-        one.do(f"beside(waits, {name!r})")
-        time.sleep(0.2)
-        seen = [one.do(f"logs[{name!r}] != []")]
-        one.do(f"lowat({name!r}, 1)")
-        wait_until(lambda: one.log(name), lambda log: bool(log), 5, "who waits for any")
-        seen += [one.log(name)[0][1], one.do(f"take({name!r}, 100)")]
+        seen = [*hears_of(twins, name, 1, "who waits for any"), one.do(f"take({name!r}, 100)")]
         twins.close(name)
         return seen
     return steps
