@@ -58,8 +58,10 @@ def append(machine: Machine) -> str:
     # On a busy host the timer comes too late for the kernel's check of it, which then panics, the
     # CPUs' time stamps seem to differ, which costs an exit to the HPET each time a clock is read, and
     # a CPU can stand still for half a minute without anything wrong in it. rep_good: see ACCEL.
+    # norandmaps: TCG translates code anew for each address it is seen at, so a program's start took
+    # four times as long.
     words = ["console=ttyS0", "panic=-1", "net.ifnames=0", "no_timer_check", "tsc=reliable",
-             "rcupdate.rcu_cpu_stall_timeout=60", "clearcpuid=rep_good"]
+             "rcupdate.rcu_cpu_stall_timeout=60", "clearcpuid=rep_good", "norandmaps"]
     if machine.root is not None:
         # No other user of it, so caching is safe; a reboot writes out what is cached.
         words += [
