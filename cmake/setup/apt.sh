@@ -9,7 +9,7 @@ set -euo pipefail
 declare -A packages=(
     # the programs of this repository; what caches are taken from Debian with. gcc-12: what modules for
     # Debian 12's own kernel are compiled with, its headers say.
-    [compile]="build-essential cmake ninja-build pkgconf clang clang-14 git bpftool
+    [compile]="build-essential ccache cmake ninja-build pkgconf clang clang-14 git bpftool
         gcc-12 libcli11-dev libcpp-httplib-dev libexpected-dev libfmt-dev libgmock-dev libgtest-dev
         libkainjow-mustache-dev libmicrohttpd-dev libmnl-dev libspdlog-dev libsystemd-dev
         libyaml-cpp-dev nlohmann-json3-dev libelf-dev zlib1g-dev
