@@ -12,7 +12,7 @@ from pathlib import Path
 
 from . import arguments, direct_bench, fabric_bench, namespaces, qemu, supervisor
 from .lab import Lab, Plan
-from .measure import SIZES_IN_BYTES, SMC, Meter, Way, Work, heading, lines, missed, pingpong, short, stream
+from .measure import SIZES_IN_BYTES, SMC, Meter, Way, Work, cost_lines, heading, lines, missed, pingpong, short, stream
 
 EPILOG = """examples:
   ./dev {word}
@@ -27,7 +27,9 @@ BENCH_EPILOG = """
   ./dev bench --only fabric         driver and broker by themselves: doorbells, moves,
                                     allocations, joins, memory per connection
   ./dev bench --only direct         the direct path: more rows, and connections that are never moved
-  ./dev bench --only end-to-end     TCP, SMC-D, direct (the default)"""
+  ./dev bench --only end-to-end     TCP, SMC-D, direct (the default)
+  ./dev bench --instructions        and how many instructions the guests execute for each message,
+                                    MiB and connection: the same number on any machine"""
 
 KINDS = ["end-to-end", "direct", "fabric"]
 # pairs, seconds of each run
@@ -66,6 +68,7 @@ def run(lab: Lab, word: str, kind: str, pairs: int, seconds: int, say, rows_want
         "ways": [asdict(way) for way in meter.ways],
         "results": [row.report() for row in rows],
         "proof": meter.proof,
+        "costs": meter.cost_report(),
     }
 
 
@@ -83,6 +86,8 @@ def table(report: dict) -> str:
                     f"{proof['doorbells']} doorbells")
     if SMC.key not in report["proof"]:
         text.append("this kernel makes no SMC sockets of ours; './dev setup' builds one that does (half an hour)")
+    if report["costs"].get("instructions"):
+        text += cost_lines(report["costs"], [way.key for way in shown])
     return "\n".join([*text, machine(report)])
 
 
@@ -100,6 +105,8 @@ def main() -> int:
         parser.add_argument("--rows", default="", metavar="BEGINNING",
                             help="of end-to-end and direct: only works whose first row's name begins so "
                             "(pingpong_64B, stream_1x)")
+        parser.add_argument("--instructions", action="store_true",
+                            help="count those of the guests (QEMU's TCG only; guests of one CPU)")
     parser.add_argument("--kernel", choices=["guest", "6.1"], default="guest", metavar="WHICH",
                         help="guest: the one that is built here, with SMC-D; 6.1: Debian 12's own, TCP and direct. "
                         "The demo takes the former if it is built")
@@ -111,8 +118,11 @@ def main() -> int:
     parser.add_argument("--cpus", type=arguments.number(1, 16), metavar="N",
                         help="of each guest (default 1 or 2, so that this machine has them)")
     options = parser.parse_args()
+    count = getattr(options, "instructions", False)
+    if count and options.cpus not in (None, 1):
+        parser.error("--instructions: exact for guests of one CPU only: leave --cpus out")
     # More virtual CPUs than real ones would measure this machine's scheduler.
-    cpus = options.cpus or min(max(os.cpu_count() // options.guests, 1), 2)
+    cpus = 1 if count else options.cpus or min(max(os.cpu_count() // options.guests, 1), 2)
     if options.json and not os.access(options.json.absolute().parent, os.W_OK):
         parser.error(f"--json: {options.json.absolute().parent} is not a directory to write in")
     namespaces.require_root()
@@ -129,8 +139,8 @@ def main() -> int:
     # Hundreds of connections with 1 MiB of buffers each way.
     size = fabric_bench.REGION if kind == "fabric" else Plan.size
     stock = getattr(options, "kernel", "guest") == "6.1"
-    plan = Plan(guests=options.guests, cpus=cpus, size=size,
-                kernels=["stock"] * options.guests if stock else [])
+    plan = Plan(guests=direct_bench.GUESTS if kind == "direct" else options.guests, cpus=cpus, size=size,
+                count_instructions=count, kernels=["stock"] * options.guests if stock else [])
     answer = supervisor.launch({"plan": asdict(plan), "agent": False, "job": job,
                                 "keep": options.keep})
     if answer is None:

@@ -67,6 +67,10 @@ class Guest:
         self._boots = 0
         self._connect()
 
+    def instructions(self) -> int:
+        """That its CPU executed since QEMU began (Plan.count_instructions)."""
+        return int.from_bytes(Path(f"{self.name}.instructions").read_bytes()[:8], "little")
+
     def _connect(self) -> None:
         path = f"{self.name}.exec"
         deadline = time.monotonic() + 15

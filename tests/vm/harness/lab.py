@@ -14,6 +14,7 @@ from .broker import Broker
 from .guest import BootError, Guest
 
 ADDRESSES = 2  # that a guest publishes: one IPv4, one IPv6
+COUNTER = paths.PROGRAMS / "instructions.so"
 GUEST_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -45,6 +46,7 @@ class Plan:
     # Of the repository's mount in the guests (9p): "none" shows programs built meanwhile, "loose"
     # reads each file once.
     repo_cache: str = "loose"
+    count_instructions: bool = False  # that the guests execute; guests of one CPU, under TCG
 
     def kernel(self, number: int) -> str:
         """Of guest `number`, counted from 1."""
@@ -112,7 +114,8 @@ class Lab:
             kernel_tree=kernel if self.roots else None,
             cpus=self.plan.cpus or (2 if self.long or paths.CHECKED else 1), vhost=net.have_vhost(), regions=regions,
             initrd=initrd if initrd.exists() else None, environment=self._environment(number),
-            extra_append=self.plan.append.split())
+            extra_append=self.plan.append.split(),
+            counter=paths.built(COUNTER) if self.plan.count_instructions else None)
         # Programs of a clean guest are those that were installed there.
         tools = GUEST_PATH if self.roots else f"{paths.AGENT.parent}:{GUEST_PATH}"
         guest = Guest(machine, self.logs, {"PATH": tools})

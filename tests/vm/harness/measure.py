@@ -11,6 +11,7 @@ from statistics import median
 from typing import Callable
 
 from . import paths, traffic
+from .guest import Guest
 from .lab import ADDRESSES, Lab
 
 
@@ -74,8 +75,9 @@ class Work:
 
     what: str
     rows: list[Row]
+    operation: str  # what costs are counted of: "message", "MiB", "connection"
     server: Callable  # (guest, port) -> Process
-    run: Callable  # (client, address, port, seconds) -> list of values, one per row
+    run: Callable  # (client, address, port, seconds) -> list of values, one per row, and how many operations
 
 
 def pingpong(size: int = 64) -> Work:
@@ -85,8 +87,8 @@ def pingpong(size: int = 64) -> Work:
 
     def run(client, address, port, seconds):
         latency = traffic.sockperf(client, address, seconds, port, size)
-        return [latency.p50, latency.p99]
-    return Work(f"sockperf ping-pong {size} B", rows,
+        return [latency.p50, latency.p99], 2 * latency.messages
+    return Work(f"sockperf ping-pong {size} B", rows, "message",
                 lambda guest, port: traffic.sockperf_server(guest, guest.ip4, port), run)
 
 
@@ -98,8 +100,9 @@ def short(size: str) -> Work:
     row = Row(f"short_{size}_us", "us", "less")
 
     def run(client, address, port, seconds):
-        return [traffic.repeat(client, address, SIZES_IN_BYTES[size], seconds, port)]
-    return Work(f"connections of {size}", [row],
+        each = traffic.repeat(client, address, SIZES_IN_BYTES[size], seconds, port)
+        return [each], seconds * 1e6 / each
+    return Work(f"connections of {size}", [row], "connection",
                 lambda guest, port: traffic.transfer_server(guest, port=port), run)
 
 
@@ -108,14 +111,19 @@ FIRST_PORT = 12000
 SIZES = {"1KiB": "1K", "64KiB": "64K", "1MiB": "1M"}
 
 
+def mebibytes(rate: float, seconds: int) -> float:
+    """Of a stream of `rate` MB/s."""
+    return rate * 1e6 * seconds / 2**20
+
+
 def stream(size: str, streams: int = 1) -> Work:
     goals = {"smc": 1.3, "direct": 1.3} if streams == 1 and size != "1KiB" else {}
     row = Row(f"stream_{streams}x_{size}_MBps", "MB/s", "more", goals)
 
     def run(client, address, port, seconds):
-        report = traffic.iperf(client, address, seconds, SIZES[size], streams, port)
-        return [traffic.megabytes(report)]
-    return Work(f"iperf3 {streams} stream(s), {size} writes", [row], traffic.iperf_server, run)
+        rate = traffic.megabytes(traffic.iperf(client, address, seconds, SIZES[size], streams, port))
+        return [rate], mebibytes(rate, seconds)
+    return Work(f"iperf3 {streams} stream(s), {size} writes", [row], "MiB", traffic.iperf_server, run)
 
 
 PLAIN = paths.PROGRAMS / "measure"
@@ -134,41 +142,47 @@ def plain_stream(size: str) -> Work:
 
     def run(client, address, port, seconds):
         argv = [str(paths.built(PLAIN)), "stream", address, str(port), str(SIZES_IN_BYTES[size]), str(seconds)]
-        return [json.loads(client.check(argv, seconds + 60))["MBps"]]
-    return Work(f"one stream, {size} writes, large reads", [row], serve, run)
+        rate = json.loads(client.check(argv, seconds + 60))["MBps"]
+        return [rate], mebibytes(rate, seconds)
+    return Work(f"one stream, {size} writes, large reads", [row], "MiB", serve, run)
 
 
 class Meter:
-    """Runs works from guest2 to guest1, one way after the other."""
+    """Runs works from guest2 to guest1, one way after the other. `members`: guests that have agents, the first of
+    the lab's.
+    """
 
-    def __init__(self, lab: Lab, seconds: int, progress: Callable[[str], None]):
+    def __init__(self, lab: Lab, seconds: int, progress: Callable[[str], None], members: int | None = None):
         self.lab = lab
+        self.members = lab.agents[:members]
         self.ways = ways(lab)
         self.server, self.client = lab.guests[:2]
         self.seconds = seconds
         self.port = FIRST_PORT
+        self.operations = 0.0  # of the last run
         self.progress = progress
         self.running = TCP
         # By way: connections that ran over it and others, as the client's kernel counted them, doorbells that both rang.
         self.proof: dict[str, dict[str, int]] = {}
-        self.doorbells: dict[str, dict[str, list[float]]] = {}  # a MiB, by stream and way
+        # An operation's, of both guests together: by kind, row and way.
+        self.costs: dict[str, dict[str, dict[str, list[float]]]] = {}
 
     def agents(self, way: Way) -> None:
         """Those that `way` takes run, and no others."""
         if way.key == self.running.key:
             return
-        for agent in self.lab.agents:
+        for agent in self.members:
             if agent.process is not None and agent.process.poll() is None:
                 agent.stop()
         self.running = way
         if not way.config:
             return
-        for guest, agent in zip(self.lab.guests, self.lab.agents):
-            guest.configure_agent(way.config)
-            guest.check("modprobe ivpci" + (" && modprobe tcp_ivpci" if way is not SMC else ""))
+        for agent in self.members:
+            agent.guest.configure_agent(way.config)
+            agent.guest.check("modprobe ivpci" + (" && modprobe tcp_ivpci" if way is not SMC else ""))
             agent.launch()
-        others = len(self.lab.guests) - 1
-        for agent in self.lab.agents:
+        others = len(self.members) - 1
+        for agent in self.members:
             agent.wait_state("active", ADDRESSES * others)
 
     def moved(self) -> int:
@@ -179,19 +193,40 @@ class Meter:
         return sum(each["doorbells_sent"] for guest in (self.server, self.client)
                    for each in traffic.raw_counters(guest)["ivpci"].values())
 
-    def once(self, work: Work, way: Way) -> list[float]:
-        """One run. Fails if nothing of it went the way that was asked for, or something of TCP's another one."""
-        self.agents(way)
+    def run(self, work: Work, key: str, server: Guest, client: Guest) -> list[float]:
+        """One run, without a look at what it went over; `key`: the way's, for what it cost."""
         # A listener stays what it was when it was made: a new one for each run.
         # And a port of its own: sockperf does not ask for one that waits for late segments.
         self.port += 1
-        server = work.server(self.server, self.port)
+        process = work.server(server, self.port)
+        counted = self.lab.plan.count_instructions
+        before = server.instructions() + client.instructions() if counted else 0
+        values, operations = work.run(client, server.ip4, self.port, self.seconds)
+        if counted:
+            executed = server.instructions() + client.instructions() - before
+            self.cost("instructions", work, key, executed / operations)
+        process.kill()
+        process.wait(10)
+        self.operations = operations
+        return values
+
+    def cost(self, kind: str, work: Work, key: str, each: float) -> None:
+        of_row = self.costs.setdefault(kind, {}).setdefault(f"{work.rows[0].name} ({work.operation})", {})
+        of_row.setdefault(key, []).append(each)
+
+    def cost_report(self) -> dict:
+        """Medians: by kind, row and way."""
+        return {kind: {row: {way: round(median(values), 3) for way, values in by_way.items()}
+                       for row, by_way in by_row.items()}
+                for kind, by_row in self.costs.items()}
+
+    def once(self, work: Work, way: Way) -> list[float]:
+        """One run. Fails if nothing of it went the way that was asked for, or something of TCP's another one."""
+        self.agents(way)
         before, moved, rung = traffic.counters(self.client), self.moved(), self.rung()
-        values = work.run(self.client, self.server.ip4, self.port, self.seconds)
+        values = self.run(work, way.key, self.server, self.client)
         made = traffic.counters(self.client) - before
         moved, rung = self.moved() - moved, self.rung() - rung
-        server.kill()
-        server.wait(10)
         proof = self.proof.setdefault(way.key, {"connections": 0, "others": 0, "doorbells": 0})
         over = made.client if way is SMC else moved if way is DIRECT else made.tcp_opens - made.client
         proof["connections"] += over
@@ -199,10 +234,8 @@ class Meter:
         proof["doorbells"] += rung
         if not over or (way is not SMC and made.client):
             raise AssertionError(f"{work.what}: {over} of {made.tcp_opens} connections went over {way.title}, {made.client} over SMC-D")
-        row = work.rows[0]
-        if row.unit == "MB/s" and way in (SMC, DIRECT):
-            mib = values[0] * 1e6 * self.seconds / 2**20
-            self.doorbells.setdefault(row.name, {}).setdefault(way.key, []).append(rung / mib)
+        if way in (SMC, DIRECT):
+            self.cost("doorbells", work, way.key, rung / self.operations)
         return values
 
     def measure(self, works: list[Work], turns: int) -> list[Row]:
@@ -229,6 +262,16 @@ def lines(rows: list[dict], keys: list[str]) -> list[str]:
         ratios = " ".join(f"{row['ratios'][key]['median']:>14.2f}x {row['ratios'][key]['worst']:>6.2f}x"
                           if key in row else f"{'-':>15} {'-':>7}" for key in keys[1:])
         text.append(f"{row['name']:24} {values}  {row['unit']:5} {ratios}")
+    return text
+
+
+def cost_lines(costs: dict, keys: list[str]) -> list[str]:
+    """Of Meter.cost_report(): a table for each kind."""
+    text = []
+    for kind, by_row in costs.items():
+        text += ["", f"{kind} of each, both guests together:"]
+        text += [f"{name:36} " + " ".join(f"{by_way[key]:>12,.2f}" if key in by_way else f"{'-':>12}" for key in keys)
+                 for name, by_way in by_row.items()]
     return text
 
 

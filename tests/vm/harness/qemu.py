@@ -47,6 +47,7 @@ class Machine:
     root: Path | None = None  # of an installation of its own (clean.py); else this machine's
     kernel_tree: Path | None = None  # shown to it, for modules that are compiled there
     extra_append: list[str] = field(default_factory=list)
+    counter: Path | None = None  # QEMU's plugin that counts instructions (programs/instructions.c); TCG only
 
     @property
     def name(self) -> str:
@@ -123,4 +124,6 @@ def command(machine: Machine) -> list[str]:
     argv += ["-device", f"virtserialport,chardev=exec,name={EXEC_PORT}"]
     for region in machine.regions:
         argv += ivshmem(region)
+    if machine.counter is not None:
+        argv += ["-plugin", f"file={machine.counter},out={name}.instructions"]
     return argv
