@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# containerd, CNI plugins, nginx and PostgreSQL for the guests, unpacked in the cache and not installed: their
+# containerd, CNI plugins, and servers and a Java for the guests, unpacked in the cache and not installed: their
 # packages would start daemons on this machine, and start them again at its next boot. Guests see
 # them where they are.
 set -euo pipefail
@@ -11,7 +11,9 @@ here=$(dirname "${BASH_SOURCE[0]}")
 . "$here/private_apt.sh"
 
 SUITE=bookworm
-PACKAGES=(containerd containernetworking-plugins nginx postgresql-15 postgresql-client-15 libpq5)
+PACKAGES=(containerd containernetworking-plugins nginx postgresql-15 postgresql-client-15 libpq5
+    memcached libevent-2.1-7 libmemcached-tools libmemcached11 libhashkit2
+    etcd-server etcd-client openjdk-17-jre-headless)
 
 if [ -n "$(containers_dir)" ]; then
     exit 0

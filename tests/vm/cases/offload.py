@@ -415,6 +415,25 @@ def offload_servers(lab):
     stock(lab)
 
 
+@case("direct", "offload-languages", agent=False, long_only=True, timeout=600, memory_mb=1024, kernels=["stock", "6.12"])
+def offload_languages(lab):
+    """memcached, a program in Go (etcd) and one in Java between Debian's own kernels: connections of each are moved, and
+    their clients get the right answers.
+    """
+    server, client = lab.guests
+    agents = offload.start(lab)
+    for make in servers.MORE:
+        one = make(server)
+        before = [offload.totals(agent) for agent in agents]
+        one.ask(client, server.ip4)
+        for agent, old in zip(agents, before):
+            new = offload.totals(agent)
+            lab.progress(f"{one.name}, {agent.guest.name}: {new['moved'] - old['moved']} moved, "
+                         f"{(new['ring_bytes'] - old['ring_bytes']) >> 10} KiB by rings")
+            expect(new["ring_bytes"] - old["ring_bytes"] > 1 << 20, f"{one.name}: hardly anything went by rings: {old} {new}")
+        expect(one.process.poll() is None, f"{one.name} ended: {one.process.err}")
+
+
 @case("direct", "offload-6.12", agent=False, timeout=150, long_timeout=300, kernels=["stock", "6.12"])
 def offload_612(lab):
     """The same between Debian's own 6.1 and its own 6.12, which has no SMC: nothing was built for them but the modules."""

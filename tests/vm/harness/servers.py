@@ -12,6 +12,7 @@ from .channel import Process
 from .guest import Guest
 
 REDIS_PORT, NGINX_PORT, POSTGRES_PORT = 6379, 80, 5432
+MEMCACHED_PORT, ETCD_PORT, JAVA_PORT = 11211, 2379, 9400
 PORTS = f"{REDIS_PORT}, {NGINX_PORT}, {POSTGRES_PORT}"
 ROWS = 200000
 
@@ -105,4 +106,70 @@ def ask_postgres(client: Guest, address: str) -> None:
                  "checksum of what PostgreSQL sent")
 
 
+def library_path() -> str:
+    return f"LD_LIBRARY_PATH={PROGRAMS}/usr/lib/x86_64-linux-gnu"
+
+
+def memcached(guest: Guest) -> Server:
+    see_programs(guest)
+    process = guest.spawn(f"{library_path()} exec {PROGRAMS}/usr/bin/memcached -v -u nobody -l 0.0.0.0")
+    guest.check(f"for i in {{1..100}}; do ss -Hltn 'sport = :{MEMCACHED_PORT}' | grep -q . && exit 0; sleep 0.1; done; exit 1")
+    return Server("memcached", MEMCACHED_PORT, process, ask_memcached)
+
+
+def ask_memcached(client: Guest, address: str) -> None:
+    see_programs(client)
+    at = f"--servers={address}"
+    tools = f"{PROGRAMS}/usr/bin"
+    client.put("/run/value", "steer" * 100_000)
+    told = client.check(f"export {library_path()}; {tools}/memccp {at} /run/value && {tools}/memccat {at} value | sha256sum", 60)
+    wanted = hashlib.sha256(b"steer" * 100_000 + b"\n").hexdigest()
+    expect_equal(told.split()[0], wanted, "checksum of what memcached kept")
+    told = client.check(f"{library_path()} {tools}/memcslap {at} --concurrency=4 --execute-number=2000 --test=get", 120)
+    expect("8000 keys" in told and "rror" not in told, f"memcslap said {told!r}")
+
+
+VALUES = 24
+
+
+def etcd(guest: Guest) -> Server:
+    """A program in Go, whose runtime has a poller of its own."""
+    see_programs(guest)
+    url = f"http://{guest.ip4}:{ETCD_PORT}"
+    process = guest.spawn([f"{PROGRAMS}/usr/bin/etcd", "--data-dir", "/run/etcd", "--listen-client-urls", url,
+                           "--advertise-client-urls", url])
+    process.wait_output("ready to serve client requests", 60)
+    return Server("etcd", ETCD_PORT, process, ask_etcd)
+
+
+def ask_etcd(client: Guest, address: str) -> None:
+    see_programs(client)
+    client.put("/run/value", "steer" * 200_000)
+    etcdctl = f"{PROGRAMS}/usr/bin/etcdctl --endpoints http://{address}:{ETCD_PORT}"
+    client.check(f"for i in {{1..{VALUES}}}; do {etcdctl} put key$i </run/value >/dev/null || exit 1; done", 200)
+    told = client.check(f"{etcdctl} get --prefix key --print-value-only | tr -d '\\n' | sha256sum", 120)
+    expect_equal(told.split()[0], hashlib.sha256(b"steer" * 200_000 * VALUES).hexdigest(), "checksum of what etcd kept")
+
+
+def java_command(*words: str) -> list[str]:
+    java = f"{PROGRAMS}/usr/lib/jvm/java-17-openjdk-amd64/bin/java"
+    return [java, "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx128m",
+            str(paths.REPO / "tests" / "vm" / "programs" / "Echo.java"), *words]
+
+
+def java(guest: Guest) -> Server:
+    see_programs(guest)
+    process = guest.spawn(java_command("serve", str(JAVA_PORT)))
+    process.wait_output("listening", 180)
+    return Server("Java", JAVA_PORT, process, ask_java)
+
+
+def ask_java(client: Guest, address: str) -> None:
+    see_programs(client)
+    told = client.check(java_command("check", address, str(JAVA_PORT), "1500"), 240)
+    expect_equal(told.strip(), "right", "Java's answer")
+
+
 ALL = (redis, nginx, postgres)
+# Of other languages and with other habits, slower to start.
+MORE = (memcached, etcd, java)
