@@ -238,6 +238,7 @@ struct ivpci {
 
 extern bool ivpci_nocopy;
 extern unsigned int ivpci_poll_us;
+extern bool ivpci_look_unrung;
 extern unsigned int ivpci_silent_s;
 
 static inline void ivpci_add(struct ivpci *ivpci, enum ivpci_counter c, u64 n)

@@ -35,6 +35,13 @@ MODULE_PARM_DESC(
 	"seconds a peer may stand still until connections with it end (default 900, about what TCP "
 	"waits for an acknowledgement; 0: for ever)");
 
+bool ivpci_look_unrung = true;
+module_param_named(look_unrung, ivpci_look_unrung, bool, 0644);
+MODULE_PARM_DESC(
+	look_unrung,
+	"look each second for what no doorbell told of, since a member lied (default Y; N: for tests, which "
+	"are to see a notification that our own code loses)");
+
 static DEFINE_IDA(ivpci_numbers);
 
 static int ivpci_regs_map(struct ivpci *ivpci)

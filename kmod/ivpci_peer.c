@@ -321,8 +321,9 @@ static void ivpci_member_work(struct work_struct *work)
 	ivpci_silence_watch(ivpci);
 	if (ivpci_bulletins_changed(ivpci))
 		ivpci_chardev_wake(ivpci);
-	if (ivpci->open) {
+	if (ivpci->open)
 		ivpci_dmb_housekeeping(ivpci);
+	if (ivpci->open && READ_ONCE(ivpci_look_unrung)) {
 		/*
 		 * Without a doorbell: events that were too many are still there, and whoever says in our
 		 * name that we look has peers ring none.

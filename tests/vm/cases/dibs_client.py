@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The driver's ops as a DIBS client calls them, good and bad, without SMC between."""
 
-from harness import dawdle, dibs, shm
+from harness import dawdle, dibs, driver, shm
 from harness.case import case, expect, expect_equal, wait_until
 
 KIB = 1024
@@ -160,7 +160,7 @@ def dibs_client(lab):
 ROUNDS = 4000
 
 
-@case("fabric", "last-look", agent=False, timeout=90, long_timeout=300)
+@case("fabric", "last-look", append=driver.UNAIDED, agent=False, timeout=90, long_timeout=300)
 def last_look(lab):
     """A receiver that has looked for the last time, and takes its time until it says that it does not look
     any more: what arrives in between is not lost. Nothing else would wake it: there is one message

@@ -5,7 +5,7 @@ import json
 import signal
 import time
 
-from harness import dawdle, many, movers, paths, semantics, stress, traffic
+from harness import dawdle, driver, many, movers, paths, semantics, stress, traffic
 from harness.case import SLOW, case, expect, expect_equal, wait_until
 from harness.movers import Movers, offload, prepare
 
@@ -241,7 +241,7 @@ def driver_goes(lab, rounds: int, connections: int) -> None:
         process.kill()
 
 
-@case("direct", "direct-move", agent=False, cpus=2, timeout=150, long_timeout=3600)
+@case("direct", "direct-move", append=driver.UNAIDED, agent=False, cpus=2, timeout=150, long_timeout=3600)
 def direct_move(lab):
     """Connections are moved onto rings and back at random, from both ends: every byte is right."""
     prepare(lab)
@@ -250,7 +250,7 @@ def direct_move(lab):
     moved(lab, 120 if lab.long else 4, 64, "toggle")
 
 
-@case("direct", "direct-move-6.1", agent=False, cpus=2, timeout=150, long_timeout=1800,
+@case("direct", "direct-move-6.1", append=driver.UNAIDED, agent=False, cpus=2, timeout=150, long_timeout=1800,
       kernels=["stock", "guest"])
 def direct_move_61(lab):
     """The same between Debian 12's own 6.1 and 7.3."""

@@ -4,14 +4,14 @@
 import json
 import time
 
-from harness import movers, paths, servers
+from harness import driver, movers, paths, servers
 from harness.case import case, expect, expect_equal
 
 ODD = paths.PROGRAMS / "odd"
 ODD_PORT = 9700
 
 
-@case("direct", "direct-odd", agent=False, cpus=2, timeout=150, long_timeout=900)
+@case("direct", "direct-odd", append=driver.UNAIDED, agent=False, cpus=2, timeout=150, long_timeout=900)
 def direct_odd(lab):
     """All the ways to send and receive that programs seldom take (splice, zero copy, io_uring, memory that is not there
     yet, corks, kTLS asked for and TCP_REPAIR in the midst), while connections are moved at random: every byte is right.
@@ -37,7 +37,7 @@ def direct_odd(lab):
         expect_equal(count["lies"], 0, f"{guest.name}: lies")
 
 
-@case("direct", "direct-programs", agent=False, timeout=200, long_timeout=900)
+@case("direct", "direct-programs", append=driver.UNAIDED, agent=False, timeout=200, long_timeout=900)
 def direct_programs(lab):
     """redis, nginx and PostgreSQL, whose clients work meanwhile: all connections are moved, and their rings given back,
     again and again (a hundred times in the long form), and each answer is right.

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The rows of semantics (harness/semantics.py), each with a connection that has been moved before the row begins."""
 
-from harness import mutants, semantics
+from harness import driver, mutants, semantics
 from harness.case import case, expect, expect_equal
 from harness.movers import Movers, offload, prepare
 
@@ -60,7 +60,7 @@ def rows(lab) -> None:
     rows_moved(lab, plain, "random", 2, sample)
 
 
-@case("direct", "direct-rows", agent=False, timeout=200, long_timeout=900)
+@case("direct", "direct-rows", append=driver.UNAIDED, agent=False, timeout=200, long_timeout=900)
 def direct_rows(lab):
     """The rows of semantics over plain TCP, and again with each connection moved before a row begins with it; and with
     connections that are moved, moved back and given back all the time. All of them in the long form, else one in nine.

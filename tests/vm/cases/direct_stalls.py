@@ -3,6 +3,7 @@
 
 import time
 
+from harness import driver
 from harness.case import SLOW, case, expect, expect_equal, wait_until
 from harness.movers import Movers, offload, prepare
 from harness.twins import MOVED, Twins, expect_nothing_left
@@ -156,6 +157,8 @@ def signalled(twins: Twins):
         other.do(f"send({name!r}, 100)")
         seen = [one.do(f"receive({name!r}, 100, 5)")[:2]]
         one.do(f"signals({name!r})")
+        if name.startswith("moved"):
+            wait_until(twins.moved, lambda now: now == [0, 0], 10, "SIGIO: rings that are given back")
         one.do("hears(0)")
         for _ in range(3):
             other.do(f"send({name!r}, 100)")
@@ -226,7 +229,7 @@ def no_low_water(twins: Twins):
     return steps
 
 
-@case("direct", "direct-stalls", agent=False, timeout=120, long_timeout=300)
+@case("direct", "direct-stalls", append=driver.UNAIDED, agent=False, timeout=120, long_timeout=300)
 def direct_stalls(lab):
     """A thread asleep in TCP's recv() before the attach, one that asks for TCP_INFO in a loop, two ends that both write
     first, MSG_MORE and silence, a slow reader: nobody waits for longer than with TCP.

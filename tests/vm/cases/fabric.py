@@ -22,7 +22,7 @@ def stress_both_modes(lab, seconds: int) -> None:
         listener.kill()
 
 
-@case("fabric", "no-lost-wakeup", agent=False, cpus=2, timeout=100, long_timeout=900)
+@case("fabric", "no-lost-wakeup", append=driver.UNAIDED, agent=False, cpus=2, timeout=100, long_timeout=900)
 def no_lost_wakeup(lab):
     """Small and large messages; blocking, select and epoll, writers and readers; buffers of 16 KiB
     to 1 MiB; both copy modes: no connection stands still for two seconds (in the long form ten minutes,
@@ -31,7 +31,7 @@ def no_lost_wakeup(lab):
     stress_both_modes(lab, 150 if lab.long else 10)
 
 
-@case("fabric", "no-lost-wakeup-one-cpu", agent=False, cpus=1, timeout=100, long_timeout=900)
+@case("fabric", "no-lost-wakeup-one-cpu", append=driver.UNAIDED, agent=False, cpus=1, timeout=100, long_timeout=900)
 def no_lost_wakeup_one_cpu(lab):
     """The same between guests of one CPU."""
     stress_both_modes(lab, 150 if lab.long else 8)

@@ -5,7 +5,7 @@ and an end that no peer, no broker and no unloading brings about past their user
 
 import time
 
-from harness import native, rings, shm
+from harness import driver, native, rings, shm
 from harness.case import SLOW, case, expect, expect_equal, wait_until
 
 KIB = 1024
@@ -232,7 +232,7 @@ def stood_still(one: rings.Client, other: rings.Client, kept: rings.End) -> None
         wait_nothing(client)
 
 
-@case("fabric", "rings-go", agent=False, cpus=2, slots=SLOTS, size=f"{SIZE >> 20}M", timeout=180)
+@case("fabric", "rings-go", append=driver.UNAIDED, agent=False, cpus=2, slots=SLOTS, size=f"{SIZE >> 20}M", timeout=180)
 def rings_go(lab):
     """Rings in use end in order: the driver is unloaded, the device unbound, the peer killed, restarted, frozen."""
     one, other = rings.start(lab)
