@@ -117,7 +117,7 @@ def unloaded(lab, seconds: int) -> None:
     listener = stress.serve(server)
     traffic.transfer_server(server, port=9001)
     running = stress.start(client, server, 20, 4 * seconds, 30000)
-    transfers = [client.spawn(traffic.transfer_argv(server.ip4, 32 << 20, 9001)) for _ in range(10)]
+    transfers = [client.spawn(traffic.transfer_argv(server.ip4, (32 if lab.long else 8) << 20, 9001)) for _ in range(10)]
     held = traffic.hold(client, server.ip4, 20, 9001)
     for _ in range(seconds):
         for guest in lab.guests:

@@ -409,7 +409,7 @@ def stock(lab):
         expect(each.process.poll() is None, f"{each.name} ended: {each.process.err}")
 
 
-@case("direct", "offload-servers", agent=False, timeout=150, long_timeout=300)
+@case("direct", "offload-servers", agent=False, long_only=True, timeout=150, long_timeout=300)
 def offload_servers(lab):
     """redis, nginx and PostgreSQL on the kernel built here, with agents that move what is worth it."""
     stock(lab)
