@@ -265,6 +265,7 @@ void Offload::adopt(DirectRequests& kernel, const Seen& seen, std::uint64_t now_
     entry.attached = entry.made = true;
     entry.report.slot = seen.peer.slot;
     entry.report.flow = rings.flow;
+    entry.size = static_cast<int>(rings.size);
     auto at = entries_.insert_or_assign(seen.socket.inode, std::move(entry)).first;
     if (moved) {
         finish(at->second, now_ns);
@@ -344,7 +345,7 @@ void Offload::go_on(DirectRequests& kernel, std::uint64_t now_ns) {
 }
 
 Claim Offload::claim_of(const Entry& entry) const {
-    // What was taken over has no size that is known.
+    // A module from before it told this leaves what was taken over without a size.
     auto size = entry.size ? entry.size : limits_.ring;
     return {entry.seen.socket.cgroup, static_cast<std::uint64_t>(entry.made ? size : 0),
             entry.recent_bytes, entry.report.state == State::moved};

@@ -101,7 +101,7 @@ struct direct_rings {
 	__u32 device;	  /* N of /dev/ivpciN */
 	__u32 slot;	  /* the other end's guest, as sysfs `members` has it */
 	__u32 generation; /* likewise */
-	__u32 size;	  /* 16 KiB << n, 1 MiB at most */
+	__u32 size;	  /* 16 KiB << n, 1 MiB at most; answered: of the ring, if there is one */
 	__u64 token;
 	struct direct_flow flow; /* answered */
 };
