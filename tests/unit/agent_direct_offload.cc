@@ -28,7 +28,8 @@ struct End : DirectRequests, OffloadOwner {
     int room = 1 << 20;  // the largest ring that there is memory for
     int size = 0;
     bool tells_size = true;  // what a ring that was there before has
-    direct_reason attach_reason = DIRECT_NO_REASON;
+    direct_reason attach_reason = DIRECT_NO_REASON, make_reason = DIRECT_NO_REASON;
+    unsigned makes = 0;
     std::uint64_t token = 0, peer_token = 0, ring_bytes = 0;
     std::string denied;
     bool talks = true;
@@ -79,6 +80,10 @@ struct End : DirectRequests, OffloadOwner {
         if (what == DIRECT_MAKE) {
             if (!clean) {
                 return refused(DIRECT_NOT_CLEAN);
+            }
+            makes++;
+            if (make_reason) {
+                return refused(make_reason);
             }
             if (static_cast<int>(rings.size) > room) {
                 return refused(DIRECT_NO_MEMORY);
@@ -370,6 +375,16 @@ TEST_F(Agreement, NoMemoryMeansTcp) {
     make_hot(client);
     steps(5);
     EXPECT_TRUE(untouched());
+}
+
+// A smaller ring is no help, nor is one of another connection.
+TEST_F(Agreement, AGuestThatIsNotReachedIsNoLackOfMemory) {
+    client.make_reason = DIRECT_NO_PEER;
+    make_hot(client);
+    steps(5);
+    EXPECT_TRUE(untouched());
+    EXPECT_EQ(client.makes, 1U);
+    EXPECT_EQ(one->why_not(100), direct_reason_text(DIRECT_NO_PEER));
 }
 
 TEST_F(Agreement, ReasonsOfTheKernelAreSaid) {
