@@ -166,14 +166,16 @@ static int tcp_ivpci_do_rings(struct sock *sk, unsigned int cmd, struct direct_r
 	return DIRECT_NO_REASON;
 }
 
-static void tcp_ivpci_flow(struct sock *sk, struct direct_flow *flow)
+static void tcp_ivpci_flow(struct sock *sk, struct direct_rings *rings)
 {
 	struct tcp_ivpci_sock *ts = tcp_ivpci_get(sk);
 
-	memset(flow, 0, sizeof(*flow));
+	memset(&rings->flow, 0, sizeof(rings->flow));
 	if (!ts)
 		return;
-	*flow = ts->flow;
+	rings->flow = ts->flow;
+	if (READ_ONCE(ts->reader.ring))
+		rings->size = READ_ONCE(ts->reader.size) + IVPCI_RECORDS_DATA;
 	tcp_ivpci_put(ts);
 }
 
@@ -194,7 +196,7 @@ static long tcp_ivpci_rings(unsigned int cmd, struct direct_rings *rings)
 		tcp_ivpci_count(refused[rc]);
 		rc = -EBUSY;
 	}
-	tcp_ivpci_flow(sk, &rings->flow);
+	tcp_ivpci_flow(sk, rings);
 	connection->state = tcp_ivpci_state(sk);
 	sock_put(sk);
 	return rc;

@@ -11,6 +11,7 @@
 #include <linux/slab.h>
 
 #include "tcp_ivpci.h"
+#include "tcp_ivpci_errors.h"
 
 static struct workqueue_struct *tcp_ivpci_end_queue;
 
@@ -276,7 +277,7 @@ static enum direct_reason tcp_ivpci_install(struct tcp_ivpci_sock *ts, struct tc
 	else if (records_unread(&ts->reader))
 		reason = DIRECT_UNREAD;
 	else if (READ_ONCE(pair->gone))
-		reason = DIRECT_NO_MEMORY;
+		reason = DIRECT_NO_PEER;
 	else if (!tcp_ivpci_plain(sk))
 		reason = DIRECT_OPTIONS;
 	if (!reason) {
@@ -349,7 +350,7 @@ static int tcp_ivpci_make(struct tcp_ivpci_sock *ts, struct direct_rings *ask)
 	ivpci_rings_put();
 	if (IS_ERR(rings)) {
 		tcp_ivpci_released(pair);
-		return DIRECT_NO_MEMORY;
+		return tcp_ivpci_refusal(PTR_ERR(rings), DIRECT_NO_PEER);
 	}
 	pair->rings = rings;
 	in = rings->in;
@@ -387,14 +388,16 @@ static int tcp_ivpci_connect(struct tcp_ivpci_sock *ts, u64 token)
 	struct tcp_ivpci_pair *pair = tcp_ivpci_pair(ts);
 	struct ivpci_records *out;
 	struct ivpci_rings *rings;
+	int rc;
 
 	if (!pair)
 		return DIRECT_NO_RING;
 	rings = pair->rings;
 	if (ts->writer.ring)
 		return DIRECT_HAS_RINGS;
-	if (rings->calls->connect(rings, token))
-		return DIRECT_NO_MEMORY;
+	rc = rings->calls->connect(rings, token);
+	if (rc)
+		return tcp_ivpci_refusal(rc, DIRECT_NO_RING);
 	out = rings->out;
 	if (READ_ONCE(out->magic) != IVPCI_RECORDS_MAGIC)
 		return DIRECT_NO_RING;

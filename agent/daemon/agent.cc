@@ -165,12 +165,21 @@ std::optional<Agent::Obstacle> Agent::try_session() {
     if (auto obstacle = obstacle_to(paths)) {
         return obstacle;
     }
+    return start_session(paths);
+}
+
+std::optional<Agent::Obstacle> Agent::start_session(const Paths& paths) {
     auto session = Session::start(loop_, config_, policy_, saved_state_path(socket_path_),
                                   inheritance(), paths, [this] { on_device_lost(); });
     if (!session) {
         return Obstacle{session.error().message, false};
     }
     session_ = std::move(*session);
+    reason_.clear();
+    // Who listened to the one before listens to this one.
+    if (control_->streams()) {
+        monitor();
+    }
     if (paths.smc) {
         spdlog::info("active: new connections to guests of this host run over SMC-D");
     } else {
@@ -211,14 +220,21 @@ void Agent::follow_module() {
     }
     spdlog::info("tcp_ivpci was {}: the paths are chosen anew",
                  wants.direct ? "loaded" : "unloaded");
+    const auto had = session_->paths();
     session_.reset();
-    if (auto obstacle = try_session()) {
-        reason_ = obstacle->reason;
+    auto problems = start_one_of({wants, had}, [this](const Paths& paths) {
+        auto obstacle = start_session(paths);
+        return obstacle ? obstacle->reason : "";
+    });
+    auto problem = problems.empty() ? "" : problems.front();
+    if (!session_) {
+        reason_ = problem;
         ticks_idle_ = 0;
         spdlog::warn("idle: {}", reason_);
-    } else if (control_->streams()) {
-        monitor();
+    } else if (problem != path_problem_ && !problem.empty()) {
+        spdlog::warn("the paths stay what they were: {}", problem);
     }
+    path_problem_ = std::move(problem);
     say_status();
 }
 
@@ -242,14 +258,12 @@ void Agent::tick() {
     if (++ticks_idle_ % kRetryTicks != 0) {
         return;
     }
-    auto obstacle = try_session();
-    if (!obstacle) {
-        reason_.clear();
-    } else if (obstacle->reason != reason_) {
+    if (auto obstacle = try_session()) {
+        if (obstacle->reason == reason_) {
+            return;
+        }
         reason_ = obstacle->reason;
         spdlog::warn("idle: {}", reason_);
-    } else {
-        return;
     }
     say_status();
 }

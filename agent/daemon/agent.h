@@ -58,9 +58,11 @@ private:
         bool undecided = false;
     };
     std::optional<Obstacle> try_session();
+    std::optional<Obstacle> start_session(const Paths& paths);
     // What this machine and its operator have against a session with these paths.
     std::optional<Obstacle> obstacle_to(const Paths& paths) const;
-    // tcp_ivpci was loaded or unloaded: the session that runs gives way to one with other paths.
+    // tcp_ivpci was loaded or unloaded: the session that runs gives way to one with other paths. If
+    // that one cannot start, one like the old one takes its place.
     void follow_module();
     Result<void> listen();
     Inheritance inheritance();
@@ -103,6 +105,7 @@ private:
     std::string reason_;  // of being idle
     int ticks_idle_ = 0;
     PathChange path_change_;
+    std::string path_problem_;  // of the last change, as it was said
     std::int64_t start_time_ = time(nullptr);
     int upgrades_ = 0;
     Access access_;

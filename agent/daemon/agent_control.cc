@@ -250,10 +250,9 @@ json Agent::edit(const Request& request) {
     }
     auto edit = add_rule(*own, request.rule);
     auto answer = put_in_force(edit.rules, edit.did);
-    if (request.rule.action == Action::allow && answer["ok"] == true) {
-        if (auto rule = denied_by(policy_, request.rule)) {
-            answer["warning"] = fmt::format("deny wins: {} in {} still stands", to_string(*rule),
-                                            to_string(rule->origin));
+    if (answer["ok"] == true) {
+        if (auto warning = denied_by_text(policy_, request.rule); !warning.empty()) {
+            answer["warning"] = std::move(warning);
         }
     }
     return answer;

@@ -138,11 +138,13 @@ json Agent::explain(const Request& request) {
         asked = resolve(*request.workload, session_ ? session_->machine() : Machine{});
         connection.is_of = [&asked](const Workload& named) { return belongs(*asked, named); };
     }
-    bool direct = session_ ? session_->is_direct() : config_.path == Path::direct;
+    // Those that a session would have now.
+    auto paths = session_ ? session_->paths() : choose_paths(config_);
+    bool direct = paths.only_direct();
     auto explanation = smc_steer::explain(policy_, connection, direct ? Via::direct : Via::smc);
     // With both paths the direct one serves what the rules keep from SMC.
-    bool kept = !direct && session_ && session_->has_direct() && explanation.rule &&
-                explanation.rule->via == Via::direct;
+    bool both = paths.smc && (session_ ? session_->has_direct() : paths.direct);
+    bool kept = both && explanation.rule && explanation.rule->via == Via::direct;
     bool is_tcp_socket = kept && explanation.rule->is_about_sockets();
     if (kept) {
         direct = true;

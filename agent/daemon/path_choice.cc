@@ -3,6 +3,8 @@
 
 #include <unistd.h>
 
+#include <bit>
+
 #include "agent/kernel/direct_device.h"
 
 namespace smc_steer {
@@ -19,11 +21,20 @@ Paths choose_paths(const Config& config, bool loaded) {
 bool PathChange::is_due(const Paths& has, const Paths& wants) {
     looks_ = wants == has ? 0 : wants == wants_ ? looks_ + 1 : 1;
     wants_ = wants;
-    if (looks_ < kLooks) {
-        return false;
+    return looks_ == kLooks || (looks_ % kAgain == 0 && std::has_single_bit(looks_ / kAgain));
+}
+
+std::vector<std::string> start_one_of(const std::vector<Paths>& choices,
+                                      const std::function<std::string(const Paths&)>& start) {
+    std::vector<std::string> problems;
+    for (const auto& paths : choices) {
+        auto problem = start(paths);
+        if (problem.empty()) {
+            break;
+        }
+        problems.push_back(std::move(problem));
     }
-    looks_ = 0;
-    return true;
+    return problems;
 }
 
 }  // namespace smc_steer

@@ -4,6 +4,10 @@
 #ifndef SMC_STEER_AGENT_DAEMON_PATH_CHOICE_H
 #define SMC_STEER_AGENT_DAEMON_PATH_CHOICE_H
 
+#include <functional>
+#include <string>
+#include <vector>
+
 #include "agent/daemon/config.h"
 
 namespace smc_steer {
@@ -12,6 +16,9 @@ namespace smc_steer {
 struct Paths {
     bool smc = true;      // new sockets become SMC sockets
     bool direct = false;  // living TCP connections are moved
+
+    // New connections are TCP, and moved while they live.
+    bool only_direct() const { return direct && !smc; }
 
     bool operator==(const Paths&) const = default;
 };
@@ -23,10 +30,13 @@ bool direct_is_loaded();
 Paths choose_paths(const Config& config, bool loaded = direct_is_loaded());
 
 // A running session's paths are others than would be chosen now. One that is replaced takes with it
-// what it has, so it waits: a module that gives way to its next version is gone for a moment.
+// what it has, so it waits: a module that gives way to its next version is gone for a moment. What
+// could not be is tried again after a minute, then after two, four and so on.
 class PathChange {
 public:
-    static constexpr unsigned kLooks = 6;  // that agree: three seconds
+    // In a row that agree.
+    static constexpr unsigned kLooks = 6;    // three seconds
+    static constexpr unsigned kAgain = 120;  // a minute
 
     // Called twice a second. Value: it is time.
     bool is_due(const Paths& has, const Paths& wants);
@@ -35,6 +45,11 @@ private:
     Paths wants_;
     unsigned looks_ = 0;  // in a row that wanted that
 };
+
+// Starts a session with the first of these paths that there can be one with. `start`: why there is
+// none; empty: it runs. Value: what was said before that; one for each: none runs.
+std::vector<std::string> start_one_of(const std::vector<Paths>& choices,
+                                      const std::function<std::string(const Paths&)>& start);
 
 }  // namespace smc_steer
 

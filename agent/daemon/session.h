@@ -99,8 +99,6 @@ public:
     nlohmann::json report_endpoints() const;
     nlohmann::json report_pods() const;
 
-    // New connections are TCP, and moved while they live.
-    bool is_direct() const { return !paths_.smc; }
     const Paths& paths() const { return paths_; }
     bool has_direct() const { return direct_ != nullptr; }
     // One that this guest has published, or would if there were room.

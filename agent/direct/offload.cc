@@ -28,6 +28,8 @@ constexpr std::uint64_t kEvictionNs = 1'000 * kMillisecond;
 constexpr std::uint64_t kShareNs = 100 * kMillisecond;
 // Who has been given room waits so long for the other end to hear of it and let go.
 constexpr std::uint64_t kRoomNs = 500 * kMillisecond;
+// From one connection that gave its rings in vain to the next, for a control group and a guest.
+constexpr std::uint64_t kInVainNs = 60'000 * kMillisecond;
 // Who waits for its turn asks again so late: no question costs the broker more than a few a second.
 constexpr std::uint64_t kTurnNs = 200 * kMillisecond;
 constexpr std::uint64_t kSecondNs = 1'000 * kMillisecond;
@@ -263,6 +265,7 @@ void Offload::adopt(DirectRequests& kernel, const Seen& seen, std::uint64_t now_
     entry.attached = entry.made = true;
     entry.report.slot = seen.peer.slot;
     entry.report.flow = rings.flow;
+    entry.size = static_cast<int>(rings.size);
     auto at = entries_.insert_or_assign(seen.socket.inode, std::move(entry)).first;
     if (moved) {
         finish(at->second, now_ns);
@@ -342,7 +345,7 @@ void Offload::go_on(DirectRequests& kernel, std::uint64_t now_ns) {
 }
 
 Claim Offload::claim_of(const Entry& entry) const {
-    // What was taken over has no size that is known.
+    // A module from before it told this leaves what was taken over without a size.
     auto size = entry.size ? entry.size : limits_.ring;
     return {entry.seen.socket.cgroup, static_cast<std::uint64_t>(entry.made ? size : 0),
             entry.recent_bytes, entry.report.state == State::moved};
@@ -377,6 +380,10 @@ bool Offload::leaves_it_to_others(const Entry& entry, std::uint64_t now_ns) {
 bool Offload::make_room(DirectRequests& kernel, Entry& wants, std::uint64_t now_ns) {
     if (wants.room_until_ns) {
         return now_ns < wants.room_until_ns;  // once for each attempt
+    }
+    std::erase_if(in_vain_ns_, [&](const auto& last) { return now_ns - last.second >= kInVainNs; });
+    if (in_vain_ns_.contains(room_of(wants))) {
+        return false;
     }
     std::vector<Entries::iterator> whose;
     auto held = claims(whose);
@@ -629,6 +636,7 @@ void Offload::finish(Entry& entry, std::uint64_t now_ns) {
     entry.report.ring = entry.size;
     entry.report.since_ns = entry.grew_ns = now_ns;
     totals_.moved++;
+    in_vain_ns_.erase(room_of(entry));
     if (auto track = tracks_.find(entry.seen.socket.inode); track != tracks_.end()) {
         track->second.failures = 0;
         track->second.why_not.clear();
@@ -752,7 +760,12 @@ Offload::Entries::iterator Offload::fail_entry(DirectRequests& kernel, Entries::
     track.not_before_ns = now_ns + pause_ns(track.failures++);
     track.why_not = std::move(text);
     track.here = true;
-    totals_.failed += at->second.report.state != State::moved;
+    if (at->second.report.state != State::moved) {
+        totals_.failed++;
+        if (at->second.room_until_ns) {
+            in_vain_ns_[room_of(at->second)] = now_ns;
+        }
+    }
     return release(kernel, at, why, tell);
 }
 

@@ -20,6 +20,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "agent/base/unique_fd.h"
@@ -186,7 +187,11 @@ private:
     std::vector<Claim> claims(std::vector<Entries::iterator>& whose);
     // Somebody of another control group waits for memory, and `entry`'s has its share.
     bool leaves_it_to_others(const Entry& entry, std::uint64_t now_ns);
-    // Value: there will be room soon.
+    static std::pair<std::uint32_t, std::uint64_t> room_of(const Entry& entry) {
+        return {entry.report.slot, entry.seen.socket.cgroup};
+    }
+    // Value: there will be room soon. Whether the other end has some it says only once there is
+    // a ring to offer.
     bool make_room(DirectRequests& kernel, Entry& wants, std::uint64_t now_ns);
     DirectAnswer wait_for_room(DirectRequests& kernel, Entry& entry, std::uint64_t now_ns);
     void offer(DirectRequests& kernel, Entry& entry, std::uint64_t now_ns);
@@ -224,6 +229,9 @@ private:
     std::map<std::uint32_t, Misses> misses_;  // by slot
     std::uint64_t evicted_ns_ = 0;            // when last, for a hotter one
     std::uint64_t shared_ns_ = 0;             // when last, for another control group
+    // When a connection was given room last and could not be moved, by the other end's slot and the
+    // own control group: what one group's sockets are like is nothing to the others.
+    std::map<std::pair<std::uint32_t, std::uint64_t>, std::uint64_t> in_vain_ns_;
     std::uint64_t full_ns_ = 0;  // when the driver last had no memory for the least of rings
     Totals totals_;
 };

@@ -315,16 +315,6 @@ void Wires::prove(std::uint32_t slot, Connection& connection) {
     }
     fresh->timer.reset();
     fresh->proven = true;
-    fresh->events.reset();  // before another one of the same descriptor
-    auto events = loop_.on_io(
-        fresh->fd.get(), fresh->out.empty() ? EPOLLIN : EPOLLIN | EPOLLOUT,
-        [this, slot, same = fresh.get()](std::uint32_t what) { on_io(slot, *same, what); });
-    if (!events) {
-        wire.problem = events.error().message;
-        arm(slot, wire, kAfterAnEnd);
-        return;
-    }
-    fresh->events = std::move(*events);
     if (wire.talking) {
         owner_.on_down(slot);
     }

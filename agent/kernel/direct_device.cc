@@ -29,12 +29,13 @@ constexpr std::array<Words, DIRECT_REASONS> kReasons{{
     {"asked", "its program is asking for something that needs TCP's own socket"},
     {"not_attached", "it is not attached to"},
     {"not_clean", "a thread is inside of TCP that came before the attach"},
-    {"no_driver", "ivpci.ko is not loaded, or is another version"},
+    {"no_driver", "ivpci.ko is not loaded, has no such device, or is another version"},
     {"no_memory", "the driver has no memory for rings"},
     {"has_rings", "it has rings already"},
     {"no_ring", "the other end has taken its ring back"},
     {"options", "its program has set SO_RCVLOWAT, O_ASYNC, a filter or receive timestamps"},
     {"unread", "bytes of an earlier ring are unread"},
+    {"no_peer", "the driver does not reach the other guest"},
 }};
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 
 namespace smc_steer {
 namespace {
@@ -22,6 +23,13 @@ bool any_meet(const std::vector<T>& a, const std::vector<T>& b) {
     return a.empty() || b.empty() || std::any_of(a.begin(), a.end(), [&b](const T& x) {
                return std::any_of(b.begin(), b.end(), [&x](const T& y) { return meet(x, y); });
            });
+}
+
+bool denies_path_of(const Rule& other, const Rule& rule) {
+    constexpr std::array kPaths{Via::smc, Via::direct};
+    return std::any_of(kPaths.begin(), kPaths.end(), [&](Via path) {
+        return rule.action_on(path) == Action::allow && other.action_on(path) == Action::deny;
+    });
 }
 
 bool any_meet(const Rule& a, const Rule& b) {
@@ -58,11 +66,22 @@ std::string to_string(const Explanation& explanation) {
 
 std::optional<Rule> denied_by(const Policy& policy, const Rule& rule) {
     for (const auto& other : policy.rules) {
-        if (other.action == Action::deny && any_meet(rule, other)) {
+        if (denies_path_of(other, rule) && any_meet(rule, other)) {
             return other;
         }
     }
     return std::nullopt;
+}
+
+std::string denied_by_text(const Policy& policy, const Rule& rule) {
+    auto other = denied_by(policy, rule);
+    if (!other) {
+        return "";
+    }
+    auto why = other->via ? fmt::format("via {} keeps the other path off", to_string(*other->via))
+                          : std::string("deny wins");
+    return fmt::format("{}: {} in {} still stands", why, to_string(*other),
+                       to_string(other->origin));
 }
 
 }  // namespace smc_steer

@@ -32,9 +32,12 @@ Explanation explain(const Policy& policy, const Connection& connection, Via path
 // For people: what a rule that decided says, with its place.
 std::string to_string(const Explanation& explanation);
 
-// A rule that denies some connection `rule` would allow; none: allowing has its full effect.
-// Workloads of different kinds may or may not meet: they are taken not to.
+// A rule that keeps some connection off a path that `rule` would let it take: it denies, or names
+// the other path. None: allowing has its full effect. Workloads of different kinds may or may not
+// meet: they are taken not to.
 std::optional<Rule> denied_by(const Policy& policy, const Rule& rule);
+// The same for people, in one line; empty: none.
+std::string denied_by_text(const Policy& policy, const Rule& rule);
 
 }  // namespace smc_steer
 

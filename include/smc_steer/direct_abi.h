@@ -54,12 +54,13 @@ enum direct_reason {
 	DIRECT_ASKED,	  /* its program is asking for something that needs TCP's own socket */
 	DIRECT_NOT_ATTACHED,
 	DIRECT_NOT_CLEAN, /* yet: somebody may be in TCP who came another way */
-	DIRECT_NO_DRIVER, /* ivpci.ko is not loaded, or another version, or going */
-	DIRECT_NO_MEMORY, /* the driver gave none: no such device or guest, or none is left */
+	DIRECT_NO_DRIVER, /* ivpci.ko is not loaded, or another version, or going; no such device */
+	DIRECT_NO_MEMORY, /* for rings: a smaller one may be had, or one later */
 	DIRECT_HAS_RINGS,
 	DIRECT_NO_RING, /* to move to, or none that its receiver made for this */
 	DIRECT_OPTIONS, /* SO_RCVLOWAT, a filter, timestamps of what is received */
 	DIRECT_UNREAD,	/* bytes of an earlier ring are: later */
+	DIRECT_NO_PEER, /* no such guest (any more), it stands still, or this one is no member */
 	DIRECT_REASONS,
 };
 
@@ -101,7 +102,7 @@ struct direct_rings {
 	__u32 device;	  /* N of /dev/ivpciN */
 	__u32 slot;	  /* the other end's guest, as sysfs `members` has it */
 	__u32 generation; /* likewise */
-	__u32 size;	  /* 16 KiB << n, 1 MiB at most */
+	__u32 size;	  /* 16 KiB << n, 1 MiB at most; answered: of the ring, if there is one */
 	__u64 token;
 	struct direct_flow flow; /* answered */
 };

@@ -27,7 +27,9 @@ struct End : DirectRequests, OffloadOwner {
     bool alive = true, attached = false, clean = true, made = false, connected = false;
     int room = 1 << 20;  // the largest ring that there is memory for
     int size = 0;
-    direct_reason attach_reason = DIRECT_NO_REASON;
+    bool tells_size = true;  // what a ring that was there before has
+    direct_reason attach_reason = DIRECT_NO_REASON, make_reason = DIRECT_NO_REASON;
+    unsigned makes = 0;
     std::uint64_t token = 0, peer_token = 0, ring_bytes = 0;
     std::string denied;
     bool talks = true;
@@ -79,6 +81,10 @@ struct End : DirectRequests, OffloadOwner {
             if (!clean) {
                 return refused(DIRECT_NOT_CLEAN);
             }
+            makes++;
+            if (make_reason) {
+                return refused(make_reason);
+            }
             if (static_cast<int>(rings.size) > room) {
                 return refused(DIRECT_NO_MEMORY);
             }
@@ -98,6 +104,9 @@ struct End : DirectRequests, OffloadOwner {
             return refused(DIRECT_NO_RING);
         }
         rings.flow.ring_sent = ring_bytes;
+        if (made && tells_size) {
+            rings.size = static_cast<std::uint32_t>(size);
+        }
         return {};
     }
 
@@ -368,6 +377,16 @@ TEST_F(Agreement, NoMemoryMeansTcp) {
     EXPECT_TRUE(untouched());
 }
 
+// A smaller ring is no help, nor is one of another connection.
+TEST_F(Agreement, AGuestThatIsNotReachedIsNoLackOfMemory) {
+    client.make_reason = DIRECT_NO_PEER;
+    make_hot(client);
+    steps(5);
+    EXPECT_TRUE(untouched());
+    EXPECT_EQ(client.makes, 1U);
+    EXPECT_EQ(one->why_not(100), direct_reason_text(DIRECT_NO_PEER));
+}
+
 TEST_F(Agreement, ReasonsOfTheKernelAreSaid) {
     client.attach_reason = DIRECT_OTHER_PROTOCOL;
     make_hot(client);
@@ -395,6 +414,21 @@ TEST_F(Agreement, AnAgentThatDiedIsReplaced) {
     look(client);
     EXPECT_TRUE(moved()) << "taken over as it is";
     EXPECT_EQ(one->totals().now, 1U);
+}
+
+// Its share of the memory is counted by that.
+TEST_F(Agreement, WhatIsTakenOverHasTheRingThatItHas) {
+    client.room = 64 << 10;
+    make_hot(client);
+    steps(5);
+    ASSERT_TRUE(moved());
+    for (bool tells : {true, false}) {
+        client.tells_size = tells;
+        make_agent(client);
+        look(client);
+        ASSERT_TRUE(one->report(100));
+        EXPECT_EQ(one->report(100)->ring, tells ? 64 << 10 : 0) << "a module from before says none";
+    }
 }
 
 TEST_F(Agreement, AnAgentThatDiedHalfWayLeavesNothing) {

@@ -205,7 +205,7 @@ protected:
         agent = std::make_unique<Offload>(limits, 0, room, 1);
         agent->set_own_slot(1);
     }
-    // The other agent agrees to everything.
+    // The other agent agrees to everything that it has room for.
     void answer() {
         for (auto asked : std::exchange(room.sent, {})) {
             Message said{MessageKind::no, false, WhyNot::none, asked.id, 0, 0, {}, {}, {}};
@@ -214,7 +214,7 @@ protected:
                 said.proof =
                     prove({{}, 7, asked.addresses.local_port}, Prover::answers, asked.salt);
             } else if (asked.kind == MessageKind::offer) {
-                said.kind = MessageKind::taken;
+                said.kind = peer_is_full ? MessageKind::no : MessageKind::taken;
             } else {
                 continue;
             }
@@ -236,6 +236,7 @@ protected:
         }
     }
 
+    bool peer_is_full = false;
     OffloadLimits limits;
     Room room;
     std::unique_ptr<Offload> agent;
@@ -276,6 +277,22 @@ TEST_F(Crowd, RoomThatWasMadeIsNotSnatched) {
     run({{kHog, kMiB}, {kOther, kMiB}}, 2);
     EXPECT_EQ(room.moved(kOther), 1);
     EXPECT_EQ(agent->totals().back_share, 1U);
+}
+
+// The other guest says so only after this one has made its ring.
+TEST_F(Crowd, NobodyGivesForWhatTheOtherEndHasNoRoomFor) {
+    room.add(kHog, 8);
+    run({{kHog, kMiB}}, 4);
+    ASSERT_EQ(room.free, 0);
+    peer_is_full = true;
+    room.add(kOther, 20);
+    run({{kHog, kMiB}, {kOther, kMiB}}, 40);
+    auto totals = agent->totals();
+    EXPECT_LE(totals.back_share + totals.back_evicted, 1U);
+    EXPECT_GE(room.moved(kHog), 7);
+    peer_is_full = false;
+    run({{kHog, kMiB}, {kOther, kMiB}}, 400);
+    EXPECT_GE(room.bytes(kOther), 1 << 20) << "a minute later they have their share all the same";
 }
 
 TEST_F(Crowd, TheHottestOfTheOthersGetIt) {

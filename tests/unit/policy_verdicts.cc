@@ -117,6 +117,24 @@ TEST(PolicyVerdicts, DeniedByFindsWhatOverlaps) {
     EXPECT_TRUE(denied_by(policy, with_peers));
     with_peers.peers = {*parse_cidr("11.0.0.0/8")};
     EXPECT_FALSE(denied_by(policy, with_peers));
+    EXPECT_EQ(denied_by_text(policy, allow({22, 22})),
+              "deny wins: deny 22 with 10.0.0.0/8 in p:3 still stands");
+    EXPECT_EQ(denied_by_text(policy, rule(Action::deny, {22, 22})), "") << "nothing to win over";
+}
+
+TEST(PolicyVerdicts, DeniedByARuleForTheOtherPath) {
+    auto policy = read("version: 1\nrules:\n- {action: allow, ports: 80, via: direct}\n");
+    auto allow = rule(Action::allow, {80, 80});
+    const auto* said =
+        "via direct keeps the other path off: allow 80 via direct in p:3 still stands";
+    EXPECT_EQ(denied_by_text(policy, allow), said);
+    allow.via = Via::smc;
+    EXPECT_EQ(denied_by_text(policy, allow), said);
+    allow.via = Via::direct;
+    EXPECT_EQ(denied_by_text(policy, allow), "");
+    allow.ports = {{81, 81}};
+    allow.via = Via::smc;
+    EXPECT_EQ(denied_by_text(policy, allow), "") << "about others";
 }
 
 }  // namespace

@@ -29,7 +29,7 @@ namespace {
 constexpr const char* kReasons[] = {
     "none",      "not_established", "not_accepted", "of_the_kernel", "other_protocol", "in_repair",
     "already",   "locked",          "asked",        "not_attached",  "not_clean",      "no_driver",
-    "no_memory", "has_rings",       "no_ring",      "options",       "unread"};
+    "no_memory", "has_rings",       "no_ring",      "options",       "unread",         "no_peer"};
 static_assert(sizeof(kReasons) / sizeof(*kReasons) == DIRECT_REASONS);
 
 // One that is gone meanwhile, or has a reason, is left alone.
