@@ -363,20 +363,6 @@ std::vector<Claim> Offload::claims(std::vector<Entries::iterator>& whose) {
     return all;
 }
 
-bool Offload::leaves_it_to_others(const Entry& entry, std::uint64_t now_ns) {
-    auto group = entry.seen.socket.cgroup;
-    bool others_wait = std::any_of(entries_.begin(), entries_.end(), [&](const auto& other) {
-        return !other.second.made && now_ns < other.second.room_until_ns &&
-               other.second.seen.socket.cgroup != group;
-    });
-    if (!others_wait) {
-        return false;
-    }
-    std::vector<Entries::iterator> whose;
-    auto held = claims(whose);
-    return Shares(held, limits_.share).left(group) < kSmallestRing;
-}
-
 bool Offload::make_room(DirectRequests& kernel, Entry& wants, std::uint64_t now_ns) {
     if (wants.room_until_ns) {
         return now_ns < wants.room_until_ns;  // once for each attempt
@@ -416,10 +402,8 @@ bool Offload::make_room(DirectRequests& kernel, Entry& wants, std::uint64_t now_
 
 DirectAnswer Offload::make(DirectRequests& kernel, Entry& entry, std::uint64_t now_ns,
                            std::uint64_t& token) {
-    if (leaves_it_to_others(entry, now_ns)) {
-        return {DirectAnswer::End::refused, DIRECT_NO_MEMORY};
-    }
-    // The driver asks the broker each time that it has nothing: one of all that wait asks it.
+    // The driver asks the broker each time that it has nothing: one of all that wait asks it. Who was given room
+    // asks at once, and so has it before the others.
     if (now_ns >= entry.room_until_ns && full_ns_ && now_ns - full_ns_ < kTurnNs) {
         return wait_for_room(kernel, entry, now_ns);
     }

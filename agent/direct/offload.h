@@ -185,8 +185,6 @@ private:
                       std::uint64_t& token);
     Claim claim_of(const Entry& entry) const;
     std::vector<Claim> claims(std::vector<Entries::iterator>& whose);
-    // Somebody of another control group waits for memory, and `entry`'s has its share.
-    bool leaves_it_to_others(const Entry& entry, std::uint64_t now_ns);
     static std::pair<std::uint32_t, std::uint64_t> room_of(const Entry& entry) {
         return {entry.report.slot, entry.seen.socket.cgroup};
     }

@@ -268,15 +268,44 @@ TEST_F(Crowd, OthersGetTheirShare) {
 }
 
 // Others of the one that gave it are about to ask at that moment.
+// The other agent asked for a ninth connection of the hog's before, and offers its ring just when
+// one of the hog's has been taken back for somebody else.
 TEST_F(Crowd, RoomThatWasMadeIsNotSnatched) {
     room.add(kHog, 8);
     run({{kHog, kMiB}}, 4);
     ASSERT_EQ(room.free, 0);
-    room.add(kHog, 30);
+    room.add(kHog, 1);
+    const auto ninth = static_cast<std::uint16_t>(1008);
+    const Salt salt{1};
+    Message prepare{MessageKind::prepare, true, WhyNot::none, 5, 0, 0, {}, salt, {}};
+    prepare.addresses = {Address::parse("10.0.0.2").value(), Address::parse("10.0.0.1").value(),
+                         6379, ninth};
+    prepare.proof = prove({{}, 7, ninth}, Prover::asks, salt);
+    agent->look(room, room.see(), {}, now);
+    agent->on_message(room, 2, prepare, now);
+    agent->go_on(room, now);
+    ASSERT_TRUE(!room.sent.empty() && room.sent.back().kind == MessageKind::ready);
+
     room.add(kOther, 1);
-    run({{kHog, kMiB}, {kOther, kMiB}}, 2);
+    bool offered = false;
+    for (int look = 0; look < 2; look++) {
+        for (auto& [port, known] : room.all) {
+            known.socket.bytes.sent += kMiB;
+        }
+        agent->look(room, room.see(), {}, now += 250 * kMillisecondNs);
+        for (int step = 0; step < 10; step++) {
+            answer();
+            if (!offered && room.free > 0) {
+                offered = true;
+                agent->on_message(
+                    room, 2, {MessageKind::offer, true, WhyNot::none, 5, kMiB, 9, {}, {}, {}}, now);
+            }
+            agent->go_on(room, now + static_cast<std::uint64_t>(step) * 25 * kMillisecondNs);
+        }
+    }
+    EXPECT_TRUE(offered);
     EXPECT_EQ(room.moved(kOther), 1);
-    EXPECT_EQ(agent->totals().back_share, 1U);
+    EXPECT_EQ(room.all.at(ninth).ring, 0);
 }
 
 // The other guest says so only after this one has made its ring.
