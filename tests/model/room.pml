@@ -14,8 +14,8 @@
  *
  * NO_WANT_BARRIER, NO_CONSUMED_BARRIER: the barrier of records_want_room(), of records_take(). NO_LOOK_AFTER_WANT:
  * who has asked does not look again whether half is free. WANT_STAYS: the number that asks is the same one each time.
- * TOLD_FORGOTTEN: the reader answers one number more than once. WANTS_LATE: `wants_room` is set when the reader may
- * have answered. NOT_ASKED_ANEW: the softirq finds that the ring has filled up again, and does not ask.
+ * TOLD_FORGOTTEN: the reader answers one number more than once. NOT_ASKED_ANEW: the softirq finds that the ring has
+ * filled up again, and does not ask.
  * CLEARED_LATE: it takes `wants_room` back when it has told everybody, as without the barrier between these two.
  * NOBODY_WOKEN, NO_EVENT: it does not tell who sleeps in send(), who waits for an event. SLEEPS_AT_ONCE: who has joined
  * the socket's queue does not try again. NO_LOOK_AFTER_NOSPACE: who has asked for an event does not look again.
@@ -127,13 +127,8 @@ inline ask_room()
 #else
 	atomic { wanted++; asks = wanted };
 #endif
-#ifdef WANTS_LATE
-	atomic { STORE_WANT(asks); asks = 0 };
-	wants_room = true
-#else
 	wants_room = true;
 	atomic { STORE_WANT(asks); asks = 0 }
-#endif
 }
 
 /* tcp_ivpci_has_room() */
