@@ -72,7 +72,7 @@ struct tcp_ivpci_sock {
 	bool by_ring;	       /* what is sent goes by the ring, */
 	bool overflow;	       /* but not before that is empty: it was full for long */
 	bool wants_room;       /* somebody waits for some */
-	u64 heard;   /* `produced` as waiters were told of it since they asked; U64_MAX: not */
+	u64 heard;   /* `produced` as waiters were told of it since they asked: records_heard() */
 	u64 full_at; /* `consumed` when there was too little room last; under `writing` */
 	bool lied;   /* the other end */
 	bool hurry;  /* the driver waits for the rings' end */

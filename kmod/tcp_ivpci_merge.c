@@ -157,8 +157,7 @@ static int tcp_ivpci_take_records(struct tcp_ivpci_sock *ts, struct msghdr *msg,
 
 void tcp_ivpci_watch(struct tcp_ivpci_sock *ts)
 {
-	WRITE_ONCE(ts->heard, U64_MAX);
-	records_watch(&ts->reader);
+	records_watch_anew(&ts->reader, &ts->heard);
 }
 
 /*

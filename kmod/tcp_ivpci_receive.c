@@ -163,6 +163,9 @@ int tcp_ivpci_receive(struct sock *sk, struct msghdr *msg, size_t len, int flags
 	if (flags & (MSG_OOB | MSG_ERRQUEUE))
 		return tcp_ivpci_beside(sk, msg, len, flags, name_length);
 	for (;;) {
+		/* as TCP: an urgent byte that came while this call waited ends what it has copied */
+		if (copied && tcp_ivpci_at_mark(sk) && !tcp_ivpci_record_is_next(sk))
+			break;
 		if (copied)
 			rc = tcp_ivpci_try_more(sk, msg, len - copied, flags | MSG_DONTWAIT,
 						&began);

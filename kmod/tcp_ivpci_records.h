@@ -102,6 +102,23 @@ static inline enum records_answer records_final(const struct records_writer *w)
 	return final == w->last ? RECORDS_NONE : RECORDS_LIE;
 }
 
+/*
+ * How it is looked whether the receiver has said so, the `tries`th time. It has before anybody can count to ten, unless
+ * it is stopped right there. `hurry`: the driver waits for the end of this, with all its rings.
+ */
+enum records_wait {
+	RECORDS_SPIN,
+	RECORDS_SLEEP,	 /* 50 to 100 us */
+	RECORDS_GIVE_UP, /* after 5 to 10 ms in a hurry, else after 0.5 to 1 s */
+};
+
+static inline enum records_wait records_patience(int tries, bool hurry)
+{
+	if (tries < 1000)
+		return RECORDS_SPIN;
+	return tries < (hurry ? 1100 : 11000) ? RECORDS_SLEEP : RECORDS_GIVE_UP;
+}
+
 /* The reader has asked to hear of the next one: once. */
 static inline bool records_signal(struct records_writer *w)
 {
@@ -197,6 +214,34 @@ static inline void records_watch(struct records_reader *r)
 		return;
 	WRITE_ONCE(r->ring->watch, ++r->watching);
 	virt_mb();
+}
+
+/*
+ * A signal came; `heard`: `produced` as those who wait were told of it since they asked, RECORDS_UNHEARD: not. True: they
+ * are told now, even if it was read meanwhile: who sleeps asks anew. It may be of room only. Nobody's (!rung): what
+ * somebody has looked at needs none.
+ */
+#define RECORDS_UNHEARD (~0ULL)
+
+static inline bool records_heard(const struct records_reader *r, const struct ivpci_records *ring,
+				 __u64 *heard, bool rung)
+{
+	__u64 produced = READ_ONCE(ring->produced);
+
+	if (produced == (rung ? READ_ONCE(*heard) : READ_ONCE(r->end)))
+		return 0;
+	WRITE_ONCE(*heard, produced);
+	return 1;
+}
+
+/*
+ * Who asks has forgotten what was heard before: a sender may answer him for a record that he has read already, and is
+ * not asked again unless he hears of it. Then as records_watch().
+ */
+static inline void records_watch_anew(struct records_reader *r, __u64 *heard)
+{
+	WRITE_ONCE(*heard, RECORDS_UNHEARD);
+	records_watch(r);
 }
 
 /* Nothing is read any more but what is there now. False: that was a lie, and nothing is there. */

@@ -41,10 +41,7 @@ unsigned int tcp_ivpci_quiet_ms(struct tcp_ivpci_sock *ts)
 	return pair ? pair->rings->calls->quiet_ms(pair->rings) : 0;
 }
 
-/*
- * softirq, under RCU. Who asked to be told has forgotten what was heard before (tcp_ivpci_watch()): a sender may answer
- * him for a record that he has read already, and is not asked again unless he hears of it.
- */
+/* softirq, under RCU */
 static void tcp_ivpci_signalled(void *user, bool rung)
 {
 	struct tcp_ivpci_pair *pair = user;
@@ -52,18 +49,8 @@ static void tcp_ivpci_signalled(void *user, bool rung)
 	struct ivpci_records *in = READ_ONCE(ts->reader.ring);
 	struct ivpci_records *out = READ_ONCE(ts->writer.ring);
 
-	if (in) {
-		u64 produced = READ_ONCE(in->produced);
-
-		/*
-		 * even if it was read meanwhile: who sleeps asks anew; a signal may be of room only. Nobody's: what
-		 * somebody has looked at needs none
-		 */
-		if (produced != (rung ? READ_ONCE(ts->heard) : READ_ONCE(ts->reader.end))) {
-			WRITE_ONCE(ts->heard, produced);
-			ts->sk->sk_data_ready(ts->sk);
-		}
-	}
+	if (in && records_heard(&ts->reader, in, &ts->heard, rung))
+		ts->sk->sk_data_ready(ts->sk);
 	if (out && READ_ONCE(ts->wants_room))
 		tcp_ivpci_look_for_room(ts, out);
 	if (out && READ_ONCE(out->closed))

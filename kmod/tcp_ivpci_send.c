@@ -23,10 +23,6 @@
 #define TCP_IVPCI_QUIET_MS 1500
 /* less is no room */
 #define TCP_IVPCI_LEAST 64
-/* looks at whether the last record was taken: without sleep; with one each, 5 to 10 ms; 0.5 to 1 s */
-#define TCP_IVPCI_FINAL_SPINS	1000
-#define TCP_IVPCI_FINAL_HURRIED 1100
-#define TCP_IVPCI_FINAL_TRIES	11000
 
 /* With the socket's lock. */
 static bool tcp_ivpci_fits_ring(const struct sock *sk, struct msghdr *msg)
@@ -162,21 +158,19 @@ static size_t tcp_ivpci_copy_in(struct records_writer *writer, size_t len, struc
 	return got;
 }
 
-/*
- * The other end has closed its ring: true if the last record is read there all the same. It has said so before
- * anybody can count to ten, unless it is stopped right there.
- */
+/* The other end has closed its ring: true if the last record is read there all the same (tests/model/ends.pml). */
 static bool tcp_ivpci_was_taken(struct tcp_ivpci_sock *ts)
 {
-	enum records_answer answer = RECORDS_UNKNOWN;
+	enum records_answer answer;
+	enum records_wait patience;
 	int tries;
 
-	for (tries = 0; tries < TCP_IVPCI_FINAL_TRIES; tries++) {
+	for (tries = 0;; tries++) {
 		answer = records_final(&ts->writer);
-		if (answer != RECORDS_UNKNOWN ||
-		    (tries >= TCP_IVPCI_FINAL_HURRIED && READ_ONCE(ts->hurry)))
+		patience = records_patience(tries, READ_ONCE(ts->hurry));
+		if (answer != RECORDS_UNKNOWN || patience == RECORDS_GIVE_UP)
 			break;
-		if (tries < TCP_IVPCI_FINAL_SPINS)
+		if (patience == RECORDS_SPIN)
 			cpu_relax();
 		else
 			usleep_range(50, 100);

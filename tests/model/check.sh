@@ -51,6 +51,38 @@ for left_out in NO_PUBLISH_BARRIER NO_WATCH_BARRIER NO_LOOK_AFTER_WATCH WATCH_ST
     expect watch wrong -DSLEEPS -D$left_out
 done
 
+expect room right -DSLEEPS
+for left_out in NO_WANT_BARRIER NO_CONSUMED_BARRIER NO_LOOK_AFTER_WANT WANT_STAYS TOLD_FORGOTTEN NOT_ASKED_ANEW \
+    CLEARED_LATE NOBODY_WOKEN SLEEPS_AT_ONCE; do
+    expect room wrong -DSLEEPS -D$left_out
+done
+expect room right -DEDGES
+for left_out in NO_EVENT NO_LOOK_AFTER_NOSPACE; do
+    expect room wrong -DEDGES -D$left_out
+done
+for waits in SLEEPS EDGES; do
+    expect room right -D$waits -DTIMER
+    expect room wrong -D$waits -DTIMER -DTIMER_TELLS_NOBODY
+done
+
+expect ends right
+for left_out in NO_PUBLISH_BARRIER NO_CLOSER_BARRIER VALID_FIRST CLOSES_UNLOCKED NO_WRITING NOT_WAITED_FOR NO_REPEAT \
+    ALWAYS_REPEATED BEYOND_FINAL NOT_KEPT; do
+    expect ends wrong -D$left_out
+done
+expect ends right -DSTANDS_STILL
+for left_out in NO_HURRY HURRY_UNDER_LOCK UNKNOWN_REPEATED; do
+    expect ends wrong -DSTANDS_STILL -D$left_out
+done
+
+expect urgent right
+for left_out in HOLE_UNSEEN LOOKED_ONCE RECORD_BEHIND_HOLE_WAITS GONE_PAST_IS_A_LIE MARK_UNSEEN; do
+    expect urgent wrong -D$left_out
+done
+expect urgent right -DPEEKS -DONE_URGENT
+# what is known not to be so
+expect urgent wrong -DPEEKS
+
 expect clean right
 for left_out in NO_GRACE NO_RELEASES NO_WAKES NO_OWNER NO_SLEEPERS WOKEN_UNSEEN; do
     expect clean wrong -D$left_out

@@ -259,4 +259,46 @@ TEST_F(Ring, WhenASignalIsDue) {
     EXPECT_EQ(look(), RECORDS_ONE);
 }
 
+// Who waits hears of each record once, and of each answer to what was asked for.
+TEST_F(Ring, WhatIsHeardOf) {
+    __u64 heard = 0;
+    records_watch_anew(&reader, &heard);
+    publish("a", 0);
+    EXPECT_TRUE(records_heard(&reader, &memory.ring, &heard, true));
+    EXPECT_FALSE(records_heard(&reader, &memory.ring, &heard, true)) << "a doorbell of room only";
+    ASSERT_EQ(look(), RECORDS_ONE);
+    take(1);
+    // The writer answers only now, for the record that is read. It is not asked again before that
+    // is heard.
+    records_watch_anew(&reader, &heard);
+    EXPECT_TRUE(records_signal(&writer));
+    EXPECT_TRUE(records_heard(&reader, &memory.ring, &heard, true)) << "an answer that came late";
+}
+
+// The driver looks by itself now and then: that wakes nobody for what somebody has looked at.
+TEST_F(Ring, WhatNobodyHasRungFor) {
+    __u64 heard = RECORDS_UNHEARD;
+    publish("a", 0);
+    EXPECT_TRUE(records_heard(&reader, &memory.ring, &heard, false)) << "the doorbell got lost";
+    ASSERT_EQ(look(), RECORDS_ONE);
+    heard = RECORDS_UNHEARD;
+    EXPECT_FALSE(records_heard(&reader, &memory.ring, &heard, false))
+        << "somebody has looked at it";
+    EXPECT_TRUE(records_heard(&reader, &memory.ring, &heard, true));
+}
+
+// A receiver that stops while it says what it has read keeps the driver from going for short only.
+TEST(Records, WhoIsInAHurryGivesUpSoon) {
+    auto sleeps = [](bool hurry) {
+        int count = 0;
+        for (int tries = 0; records_patience(tries, hurry) != RECORDS_GIVE_UP; ++tries) {
+            count += records_patience(tries, hurry) == RECORDS_SLEEP;
+        }
+        return count;  // of 50 to 100 us
+    };
+    EXPECT_LE(sleeps(true), 200) << "the driver waits";
+    EXPECT_GE(sleeps(false), 5000) << "a guest that has no CPU for a while is no liar";
+    EXPECT_EQ(records_patience(11000, false), RECORDS_GIVE_UP) << "for ever";
+}
+
 }  // namespace
