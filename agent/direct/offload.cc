@@ -402,8 +402,8 @@ bool Offload::make_room(DirectRequests& kernel, Entry& wants, std::uint64_t now_
 
 DirectAnswer Offload::make(DirectRequests& kernel, Entry& entry, std::uint64_t now_ns,
                            std::uint64_t& token) {
-    // The driver asks the broker each time that it has nothing: one of all that wait asks it. Who was given room
-    // asks at once, and so has it before the others.
+    // The driver asks the broker each time that it has nothing: one of all that wait asks it. Who
+    // was given room asks at once, and so has it before the others.
     if (now_ns >= entry.room_until_ns && full_ns_ && now_ns - full_ns_ < kTurnNs) {
         return wait_for_room(kernel, entry, now_ns);
     }
