@@ -37,9 +37,11 @@ MODULE_PARM_DESC(
 
 bool ivpci_look_unrung = true;
 module_param_named(look_unrung, ivpci_look_unrung, bool, 0644);
-MODULE_PARM_DESC(look_unrung, "look each second for what no doorbell told of, since a member lied "
-			      "(default Y; N: for tests, which "
-			      "are to see a notification that our own code loses)");
+MODULE_PARM_DESC(
+	look_unrung,
+	"look each second for what no doorbell told of: a member lied, or there were too many "
+	"events "
+	"(default Y; N: for tests, which are to see a notification that our own code loses)");
 
 static DEFINE_IDA(ivpci_numbers);
 

@@ -169,13 +169,17 @@ static int tcp_ivpci_do_rings(struct sock *sk, unsigned int cmd, struct direct_r
 static void tcp_ivpci_flow(struct sock *sk, struct direct_rings *rings)
 {
 	struct tcp_ivpci_sock *ts = tcp_ivpci_get(sk);
+	const struct tcp_ivpci_pair *pair;
 
 	memset(&rings->flow, 0, sizeof(rings->flow));
 	if (!ts)
 		return;
 	rings->flow = ts->flow;
-	if (READ_ONCE(ts->reader.ring))
-		rings->size = READ_ONCE(ts->reader.size) + IVPCI_RECORDS_DATA;
+	rcu_read_lock();
+	pair = rcu_dereference(ts->pair); /* it is there for a grace period after it was taken */
+	if (pair)
+		rings->size = pair->rings->in_len;
+	rcu_read_unlock();
 	tcp_ivpci_put(ts);
 }
 

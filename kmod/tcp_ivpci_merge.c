@@ -588,6 +588,7 @@ bool tcp_ivpci_record_is_next(struct sock *sk)
 
 	if (!ts)
 		return false;
+	virt_rmb(); /* the ring after what has come by TCP, an urgent byte, too */
 	is = READ_ONCE(ts->merges) &&
 	     tcp_ivpci_unread_records(ts, copied_seq, TCP_IVPCI_NO_WATCH, 1);
 	tcp_ivpci_put(ts);

@@ -104,12 +104,21 @@ static int tcp_ivpci_beside(struct sock *sk, struct msghdr *msg, size_t len, int
 	return rc;
 }
 
+/* All before TCP's urgent byte has come, and there is some: a peek ends there. */
+static bool tcp_ivpci_mark_came(const struct sock *sk)
+{
+	const struct tcp_sock *tp = tcp_sk(sk);
+
+	return unlikely(READ_ONCE(tp->urg_data)) && !tcp_ivpci_at_mark(sk) &&
+	       !before(READ_ONCE(tp->rcv_nxt), READ_ONCE(tp->urg_seq));
+}
+
 /* One peek finds what all before it have found: it is made when there is as much as was asked for. */
 static bool tcp_ivpci_too_early(struct sock *sk, int flags, int target, long timeo)
 {
 	int skip = max(READ_ONCE(sk->sk_peek_off), 0);
 
-	return (flags & MSG_PEEK) && timeo && !tcp_ivpci_ended(sk) &&
+	return (flags & MSG_PEEK) && timeo && !tcp_ivpci_ended(sk) && !tcp_ivpci_mark_came(sk) &&
 	       tcp_ivpci_unread(sk, TCP_IVPCI_WATCH, (u32)skip + target) - skip < target;
 }
 
@@ -157,15 +166,24 @@ int tcp_ivpci_receive(struct sock *sk, struct msghdr *msg, size_t len, int flags
 	/* TCP alone tells it by itself; one that is detached from meanwhile did not */
 	bool tells = counts && tcp_ivpci_merges(sk);
 	bool waiting = false;
+	bool over = false; /* this call began at the urgent byte `mark`, and goes over it */
+	u32 mark = 0;
 	int copied = 0;
 	int rc;
 
 	if (flags & (MSG_OOB | MSG_ERRQUEUE))
 		return tcp_ivpci_beside(sk, msg, len, flags, name_length);
 	for (;;) {
-		/* as TCP: an urgent byte that came while this call waited ends what it has copied */
-		if (copied && tcp_ivpci_at_mark(sk) && !tcp_ivpci_record_is_next(sk))
-			break;
+		/*
+		 * As TCP: a call that has read all before the urgent byte ends there; one that began there goes over
+		 * it. A record behind it leaves TCP's place where it is.
+		 */
+		if (tcp_ivpci_at_mark(sk) && !tcp_ivpci_record_is_next(sk)) {
+			if (copied && !(over && mark == READ_ONCE(tcp_sk(sk)->urg_seq)))
+				break;
+			over = true;
+			mark = READ_ONCE(tcp_sk(sk)->urg_seq);
+		}
 		if (copied)
 			rc = tcp_ivpci_try_more(sk, msg, len - copied, flags | MSG_DONTWAIT,
 						&began);
@@ -177,7 +195,7 @@ int tcp_ivpci_receive(struct sock *sk, struct msghdr *msg, size_t len, int flags
 			copied += rc;
 		/* a short read says that there is no more */
 		if (rc > 0 && copied < len && !(flags & MSG_PEEK) &&
-		    (copied < target || tcp_ivpci_has_more(sk)) && !tcp_ivpci_at_mark(sk))
+		    (copied < target || tcp_ivpci_has_more(sk)))
 			continue;
 		if (rc != -EAGAIN || !timeo || copied >= target)
 			break;

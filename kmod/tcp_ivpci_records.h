@@ -216,13 +216,14 @@ static inline void records_watch(struct records_reader *r)
 	virt_mb();
 }
 
-/*
- * A signal came; `heard`: `produced` as those who wait were told of it since they asked, RECORDS_UNHEARD: not. True: they
- * are told now, even if it was read meanwhile: who sleeps asks anew. It may be of room only. Nobody's (!rung): what
- * somebody has looked at needs none.
- */
 #define RECORDS_UNHEARD (~0ULL)
 
+/*
+ * The other end has signalled (`rung`), or the driver looks by itself. True: those who wait are to be told. `heard`:
+ * `produced` as they were told of it last; RECORDS_UNHEARD: not since they asked. A signal may be of room only, and is
+ * told even if the record was read meanwhile: who sleeps asks anew. The driver's own look tells nobody of what
+ * somebody has looked at.
+ */
 static inline bool records_heard(const struct records_reader *r, const struct ivpci_records *ring,
 				 __u64 *heard, bool rung)
 {

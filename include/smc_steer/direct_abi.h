@@ -60,7 +60,8 @@ enum direct_reason {
 	DIRECT_NO_RING, /* to move to, or none that its receiver made for this */
 	DIRECT_OPTIONS, /* SO_RCVLOWAT, a filter, timestamps of what is received */
 	DIRECT_UNREAD,	/* bytes of an earlier ring are: later */
-	DIRECT_NO_PEER, /* no such guest (any more), it stands still, or this one is no member */
+	/* no such guest (any more), it stands still, this one is no member, or the region's header is not trusted */
+	DIRECT_NO_PEER,
 	DIRECT_REASONS,
 };
 

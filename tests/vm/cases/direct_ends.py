@@ -136,6 +136,38 @@ def urgent_behind_unread(twins: Twins) -> None:
     twins.close(name)
 
 
+def urgent_ends_a_wait(twins: Twins):
+    """What a recv() that waits for more has when an urgent byte comes, what the next one has, which begins there and
+    goes over it, and a peek that waits.
+    """
+    def steps(name: str):
+        one, other = twins.one, twins.other
+        seen = []
+
+        def asks(size: int, *sends: str, flags: str = "0") -> None:
+            before = len(one.log(name))
+            one.do(f"beside(whole, {name!r}, {size}, {flags})")
+            for each in sends:
+                time.sleep(SOON)
+                expect(other.do(each) in ("ok", 1), each)
+            log = wait_until(lambda: one.log(name), lambda log: len(log) > before, 5, f"{name}: a recv() ends")
+            seen.append(log[-1][1])
+
+        urgent = f"ends[{name!r}].send(b'!', socket.MSG_OOB)"
+        asks(10, f"send({name!r}, 3)", urgent)
+        asks(5, f"send({name!r}, 2)", f"send({name!r}, 3)")
+        asks(5, f"send({name!r}, 2)", f"send({name!r}, 3)")
+        for each in [f"send({name!r}, 1)"] * 300 + [urgent]:
+            other.do(each)
+        time.sleep(SOON)
+        asks(400)
+        asks(1, f"send({name!r}, 1)")
+        asks(10, f"send({name!r}, 3)", urgent, flags="socket.MSG_PEEK")
+        twins.close(name)
+        return seen
+    return steps
+
+
 def lossy(lab, seconds: int) -> None:
     """One packet in thirty is lost: every byte is right, and nothing stays of connections that are over."""
     server, client = lab.guests
@@ -177,6 +209,8 @@ def direct_loss(lab):
     kept(twins)
     kept_and_tcp(twins)
     urgent_behind_unread(twins)
+    expect_equal(twins.compare("urgent bytes and MSG_WAITALL", urgent_ends_a_wait(twins)), [3, 5, 5, 300, 1, 3],
+                 "urgent bytes and MSG_WAITALL")
     moving.finish()
     expect_nothing_left(lab, lab.guests)
     lossy(lab, 300 if lab.long else 4)

@@ -123,6 +123,10 @@ def reads(name):
     except OSError as error:
         log(name, called(error))
 
+def whole(name, size, flags=0):
+    # one recv() that waits for all of it
+    log(name, take(name, size, socket.MSG_WAITALL | flags))
+
 def writes(name, size, pause):
     while (said := send(name, size)) == 'ok':
         time.sleep(pause)
