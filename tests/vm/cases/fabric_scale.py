@@ -5,7 +5,7 @@ from harness import driver, many, traffic
 from harness.case import case, expect, expect_equal
 
 
-@case("fabric", "eight-guests", guests=8, cpus=1, memory_mb=320, timeout=150)
+@case("fabric", "eight-guests", long_only=True, guests=8, cpus=1, memory_mb=320, timeout=150)
 def eight_guests(lab):
     """Eight guests in one region: each pair exchanges checked bytes, all of it over SMC-D."""
     for guest in lab.guests:

@@ -123,7 +123,7 @@ def fail_promptly(survivor, victim, port: int) -> None:
     driver.wait_stats(survivor, **IDLE)
 
 
-@case("kernel61", "kernel61-guest-killed", agent=False, timeout=200, kernels=["stock", "guest"])
+@case("kernel61", "kernel61-guest-killed", agent=False, long_only=True, timeout=200, kernels=["stock", "guest"])
 def guest_killed_61(lab):
     """kill -9 of a 7.3 guest, then of a 6.1 guest: the other's sockets fail within a second and its
     DMBs come back; the guest that comes again is reached over SMC-D.
