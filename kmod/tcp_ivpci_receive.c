@@ -105,12 +105,15 @@ static int tcp_ivpci_beside(struct sock *sk, struct msghdr *msg, size_t len, int
 }
 
 /* All before TCP's urgent byte has come, and there is some: a peek ends there. */
-static bool tcp_ivpci_mark_came(const struct sock *sk)
+static bool tcp_ivpci_mark_came(struct sock *sk)
 {
 	const struct tcp_sock *tp = tcp_sk(sk);
 
-	return unlikely(READ_ONCE(tp->urg_data)) && !tcp_ivpci_at_mark(sk) &&
-	       !before(READ_ONCE(tp->rcv_nxt), READ_ONCE(tp->urg_seq));
+	if (likely(!READ_ONCE(tp->urg_data)))
+		return false;
+	if (tcp_ivpci_at_mark(sk)) /* of TCP's bytes it is the next one */
+		return tcp_ivpci_record_is_next(sk);
+	return !before(READ_ONCE(tp->rcv_nxt), READ_ONCE(tp->urg_seq));
 }
 
 /* One peek finds what all before it have found: it is made when there is as much as was asked for. */
