@@ -82,8 +82,10 @@ void serve(Ring* ring) {
     for (uint64_t pos = 0;;) {
         const bool ended = at.ended.value.load(std::memory_order_acquire) != 0;
         const uint64_t produced = at.produced.value.load(std::memory_order_acquire);
+        if (produced == pos && ended) {
+            return;
+        }
         if (produced == pos) {
-            if (ended) return;
             continue;
         }
         const uint64_t n = std::min(produced - pos, kAtATime);
