@@ -415,7 +415,7 @@ def offload_servers(lab):
     stock(lab)
 
 
-@case("direct", "offload-languages", agent=False, long_only=True, timeout=600, memory_mb=1024, kernels=["stock", "6.12"])
+@case("direct", "offload-languages", agent=False, alone=True, long_only=True, timeout=600, memory_mb=1024, kernels=["stock", "6.12"])
 def offload_languages(lab):
     """memcached, a program in Go (etcd) and one in Java between Debian's own kernels: connections of each are moved, and
     their clients get the right answers.

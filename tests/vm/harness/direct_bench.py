@@ -66,7 +66,7 @@ def bounded(meter: Meter, moved: list[Row], turns: int) -> list[Row]:
         meter.agents(DIRECT)
         for bound, work in measured:
             meter.progress(f"turn {number + 1} of {turns}, bound: {bound.what}")
-            bound.rows[0].add("user_ring", meter.run(bound, "user_ring", meter.server, meter.client)[0])
+            bound.rows[0].add("user_ring", meter.run(bound, "user_ring", meter.server, meter.client)[0][0])
             bound.rows[0].add("direct", meter.once(work, DIRECT)[0])
     return [bound.rows[0] for bound, _ in measured]
 
@@ -85,7 +85,8 @@ def never_moved(lab: Lab, meter: Meter, turns: int) -> list[Row]:
             meter.agents(way)
             for work in measured:
                 meter.progress(f"turn {number + 1} of {turns}, never moved, {key}: {work.what}")
-                for row, value in zip(work.rows, meter.run(work, key, lab.guests[server], lab.guests[client])):
+                values, _ = meter.run(work, key, lab.guests[server], lab.guests[client])
+                for row, value in zip(work.rows, values):
                     row.add(key, value)
     meter.agents(TCP)
     return [row for work in measured for row in work.rows]

@@ -159,7 +159,6 @@ class Meter:
         self.server, self.client = lab.guests[:2]
         self.seconds = seconds
         self.port = FIRST_PORT
-        self.operations = 0.0  # of the last run
         self.progress = progress
         self.running = TCP
         # By way: connections that ran over it and others, as the client's kernel counted them, doorbells that both rang.
@@ -193,22 +192,25 @@ class Meter:
         return sum(each["doorbells_sent"] for guest in (self.server, self.client)
                    for each in traffic.raw_counters(guest)["ivpci"].values())
 
-    def run(self, work: Work, key: str, server: Guest, client: Guest) -> list[float]:
-        """One run, without a look at what it went over; `key`: the way's, for what it cost."""
+    def executed(self, *guests: Guest) -> int:
+        """Instructions; 0 if nobody counts them."""
+        return sum(guest.instructions() for guest in guests) if self.lab.plan.count_instructions else 0
+
+    def run(self, work: Work, key: str, server: Guest, client: Guest) -> tuple[list[float], float]:
+        """One run, without a look at what it went over; `key`: the way's, for what it cost. Its values, and how many
+        operations they are of.
+        """
         # A listener stays what it was when it was made: a new one for each run.
         # And a port of its own: sockperf does not ask for one that waits for late segments.
         self.port += 1
         process = work.server(server, self.port)
-        counted = self.lab.plan.count_instructions
-        before = server.instructions() + client.instructions() if counted else 0
+        before = self.executed(server, client)
         values, operations = work.run(client, server.ip4, self.port, self.seconds)
-        if counted:
-            executed = server.instructions() + client.instructions() - before
+        if executed := self.executed(server, client) - before:
             self.cost("instructions", work, key, executed / operations)
         process.kill()
         process.wait(10)
-        self.operations = operations
-        return values
+        return values, operations
 
     def cost(self, kind: str, work: Work, key: str, each: float) -> None:
         of_row = self.costs.setdefault(kind, {}).setdefault(f"{work.rows[0].name} ({work.operation})", {})
@@ -224,7 +226,7 @@ class Meter:
         """One run. Fails if nothing of it went the way that was asked for, or something of TCP's another one."""
         self.agents(way)
         before, moved, rung = traffic.counters(self.client), self.moved(), self.rung()
-        values = self.run(work, way.key, self.server, self.client)
+        values, operations = self.run(work, way.key, self.server, self.client)
         made = traffic.counters(self.client) - before
         moved, rung = self.moved() - moved, self.rung() - rung
         proof = self.proof.setdefault(way.key, {"connections": 0, "others": 0, "doorbells": 0})
@@ -235,7 +237,7 @@ class Meter:
         if not over or (way is not SMC and made.client):
             raise AssertionError(f"{work.what}: {over} of {made.tcp_opens} connections went over {way.title}, {made.client} over SMC-D")
         if way in (SMC, DIRECT):
-            self.cost("doorbells", work, way.key, rung / self.operations)
+            self.cost("doorbells", work, way.key, rung / operations)
         return values
 
     def measure(self, works: list[Work], turns: int) -> list[Row]:

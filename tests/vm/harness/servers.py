@@ -26,6 +26,15 @@ class Server:
     ask: Callable[[Guest, str], None]
 
 
+def wait_listening(guest: Guest, port: int) -> None:
+    guest.check(f"for i in {{1..100}}; do ss -Hltn 'sport = :{port}' | grep -q . && exit 0; sleep 0.1; done; exit 1")
+
+
+def expect_sum(told: str, data: str, what: str) -> None:
+    """`told`: by sha256sum."""
+    expect_equal(told.split()[0], hashlib.sha256(data.encode()).hexdigest(), f"checksum of what {what}")
+
+
 def redis(guest: Guest) -> Server:
     # Debian's redis-tools has the server too, which goes by the name it is called.
     process = guest.spawn("ln -sf /usr/bin/redis-check-rdb /run/redis-server && cd /run && "
@@ -52,18 +61,17 @@ def nginx(guest: Guest) -> Server:
     guest.check("mkdir -p /var/lib/nginx/body /var/log/nginx")
     program = paths.containers_dir() / "usr/sbin/nginx"
     process = guest.spawn([str(program), "-c", "/run/nginx.conf"])
-    guest.check("for i in {1..100}; do ss -Hltn 'sport = :80' | grep -q . && exit 0; sleep 0.1; "
-                "done; exit 1")
+    wait_listening(guest, NGINX_PORT)
     return Server("nginx", NGINX_PORT, process, ask_nginx)
 
 
 def ask_nginx(client: Guest, address: str) -> None:
     told = client.check(f"busybox wget -q -O - http://{address}/page | sha256sum")
-    wanted = hashlib.sha256(oci.page().encode()).hexdigest()
-    expect_equal(told.split()[0], wanted, "checksum of what nginx sent")
+    expect_sum(told, oci.page(), "nginx sent")
 
 
 PROGRAMS = "/run/programs"
+LIBRARIES = f"LD_LIBRARY_PATH={PROGRAMS}/usr/lib/x86_64-linux-gnu"
 
 
 def see_programs(guest: Guest) -> None:
@@ -73,9 +81,7 @@ def see_programs(guest: Guest) -> None:
 
 
 def postgres_command(program: str, *words: str) -> str:
-    root = f"{PROGRAMS}/usr/lib"
-    return (f"LD_LIBRARY_PATH={root}/x86_64-linux-gnu "
-            f"{shlex.join([f'{root}/postgresql/15/bin/{program}', *words])}")
+    return f"{LIBRARIES} {shlex.join([f'{PROGRAMS}/usr/lib/postgresql/15/bin/{program}', *words])}"
 
 
 def postgres(guest: Guest) -> Server:
@@ -102,18 +108,13 @@ def ask_postgres(client: Guest, address: str) -> None:
                             query)
     told = client.check(f"{psql} | sha256sum", 60)
     rows = "".join(f"{number}\n" for number in range(1, ROWS + 1))
-    expect_equal(told.split()[0], hashlib.sha256(rows.encode()).hexdigest(),
-                 "checksum of what PostgreSQL sent")
-
-
-def library_path() -> str:
-    return f"LD_LIBRARY_PATH={PROGRAMS}/usr/lib/x86_64-linux-gnu"
+    expect_sum(told, rows, "PostgreSQL sent")
 
 
 def memcached(guest: Guest) -> Server:
     see_programs(guest)
-    process = guest.spawn(f"{library_path()} exec {PROGRAMS}/usr/bin/memcached -v -u nobody -l 0.0.0.0")
-    guest.check(f"for i in {{1..100}}; do ss -Hltn 'sport = :{MEMCACHED_PORT}' | grep -q . && exit 0; sleep 0.1; done; exit 1")
+    process = guest.spawn(f"{LIBRARIES} exec {PROGRAMS}/usr/bin/memcached -v -u nobody -l 0.0.0.0")
+    wait_listening(guest, MEMCACHED_PORT)
     return Server("memcached", MEMCACHED_PORT, process, ask_memcached)
 
 
@@ -121,11 +122,11 @@ def ask_memcached(client: Guest, address: str) -> None:
     see_programs(client)
     at = f"--servers={address}"
     tools = f"{PROGRAMS}/usr/bin"
-    client.put("/run/value", "steer" * 100_000)
-    told = client.check(f"export {library_path()}; {tools}/memccp {at} /run/value && {tools}/memccat {at} value | sha256sum", 60)
-    wanted = hashlib.sha256(b"steer" * 100_000 + b"\n").hexdigest()
-    expect_equal(told.split()[0], wanted, "checksum of what memcached kept")
-    told = client.check(f"{library_path()} {tools}/memcslap {at} --concurrency=4 --execute-number=2000 --test=get", 120)
+    value = "steer" * 100_000
+    client.put("/run/value", value)
+    told = client.check(f"export {LIBRARIES}; {tools}/memccp {at} /run/value && {tools}/memccat {at} value | sha256sum", 60)
+    expect_sum(told, value + "\n", "memcached kept")
+    told = client.check(f"{LIBRARIES} {tools}/memcslap {at} --concurrency=4 --execute-number=2000 --test=get", 120)
     expect("8000 keys" in told and "rror" not in told, f"memcslap said {told!r}")
 
 
@@ -144,11 +145,12 @@ def etcd(guest: Guest) -> Server:
 
 def ask_etcd(client: Guest, address: str) -> None:
     see_programs(client)
-    client.put("/run/value", "steer" * 200_000)
+    value = "steer" * 200_000
+    client.put("/run/value", value)
     etcdctl = f"{PROGRAMS}/usr/bin/etcdctl --endpoints http://{address}:{ETCD_PORT}"
     client.check(f"for i in {{1..{VALUES}}}; do {etcdctl} put key$i </run/value >/dev/null || exit 1; done", 200)
     told = client.check(f"{etcdctl} get --prefix key --print-value-only | tr -d '\\n' | sha256sum", 120)
-    expect_equal(told.split()[0], hashlib.sha256(b"steer" * 200_000 * VALUES).hexdigest(), "checksum of what etcd kept")
+    expect_sum(told, value * VALUES, "etcd kept")
 
 
 def java_command(*words: str) -> list[str]:
