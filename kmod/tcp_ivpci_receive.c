@@ -121,8 +121,10 @@ static bool tcp_ivpci_too_early(struct sock *sk, int flags, int target, long tim
 {
 	int skip = max(READ_ONCE(sk->sk_peek_off), 0);
 
-	return (flags & MSG_PEEK) && timeo && !tcp_ivpci_ended(sk) && !tcp_ivpci_mark_came(sk) &&
-	       tcp_ivpci_unread(sk, TCP_IVPCI_WATCH, (u32)skip + target) - skip < target;
+	/* it asks to be told of the next record in any case: the peek may find nothing, and sleep */
+	return (flags & MSG_PEEK) && timeo && !tcp_ivpci_ended(sk) &&
+	       tcp_ivpci_unread(sk, TCP_IVPCI_WATCH, (u32)skip + target) - skip < target &&
+	       (skip || !tcp_ivpci_mark_came(sk));
 }
 
 /*
@@ -177,15 +179,17 @@ int tcp_ivpci_receive(struct sock *sk, struct msghdr *msg, size_t len, int flags
 	if (flags & (MSG_OOB | MSG_ERRQUEUE))
 		return tcp_ivpci_beside(sk, msg, len, flags, name_length);
 	for (;;) {
+		u32 urgent = READ_ONCE(tcp_sk(sk)->urg_seq);
+
 		/*
 		 * As TCP: a call that has read all before the urgent byte ends there; one that began there goes over
 		 * it. A record behind it leaves TCP's place where it is.
 		 */
 		if (tcp_ivpci_at_mark(sk) && !tcp_ivpci_record_is_next(sk)) {
-			if (copied && !(over && mark == READ_ONCE(tcp_sk(sk)->urg_seq)))
+			if (copied && !(over && mark == urgent))
 				break;
 			over = true;
-			mark = READ_ONCE(tcp_sk(sk)->urg_seq);
+			mark = urgent;
 		}
 		if (copied)
 			rc = tcp_ivpci_try_more(sk, msg, len - copied, flags | MSG_DONTWAIT,

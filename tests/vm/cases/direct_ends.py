@@ -168,6 +168,24 @@ def urgent_ends_a_wait(twins: Twins):
     return steps
 
 
+def peeks_over_urgent(twins: Twins):
+    """Where peeks go on from one to the next: one that begins at an urgent byte waits for what comes behind it."""
+    def steps(name: str):
+        one, other = twins.one, twins.other
+        one.do(f"option({name!r}, SOL, 42, 0)")  # SO_PEEK_OFF
+        expect_equal(other.do(f"send({name!r}, 3)"), "ok", "send")
+        expect_equal(other.do(f"ends[{name!r}].send(b'!', socket.MSG_OOB)"), 1, "an urgent byte")
+        time.sleep(SOON)
+        seen = [one.do(f"take({name!r}, 3, socket.MSG_PEEK)")]
+        one.do(f"beside(whole, {name!r}, 1, socket.MSG_PEEK)")
+        time.sleep(SOON)
+        expect_equal(other.do(f"send({name!r}, 2)"), "ok", "send")
+        log = wait_until(lambda: one.log(name), bool, 5, f"{name}: a peek behind an urgent byte ends")
+        twins.close(name)
+        return [*seen, log[-1][1]]
+    return steps
+
+
 def lossy(lab, seconds: int) -> None:
     """One packet in thirty is lost: every byte is right, and nothing stays of connections that are over."""
     server, client = lab.guests
@@ -211,6 +229,8 @@ def direct_loss(lab):
     urgent_behind_unread(twins)
     expect_equal(twins.compare("urgent bytes and MSG_WAITALL", urgent_ends_a_wait(twins)), [3, 5, 5, 300, 1, 3],
                  "urgent bytes and MSG_WAITALL")
+    expect_equal(twins.compare("urgent bytes and SO_PEEK_OFF", peeks_over_urgent(twins)), [3, 1],
+                 "urgent bytes and SO_PEEK_OFF")
     moving.finish()
     expect_nothing_left(lab, lab.guests)
     lossy(lab, 300 if lab.long else 4)
