@@ -5,7 +5,7 @@ is killed or begins anew. Each is compared with a connection over plain TCP besi
 
 import time
 
-from harness import many, stress
+from harness import driver, many, stress
 from harness.case import case, expect, expect_equal, wait_until
 from harness.movers import Movers, offload, prepare
 from harness.twins import MOVED, Twins, expect_no_rings, expect_nothing_left, sockets
@@ -208,7 +208,7 @@ def lossy(lab, seconds: int) -> None:
         process.kill()
 
 
-@case("direct", "direct-loss", agent=False, timeout=150, long_timeout=900)
+@case("direct", "direct-loss", append=driver.UNAIDED, agent=False, timeout=150, long_timeout=900)
 def direct_loss(lab):
     """FIN and RST are lost, connections are closed and reset over unread bytes, rings go over unread bytes, packets
     are lost at random: as plain TCP, and no socket stays.
