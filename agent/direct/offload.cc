@@ -166,6 +166,9 @@ bool Offload::consider(DirectRequests& kernel, const Seen& seen, std::uint64_t n
     auto& track = tracks_[seen.socket.inode];
     track.here = true;
     track.netns = seen.netns;
+    if (std::exchange(track.judge, false)) {
+        track.why_not = owner_.why_denied(seen);
+    }
     bool worth_it = is_worth_it(track, traffic_of(seen.socket), now_ns);
     return worth_it && now_ns >= track.not_before_ns;
 }
@@ -665,11 +668,12 @@ void Offload::maintain(DirectRequests& kernel, std::uint64_t now_ns) {
 }
 
 void Offload::judge(DirectRequests& kernel, std::uint64_t now_ns) {
-    // What was left alone for a while may be allowed now.
+    // What was left alone for a while may be allowed now. What is said of it stays until the next
+    // look, which has what the rules want to know: "TCP" without a reason would be wrong.
     for (auto& [inode, track] : tracks_) {
         track.failures = 0;
         track.not_before_ns = 0;
-        track.why_not.clear();
+        track.judge = !track.why_not.empty();
     }
     for (auto at = entries_.begin(); at != entries_.end();) {
         auto why = owner_.why_denied(at->second.seen);

@@ -307,9 +307,15 @@ TEST_F(Agreement, RulesActOnLivingConnections) {
     EXPECT_TRUE(untouched());
     EXPECT_EQ(two->totals().back_denied, 1U);
     EXPECT_EQ(one->totals().back_by_peer, 1U);
+    two->judge(server, now);
+    EXPECT_EQ(two->why_not(200), "deny 6379") << "judged once more, nothing looked at since";
+    look(server);
+    EXPECT_EQ(two->why_not(200), "deny 6379");
     server.denied.clear();
     one->judge(client, now);
     two->judge(server, now);
+    look(server);
+    EXPECT_EQ(two->why_not(200), "") << "idle, and no rule denies it any more";
     make_hot(client);
     steps(5);
     EXPECT_TRUE(moved());
