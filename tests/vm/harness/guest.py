@@ -9,10 +9,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import net, qemu, qmp
+from . import net, paths, qemu, qmp
 from .channel import Channel, GuestDied, Process
 
-BOOT_SECONDS = {"kvm": 60, "tcg": 120}
+BOOT_SECONDS = {"kvm": 60, "tcg": 360 if paths.CHECKED else 120}
 
 
 class BootError(Exception):

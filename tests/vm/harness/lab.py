@@ -18,7 +18,7 @@ COUNTER = paths.PROGRAMS / "instructions.so"
 GUEST_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-FIRST_BOOT_SECONDS = 150 if paths.CHECKED else 60
+FIRST_BOOT_SECONDS = 180 if paths.CHECKED else 60
 
 
 @dataclass
