@@ -22,7 +22,7 @@ namespace {
 using nlohmann::json;
 
 constexpr int kHandoverVersion = 1;
-constexpr auto kPatience = std::chrono::seconds(10);
+constexpr auto kHandoverPatience = std::chrono::seconds(10);
 
 std::vector<int> descriptors(const HandoverPlan& plan) {
     std::vector<int> all{plan.lock, plan.listener};
@@ -218,7 +218,7 @@ Result<void> try_out(const std::vector<std::string>& argv) {
     in.reset();
 
     std::string text;
-    auto deadline = std::chrono::steady_clock::now() + kPatience;
+    auto deadline = std::chrono::steady_clock::now() + kHandoverPatience;
     for (;;) {
         auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
             deadline - std::chrono::steady_clock::now());
