@@ -2,7 +2,11 @@
 """argparse with one-line errors: what, where, what to do; exit code 2."""
 
 import argparse
+import os
 import sys
+
+# Set by ./dev, which asks before it sets up, compiles and so on whether the words are right.
+WORDS_ONLY = "SMC_STEER_WORDS_ONLY"
 
 
 class Parser(argparse.ArgumentParser):
@@ -13,6 +17,12 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str):
         print(f"{self.prog}: {message} (see {self.prog} --help)", file=sys.stderr)
         sys.exit(2)
+
+
+def are_right() -> None:
+    """After the last look at the words: ends the program if nothing else was asked."""
+    if WORDS_ONLY in os.environ:
+        sys.exit(0)
 
 
 def number(low: int, high: int):

@@ -125,15 +125,16 @@ def main() -> int:
     cpus = 1 if count else options.cpus or min(max(os.cpu_count() // options.guests, 1), 2)
     if options.json and not os.access(options.json.absolute().parent, os.W_OK):
         parser.error(f"--json: {options.json.absolute().parent} is not a directory to write in")
-    namespaces.require_root()
-    if options.keep and supervisor.is_up():
-        sys.exit(f"./dev {word}: guests are up already: ./dev vm down first")
     kind = getattr(options, "only", KINDS[0])
     rows = getattr(options, "rows", "")
     every = direct_bench.works() if kind == "direct" else works(word)
     if not any(work.rows[0].name.startswith(rows) for work in every):
         parser.error(f"--rows: no row's name begins with '{rows}'; there are "
                      f"{', '.join(work.rows[0].name for work in every)}")
+    arguments.are_right()
+    namespaces.require_root()
+    if options.keep and supervisor.is_up():
+        sys.exit(f"./dev {word}: guests are up already: ./dev vm down first")
     job = {"word": word, "kind": kind, "pairs": options.pairs, "seconds": options.seconds,
            "rows_wanted": rows}
     # Hundreds of connections with 1 MiB of buffers each way.

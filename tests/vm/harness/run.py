@@ -227,6 +227,7 @@ def main() -> int:
                         "--long or --debug-kernel one)")
     parser.add_argument("--junit", metavar="FILE", type=Path, help="write JUnit XML too")
     options = parser.parse_args()
+    arguments.are_right()
     together = not options.long and not paths.CHECKED
     jobs = options.jobs or (min(os.cpu_count(), 4) if together else 1)
     try:

@@ -89,6 +89,20 @@ class PartsTest(unittest.TestCase):
         for name in ("chromium", "runc", "umoci", "lintian", "npm", "clang-tidy-14", "mmdebstrap"):
             self.assertNotIn(name, demo)
 
+    def test_wrong_words_set_nothing_up(self):
+        for words, said in ((("demo", "--kernel", "5.10"), "--kernel: invalid choice: '5.10'"),
+                            (("bench", "--rows", "no"), "--rows: no row's name begins with 'no'"),
+                            (("test", "--lable", "unit"), "unrecognized arguments: --lable unit"),
+                            (("vm", "up", "--guests", "99"), "--guests: '99' is not a number from 1 to 16"),
+                            (("mutants", "--only", "none"), "no mutant is called 'none'")):
+            with tempfile.TemporaryDirectory(prefix="smc-steer-words.") as directory:
+                run = subprocess.run([paths.REPO / "dev", *words], env={**os.environ, "XDG_CACHE_HOME": directory},
+                                     capture_output=True, text=True, timeout=60, check=False)
+                self.assertEqual(os.listdir(directory), [], words)
+            self.assertEqual(run.returncode, 2, run.stderr)
+            self.assertIn(said, run.stderr)
+            self.assertEqual(run.stderr.count("\n"), 1, run.stderr)
+
     def test_a_part_that_is_none(self):
         run = subprocess.run([SETUP / "apt.sh", "--list", "everything"], capture_output=True, text=True,
                              check=False)
