@@ -130,6 +130,21 @@ def by_ring(twins: Twins, size: int) -> int:
     return ring
 
 
+def in_one_piece(twins: Twins):
+    """What two threads send at once, each by one send(), is not mixed as long as there is room: several records, one
+    piece.
+    """
+    size, rounds = 7000, 500
+
+    def steps(name: str):
+        sending = twins.one.tell(f"crowd({name!r}, {size}, {rounds})")
+        torn = twins.other.do(f"torn({name!r}, {size}, {rounds})", 60)
+        twins.one.answer(sending, "crowd", 30)
+        twins.close(name)
+        return torn
+    return steps
+
+
 def edges(twins: Twins):
     """What an edge-triggered epoll tells of bytes that come while others are unread, and of reading them in parts."""
     def steps(name: str):
@@ -246,6 +261,7 @@ def direct_stalls(lab):
     expect_equal(twins.compare("SIGIO", signalled(twins))[1:], [True] * 3, "SIGIO for each")
     twins.compare("SO_RCVLOWAT", low_water(twins))
     twins.compare("SO_RCVLOWAT, 100 and 1", no_low_water(twins))
+    expect_equal(twins.compare("two who send at once", in_one_piece(twins)), 0, "torn sends")
     steady_reader(twins)
     both_write_first(twins)
     more_and_silence(twins)

@@ -338,6 +338,18 @@ def failed_vector(victim, ringing, broker, slots: tuple[int, int]) -> None:
     ring.kill()
 
 
+def gone_under_a_flood(victim, owner, slots: tuple[int, int]) -> None:
+    """A peer has everything served for ever: the driver goes all the same, and does not wait until the peer is done."""
+    victim.check("modprobe ivpci")
+    wait_until(lambda: victim.check(f"cat {driver.DEVICE}/generation").strip(), lambda word: word != "0", 20,
+               "the generation of a member")
+    flood = owner.spawn(lie(owner, 4, "signals", slots[1], slots[0], 20))
+    time.sleep(1)
+    victim.check("modprobe -r ivpci")
+    expect_equal(flood.poll(), None, "exit code of a flood, when the driver has gone beside it")
+    flood.kill()
+
+
 def strange_mapping(victim) -> None:
     """The region is mapped already, with pages of another size or by somebody else: the driver has nothing
     to do with that.
@@ -424,6 +436,7 @@ def driver_comes_and_goes(lab):
     strange_mapping(victim)
     failed_vector(victim, owner, lab.brokers[0], slots)
     wait_until(lambda: reachable(owning, writing.gid), bool, 20, "reachable")
+    gone_under_a_flood(victim, owner, slots)
     failed_join(victim, owning, writing)
     another_generation(victim, owning, slots)
     left_before_told(victim, lab.brokers[0])

@@ -105,6 +105,30 @@ def fill(name):
                 pass
     return sent[name] - before
 
+def crowd(name, size, rounds):
+    # two threads, each with one send() of its own letter; again when the other end has all of both
+    gate = threading.Barrier(3)
+    def sends(letter):
+        for _ in range(rounds):
+            gate.wait()
+            ends[name].sendall(letter * size)
+    for letter in (b'a', b'b'):
+        threading.Thread(target=sends, args=(letter,), daemon=True).start()
+    for _ in range(rounds):
+        gate.wait()
+        ends[name].recv(1)
+
+def torn(name, size, rounds):
+    # rounds in which one send() was among the other's bytes
+    count = 0
+    for _ in range(rounds):
+        data = b''
+        while len(data) < 2 * size and (more := ends[name].recv(65536)):
+            data += more
+        count += data not in (b'a' * size + b'b' * size, b'b' * size + b'a' * size)
+        ends[name].send(b'!')
+    return count
+
 def mark():
     global began
     began = time.monotonic()
