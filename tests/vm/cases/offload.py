@@ -2,9 +2,10 @@
 """Agents that move programs' TCP connections onto shared memory by themselves (`path: direct`)."""
 
 import json
+import signal
 import time
 
-from harness import driver, offload, servers, services, smcd, traffic
+from harness import driver, offload, paths, servers, services, smcd, traffic
 from harness.case import case, expect, expect_equal, wait_until
 from harness.lab import ADDRESSES
 
@@ -149,6 +150,67 @@ def offload_agents_die(lab):
     taken_over(upgraded)
     expect_streaming(running)
     traffic.transfer_result(checked.wait(60), checked.out + checked.err, "transfer")
+
+
+LYING_WIRE = paths.REPO / "tests" / "vm" / "guest" / "lying_wire"
+LIE_PORT, LIE_MARK, AGENT_PORT = 7300, 7, 7256
+
+
+def lie(guest, seed: int):
+    """What that guest's agent says to others is changed on its way, once it is started."""
+    guest.check(f"""nft 'add table inet lie; add chain inet lie out {{ type nat hook output priority -100; }}
+        add rule inet lie out tcp dport {AGENT_PORT} meta mark != {LIE_MARK} redirect to :{LIE_PORT}'""")
+    lying = guest.spawn([str(LYING_WIRE), str(LIE_PORT), str(LIE_MARK), str(seed)])
+    lying.wait_output("running", 20)
+    return lying
+
+
+@case("direct", "offload-lying-guest", agent=False, guests=3, timeout=120, long_timeout=400)
+def offload_lying_guest(lab):
+    """A member whose root changes, repeats and makes up what its agent says: the other two live on, what they have with each
+    other is moved and exact meanwhile, and of what they had with the liar no memory stays.
+    """
+    for guest in lab.guests:
+        offload.load(guest)
+    # Who has the highest slot calls the others.
+    *honest, liar = sorted(lab.agents, key=lambda agent: int(agent.guest.check(f"cat {driver.DEVICE}/slot")))
+    lying = lie(liar.guest, int(time.time()))
+    offload.start(lab)
+    server, client = (agent.guest for agent in honest)
+    running = stream(client, server)
+    for agent in honest:
+        offload.wait_moved(agent, traffic.IPERF_PORT)
+    began = [agent.status()["process"]["start_time"] for agent in honest]
+    for guest in lab.guests:
+        traffic.transfer_server(guest)
+    ended = []
+    talking = []
+
+    def talk(one, other) -> None:
+        talking.append((one, other, one.spawn(traffic.transfer_argv(other.ip4, 4 << 20))))
+    for agent in honest:
+        talk(liar.guest, agent.guest)
+        talk(agent.guest, liar.guest)
+    until = time.monotonic() + (120 if lab.long else 12)
+    while time.monotonic() < until:
+        traffic.transfer(client, server.ip4, 4 << 20)
+        for at, (one, other, each) in enumerate(talking):
+            if (code := each.poll()) is not None:
+                ended.append(code)
+                talking[at] = (one, other, one.spawn(traffic.transfer_argv(other.ip4, 4 << 20)))
+    lying.signal(signal.SIGTERM)
+    expect_equal(lying.wait(10), 0, "exit code of lying_wire")
+    told = json.loads(lying.out.decode().splitlines()[-1])
+    lab.progress(f"{told}; connections with the liar: {len(ended)} ended, {sum(map(bool, ended))} of them failed")
+    lab.progress(json.dumps([offload.totals(agent) for agent in honest]))
+    expect(told["changed"] > 0 and told["made up"] > 100, f"hardly a lie was told: {told}")
+    expect_equal([agent.status()["process"]["start_time"] for agent in honest], began, "when the honest agents began")
+    expect_streaming(running)
+    for _, _, each in talking:
+        each.kill()
+    liar.stop()
+    for agent in honest:
+        offload.wait_dmbs(agent, seconds=20)
 
 
 SETTINGS = "sysctl -n net.smc.hs_ctrl net.smc.wmem net.smc.rmem"
