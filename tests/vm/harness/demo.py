@@ -33,7 +33,7 @@ BENCH_EPILOG = """
 
 KINDS = ["end-to-end", "direct", "fabric"]
 # pairs, seconds of each run
-LENGTH = {"demo": (3, 3), "bench": (7, 10)}
+LENGTH = {"demo": (3, 2), "bench": (7, 10)}
 
 
 def works(word: str) -> list[Work]:
