@@ -2,6 +2,7 @@
 """Agents that move programs' TCP connections onto shared memory by themselves (`path: direct`)."""
 
 import json
+import random
 import signal
 import time
 
@@ -150,6 +151,62 @@ def offload_agents_die(lab):
     taken_over(upgraded)
     expect_streaming(running)
     traffic.transfer_result(checked.wait(60), checked.out + checked.err, "transfer")
+
+
+PROBER = paths.REPO / "tests" / "vm" / "guest" / "prober"
+PROBED = 9301
+
+
+def transfers(one, other) -> list:
+    """Loops that end with the first transfer that fails: connections that become worth it, move and end all the time."""
+    words = " ".join(traffic.transfer_argv(other.ip4, 8 << 20))
+    return [one.spawn(f"while {words} >/dev/null; do :; done") for _ in range(5)]
+
+
+@case("direct", "offload-killed", agent=False, long_only=True, timeout=300)
+def offload_killed(lab):
+    """kill -9 and upgrades of either agent, at any moment, for two minutes, under ten transfers at a time whose connections move
+    all the time, and a new connection every 50 ms: none fails, and every byte is right.
+    """
+    seed = int(time.time())
+    dice = random.Random(seed)
+    server, client = lab.guests
+    agents = offload.start(lab)
+    for guest in lab.guests:
+        traffic.transfer_server(guest)
+    server.spawn([str(PROBER), "serve", str(PROBED)]).wait_output("listening", 20)
+    seconds = 120
+    prober = client.spawn([str(PROBER), server.ip4, str(PROBED), str(seconds), str(traffic.COUNTERS)])
+    running = transfers(client, server) + transfers(server, client)
+    done = {"killed": 0, "upgraded": 0}
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        agent = dice.choice(agents)
+        # Whatever it is doing: most of a move is over in some milliseconds.
+        time.sleep(dice.choice([0.005, 0.05, 0.5, 2]) * dice.random())
+        if dice.random() < 0.7:
+            agent.kill()
+            agent.launch()
+            done["killed"] += 1
+            agent.wait_state("active", ADDRESSES)
+        elif agent.guest.run("smc-policy upgrade", 40).code == 0:
+            done["upgraded"] += 1
+        if dice.random() < 0.5:
+            offload.wait_talking(agent)
+    expect_equal(prober.wait(60), 0, f"prober's exit code ({prober.err})")
+    results = json.loads(prober.out)
+    expect_equal([each for each in results if each[1] not in ("smcd", "tcp")], [], "connections that failed")
+    gap = max(later[0] - earlier[0] for earlier, later in zip(results, results[1:]))
+    for agent in agents:
+        offload.wait_talking(agent)
+    lab.progress(f"seed {seed}: {done}, {len(results)} connections, at most {gap:.2f} s between two; "
+                 + json.dumps([offload.totals(agent) for agent in agents]))
+    for each in running:
+        expect(each.poll() is None, f"a transfer failed: {each.out[-500:]}{each.err}")
+        each.kill()
+    expect(min(done.values()) > 3, f"hardly anything was done to the agents: {done}")
+    for agent in agents:
+        offload.wait_dmbs(agent, seconds=20)
 
 
 LYING_WIRE = paths.REPO / "tests" / "vm" / "guest" / "lying_wire"
