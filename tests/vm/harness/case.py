@@ -20,8 +20,7 @@ from typing import Callable
 from . import paths
 from .lab import Lab, Plan
 
-# What is to happen within a time may take so much longer: on the checked kernel everything does.
-SLOW = 4.0 if paths.CHECKED else 1.0
+SLOW = paths.SLOW
 
 
 @dataclass

@@ -17,6 +17,8 @@ import socket
 import threading
 import time
 
+from . import paths
+
 
 class GuestDied(Exception):
     """The guest went away or restarted under a program that ran in it."""
@@ -63,7 +65,8 @@ class Process:
         return self.code
 
     def wait(self, timeout: float) -> int:
-        """The exit code. After `timeout` seconds the program is killed: GuestTimeout."""
+        """The exit code. After `timeout` seconds (times SLOW) the program is killed: GuestTimeout."""
+        timeout *= paths.SLOW
         deadline = time.monotonic() + timeout
         while self.code is None:
             try:
@@ -77,7 +80,7 @@ class Process:
 
     def wait_output(self, text: str, timeout: float) -> None:
         """Returns once `text` was seen in its output (either stream)."""
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + timeout * paths.SLOW
         while text.encode() not in self.out + self.err:
             left = deadline - time.monotonic()
             if self.code is not None or left <= 0:

@@ -13,6 +13,8 @@ LAB = Path(os.environ.get("SMC_STEER_LAB_DIR") or CACHE)
 TEST_LOGS = REPO / "build" / "test-logs"
 # Guests run the kernel that checks itself, which takes its time.
 CHECKED = os.environ.get("SMC_STEER_FLAVOUR") == "debug"
+# What is to happen within a time may take so much longer there.
+SLOW = 4.0 if CHECKED else 1.0
 
 BROKER = BUILD / "broker" / "ivpci-broker"
 AGENT = BUILD / "agent" / "smc-agent"
