@@ -7,6 +7,7 @@
 //     lease CHUNK SLOT SECONDS             whose a chunk is, then what it was
 //     flap SLOT VICTIM SECONDS             has a slot come and go, and rings the victim
 //     alias SLOT VICTIM                    has a slot come anew with another GID, era and vectors
+//     era SLOT VICTIM                      another one for 1.5 s
 //     deaf VICTIM                          says that it looks at all its rings, once
 //     mute VICTIM PRODUCER SECONDS         and empties its ring from there; prints how often
 //     ring VICTIM SECONDS                  the victim's vector 0, as fast as it goes
@@ -140,6 +141,15 @@ public:
             });
         }
         std::printf("%016llx\n", gid);
+    }
+
+    void era(uint32_t slot, uint32_t victim) {
+        __u32& shown = header().slot[slot].era;
+        const __u32 said = load(shown) + 1;
+        repeat(1.5, 100, [&] {
+            store(shown, said);
+            doorbell(victim);
+        });
     }
 
     void deaf(uint32_t victim) {
@@ -278,6 +288,8 @@ int main(int argc, char** argv) {
         liar.flap(number(0), number(1), seconds(2));
     } else if (verb == "alias") {
         liar.alias(number(0), number(1));
+    } else if (verb == "era") {
+        liar.era(number(0), number(1));
     } else if (verb == "deaf") {
         liar.deaf(number(0));
     } else if (verb == "mute") {
