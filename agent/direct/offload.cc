@@ -627,6 +627,7 @@ void Offload::finish(Entry& entry, std::uint64_t now_ns) {
     if (auto track = tracks_.find(entry.seen.socket.inode); track != tracks_.end()) {
         track->second.failures = 0;
         track->second.why_not.clear();
+        track->second.judge = false;
     }
     spdlog::debug("{} - {} is moved onto shared memory",
                   to_string(entry.name.addresses.local, entry.name.addresses.local_port),
@@ -668,8 +669,8 @@ void Offload::maintain(DirectRequests& kernel, std::uint64_t now_ns) {
 }
 
 void Offload::judge(DirectRequests& kernel, std::uint64_t now_ns) {
-    // What was left alone for a while may be allowed now. What is said of it stays until the next
-    // look, which has what the rules want to know: "TCP" without a reason would be wrong.
+    // What was left alone for a while may be allowed now. The reason stays until the next look,
+    // which knows what rules are asked with: "TCP" without a reason would be wrong meanwhile.
     for (auto& [inode, track] : tracks_) {
         track.failures = 0;
         track.not_before_ns = 0;
@@ -747,6 +748,7 @@ Offload::Entries::iterator Offload::fail_entry(DirectRequests& kernel, Entries::
     track.netns = at->second.seen.netns;
     track.not_before_ns = now_ns + pause_ns(track.failures++);
     track.why_not = std::move(text);
+    track.judge = false;
     track.here = true;
     if (at->second.report.state != State::moved) {
         totals_.failed++;

@@ -162,7 +162,7 @@ private:
         std::uint64_t not_before_ns = 0;  // for questions of this agent's
         std::uint64_t answered_ns = 0;    // the other's last question that was gone into
         std::string why_not;
-        bool judge = false;  // `why_not` is of rules before those in force
+        bool judge = false;  // `why_not` may be of rules before those in force
         bool here = false;
     };
     using Entries = std::map<std::uint64_t, Entry>;  // by inode

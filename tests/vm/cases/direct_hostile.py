@@ -78,7 +78,7 @@ class Liar:
     def __init__(self, lab) -> None:
         self.server, self.client = lab.guests
         self.device = self.client.check(f"readlink -f {driver.DEVICE}/device").strip()
-        self.slots = [guest.check(f"cat {driver.DEVICE}/slot").strip() for guest in lab.guests]
+        self.slots = [driver.slot(guest) for guest in lab.guests]
 
     def forge(self, *words) -> str:
         return self.client.check([str(paths.built(FORGE)), self.device, str(SLOTS), *map(str, words)])

@@ -191,6 +191,6 @@ def unbind_during_connect_61(lab):
     for guest in lab.guests:
         native.wait_members(guest, 1)
     smcd.expect_native(client, server, size=1 << 20)
-    # as far as to where its programs stand still, which it gets back from, if nobody objects
+    # pm_test: if nobody objects, only programs are stopped, and go on after five seconds
     asleep = client.run("echo freezer >/sys/power/pm_test; echo disk >/sys/power/state")
     expect("busy" in asleep.err, f"hibernation beside the driver: exit code {asleep.code}, {asleep.err!r}")

@@ -2,11 +2,9 @@
 """Agents that move programs' TCP connections onto shared memory by themselves (`path: direct`)."""
 
 import json
-import random
-import signal
 import time
 
-from harness import driver, offload, paths, servers, services, smcd, traffic
+from harness import driver, offload, servers, services, smcd, traffic
 from harness.case import case, expect, expect_equal, wait_until
 from harness.lab import ADDRESSES
 
@@ -20,26 +18,6 @@ PINGS = """
 """
 
 
-def stream(client, server):
-    """iperf3, in the background until expect_streaming(), not so fast that nobody else gets a CPU."""
-    traffic.iperf_server(server)
-    return client.spawn(["iperf3", "--client", server.ip4, "--time", "600", "--length", "64K", "--bitrate", "100M",
-                         "--forceflush"])
-
-
-def expect_streaming(process) -> None:
-    """It is at work to the end."""
-    said = []
-
-    def look() -> int:
-        expect(process.poll() is None, f"iperf3 ended: {process.out}{process.err}")
-        said.append(len(process.out))
-        return said[-1] - said[0]
-    wait_until(look, lambda more: more > 0, 10, "what iperf3 says")
-    expect(b" 0.00 bits/sec" not in process.out, f"iperf3 stood still: {process.out}")
-    process.kill()
-
-
 @case("direct", "offload-rules", agent=False, timeout=150)
 def offload_rules(lab):
     """A stream moves by itself; `smc-policy deny` takes it back (how soon is in the log), `remove` lets it move again, at either
@@ -47,7 +25,7 @@ def offload_rules(lab):
     """
     server, client = lab.guests
     serving, asking = offload.start(lab)
-    running = stream(client, server)
+    running = offload.stream(client, server)
     for agent in (serving, asking):
         offload.wait_moved(agent, traffic.IPERF_PORT)
     port = str(traffic.IPERF_PORT)
@@ -68,7 +46,7 @@ def offload_rules(lab):
             guest.check(f"smc-policy remove {next(rule['number'] for rule in rules if rule['removable'])}")
             for each in (serving, asking):
                 offload.wait_moved(each, traffic.IPERF_PORT)
-    expect_streaming(running)
+    offload.expect_streaming(running)
     for agent in (serving, asking):
         offload.wait_dmbs(agent)
 
@@ -95,7 +73,7 @@ def offload_via(lab):
         agent.guest.check("smc-policy allow --workload uid:0 --via direct")
     said = explained(traffic.IPERF_PORT, "--workload uid:0")
     expect(said.startswith("direct: "), f"explain of a workload that takes the direct path: {said}")
-    running = stream(client, server)
+    running = offload.stream(client, server)
     for agent in agents:
         offload.wait_moved(agent, traffic.IPERF_PORT)
     for agent in agents:
@@ -111,7 +89,7 @@ def offload_via(lab):
     server.check(f"smc-policy allow {traffic.IPERF_PORT} --via smc")
     for agent in agents:
         offload.wait_moved(agent, traffic.IPERF_PORT, 0)
-    expect_streaming(running)
+    offload.expect_streaming(running)
 
 
 @case("direct", "offload-agents-die", agent=False, timeout=180)
@@ -122,7 +100,7 @@ def offload_agents_die(lab):
     server, client = lab.guests
     agents = offload.start(lab)
     traffic.transfer_server(server)
-    running = stream(client, server)
+    running = offload.stream(client, server)
     checked = client.spawn(traffic.transfer_argv(server.ip4, 512 << 20))
     for agent in agents:
         offload.wait_moved(agent, traffic.IPERF_PORT)
@@ -149,125 +127,8 @@ def offload_agents_die(lab):
     offload.wait_dmbs(dying, seconds=5)
     upgraded.launch()
     taken_over(upgraded)
-    expect_streaming(running)
+    offload.expect_streaming(running)
     traffic.transfer_result(checked.wait(60), checked.out + checked.err, "transfer")
-
-
-PROBER = paths.REPO / "tests" / "vm" / "guest" / "prober"
-PROBED = 9301
-
-
-def transfers(one, other) -> list:
-    """Loops that end with the first transfer that fails: connections that become worth it, move and end all the time."""
-    words = " ".join(traffic.transfer_argv(other.ip4, 8 << 20))
-    return [one.spawn(f"while {words} >/dev/null; do :; done") for _ in range(5)]
-
-
-@case("direct", "offload-killed", agent=False, long_only=True, timeout=300)
-def offload_killed(lab):
-    """kill -9 and upgrades of either agent, at any moment, for two minutes, under ten transfers at a time whose connections move
-    all the time, and a new connection every 50 ms: none fails, and every byte is right.
-    """
-    seed = int(time.time())
-    dice = random.Random(seed)
-    server, client = lab.guests
-    agents = offload.start(lab)
-    for guest in lab.guests:
-        traffic.transfer_server(guest)
-    server.spawn([str(PROBER), "serve", str(PROBED)]).wait_output("listening", 20)
-    seconds = 120
-    prober = client.spawn([str(PROBER), server.ip4, str(PROBED), str(seconds), str(traffic.COUNTERS)])
-    running = transfers(client, server) + transfers(server, client)
-    done = {"killed": 0, "upgraded": 0}
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        agent = dice.choice(agents)
-        # Whatever it is doing: most of a move is over in some milliseconds.
-        time.sleep(dice.choice([0.005, 0.05, 0.5, 2]) * dice.random())
-        if dice.random() < 0.5:
-            agent.kill()
-            agent.launch()
-            done["killed"] += 1
-            agent.wait_state("active", ADDRESSES)
-        elif agent.guest.run("smc-policy upgrade", 40).code == 0:
-            done["upgraded"] += 1
-        if dice.random() < 0.5:
-            offload.wait_talking(agent)
-    expect_equal(prober.wait(60), 0, f"prober's exit code ({prober.err})")
-    results = json.loads(prober.out)
-    expect_equal([each for each in results if each[1] not in ("smcd", "tcp")], [], "connections that failed")
-    gap = max(later[0] - earlier[0] for earlier, later in zip(results, results[1:]))
-    for agent in agents:
-        offload.wait_talking(agent)
-    lab.progress(f"seed {seed}: {done}, {len(results)} connections, at most {gap:.2f} s between two; "
-                 + json.dumps([offload.totals(agent) for agent in agents]))
-    for each in running:
-        expect(each.poll() is None, f"a transfer failed: {each.out[-500:]}{each.err}")
-        each.kill()
-    expect(min(done.values()) >= 3, f"hardly anything was done to the agents: {done}")
-    for agent in agents:
-        offload.wait_dmbs(agent, seconds=20)
-
-
-LYING_WIRE = paths.REPO / "tests" / "vm" / "guest" / "lying_wire"
-LIE_PORT, LIE_MARK, AGENT_PORT = 7300, 7, 7256
-
-
-def lie(guest, seed: int):
-    """What that guest's agent says to others is changed on its way, once it is started."""
-    guest.check(f"""nft 'add table inet lie; add chain inet lie out {{ type nat hook output priority -100; }}
-        add rule inet lie out tcp dport {AGENT_PORT} meta mark != {LIE_MARK} redirect to :{LIE_PORT}'""")
-    lying = guest.spawn([str(LYING_WIRE), str(LIE_PORT), str(LIE_MARK), str(seed)])
-    lying.wait_output("running", 20)
-    return lying
-
-
-@case("direct", "offload-lying-guest", agent=False, guests=3, timeout=120, long_timeout=400)
-def offload_lying_guest(lab):
-    """A member whose root changes, repeats and makes up what its agent says: the other two live on, what they have with each
-    other is moved and exact meanwhile, and of what they had with the liar no memory stays.
-    """
-    for guest in lab.guests:
-        offload.load(guest)
-    # Who has the highest slot calls the others.
-    *honest, liar = sorted(lab.agents, key=lambda agent: int(agent.guest.check(f"cat {driver.DEVICE}/slot")))
-    lying = lie(liar.guest, int(time.time()))
-    offload.start(lab)
-    server, client = (agent.guest for agent in honest)
-    running = stream(client, server)
-    for agent in honest:
-        offload.wait_moved(agent, traffic.IPERF_PORT)
-    began = [agent.status()["process"]["start_time"] for agent in honest]
-    for guest in lab.guests:
-        traffic.transfer_server(guest)
-    ended = []
-    talking = []
-
-    def talk(one, other) -> None:
-        talking.append((one, other, one.spawn(traffic.transfer_argv(other.ip4, 4 << 20))))
-    for agent in honest:
-        talk(liar.guest, agent.guest)
-        talk(agent.guest, liar.guest)
-    until = time.monotonic() + (120 if lab.long else 12)
-    while time.monotonic() < until:
-        traffic.transfer(client, server.ip4, 4 << 20)
-        for at, (one, other, each) in enumerate(talking):
-            if (code := each.poll()) is not None:
-                ended.append(code)
-                talking[at] = (one, other, one.spawn(traffic.transfer_argv(other.ip4, 4 << 20)))
-    lying.signal(signal.SIGTERM)
-    expect_equal(lying.wait(10), 0, "exit code of lying_wire")
-    told = json.loads(lying.out.decode().splitlines()[-1])
-    lab.progress(f"{told}; connections with the liar: {len(ended)} ended, {sum(map(bool, ended))} of them failed")
-    lab.progress(json.dumps([offload.totals(agent) for agent in honest]))
-    expect(told["changed"] > 0 and told["made up"] > 100, f"hardly a lie was told: {told}")
-    expect_equal([agent.status()["process"]["start_time"] for agent in honest], began, "when the honest agents began")
-    expect_streaming(running)
-    for _, _, each in talking:
-        each.kill()
-    liar.stop()
-    for agent in honest:
-        offload.wait_dmbs(agent, seconds=20)
 
 
 SETTINGS = "sysctl -n net.smc.hs_ctrl net.smc.wmem net.smc.rmem"
@@ -308,7 +169,7 @@ def offload_paths(lab):
         expect_equal(agent.guest.check(SETTINGS).split(), ["65536", "65536"], "SMC's settings after the SMC path")
     for agent in lab.agents:
         offload.wait_talking(agent)
-    running = stream(client, server)
+    running = offload.stream(client, server)
     for agent in lab.agents:
         offload.wait_moved(agent, traffic.IPERF_PORT)
     leaving = lab.agents[1]
@@ -322,7 +183,7 @@ def offload_paths(lab):
         wait_until(lambda guest=guest: guest.check(attached).strip(), lambda count: count == "0", 10,
                    f"{guest.name}: sockets that are attached to")
     expect("path: off" in leaving.status()["reason"], f"why it is idle: {leaving.status()['reason']}")
-    expect_streaming(running)
+    offload.expect_streaming(running)
     leaving.stop()
     told = client.check("smc-policy cleanup")
     expect("0 connections" not in told and "back on TCP" not in told, f"cleanup of nothing said {told!r}")
@@ -458,12 +319,12 @@ def offload_many(lab):
     time.sleep(5)
     after = [busy(agent.guest) for agent in agents]
     lab.progress("CPU of the two agents in five seconds: " + ", ".join(f"{now - was:.2f} s" for now, was in zip(after, before)))
-    running = stream(client, server)
+    running = offload.stream(client, server)
     for agent in agents:
         offload.wait_moved(agent, traffic.IPERF_PORT, seconds=30)
         expect_equal(driver.stats(agent.guest)["dmbs"], 1, "DMBs in use")
         expect_equal(offload.totals(agent)["connections"], 1, "connections that are moved")
-    expect_streaming(running)
+    offload.expect_streaming(running)
     for each in (redis.process, idle):
         expect(each.poll() is None, f"{each.what} ended: {each.err}")
 

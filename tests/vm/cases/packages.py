@@ -11,7 +11,6 @@ from harness import clean, driver, packages as debs, paths, smcd, traffic
 from harness.case import case, expect, expect_equal, wait_until
 from harness.documented import Page, run_text
 
-PROBER = paths.REPO / "tests" / "vm" / "guest" / "prober"
 CHAT = paths.REPO / "tests" / "vm" / "guest" / "chat"
 CHAT_PORT = 9310
 CLEANUP = paths.POLICY  # of the build directory: what is installed is gone when it is asked
@@ -140,7 +139,7 @@ def host_side(lab, page, guest, before) -> None:
 
 def start_chat(client, server):
     """An accelerated connection that is never idle for long, until its standard input is closed."""
-    server.spawn(in_pod("server", [str(PROBER), "serve", str(CHAT_PORT)])).wait_output("listening", 30)
+    server.spawn(in_pod("server", [str(traffic.PROBER), "serve", str(CHAT_PORT)])).wait_output("listening", 30)
     before = traffic.counters(client).client
     chat = client.spawn(in_pod("client", [str(CHAT), server.ip4, str(CHAT_PORT)]), stdin=True)
     chat.wait_output("connected", 30)

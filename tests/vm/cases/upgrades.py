@@ -6,7 +6,6 @@ import json
 from harness import paths, smcd, traffic
 from harness.case import case, expect, expect_equal, wait_until
 
-PROBER = paths.REPO / "tests" / "vm" / "guest" / "prober"
 KILL_WHEN = paths.REPO / "tests" / "vm" / "guest" / "kill_when"
 PROBED = 9300
 PINS = "/sys/fs/bpf/smc-steer"
@@ -42,7 +41,7 @@ def upgrade(lab):
         guest.configure_agent("workloads: all\nshort_connections: off\n")
     lab.start_agents()
     traffic.transfer_server(server)
-    server.spawn([str(PROBER), "serve", str(PROBED)]).wait_output("listening", 20)
+    traffic.prober_server(server, PROBED)
     new = [install(guest, "new") for guest in lab.guests]
     before = [agent.status() for agent in agents]
 
@@ -54,14 +53,11 @@ def upgrade(lab):
     wait_until(lambda: agents[1].status()["connections"]["smcd"], lambda made: made >= 10, 20,
                "transfers of 10 that started")
     seconds = 30 if lab.long else 10
-    prober = client.spawn([str(PROBER), server.ip4, str(PROBED), str(seconds), str(traffic.COUNTERS)])
+    prober = traffic.probe(client, server.ip4, PROBED, seconds)
     client.check(["smc-policy", "upgrade", new[1]])
     server.check(["smc-policy", "upgrade", new[0]])
     running = sum(process.poll() is None for process in transfers)
-    expect_equal(prober.wait(seconds + 60), 0, f"prober's exit code ({prober.err})")
-    results = json.loads(prober.out)
-    failed = [each for each in results if each[1] not in ("smcd", "tcp")]
-    expect_equal(failed, [], "connections that failed")
+    results = traffic.probed(prober, seconds)
     gap = worst_gap(results)
     plain = sum(each[1] == "tcp" for each in results)
     print(f"{len(results)} connections, {plain} of them TCP, longest gap {gap:.3f} s, "

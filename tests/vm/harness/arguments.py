@@ -19,8 +19,8 @@ class Parser(argparse.ArgumentParser):
         sys.exit(2)
 
 
-def are_right() -> None:
-    """After the last look at the words: ends the program if nothing else was asked."""
+def end_if_only_asked() -> None:
+    """Call it when all words were looked at. Ends the program if ./dev only asked about them."""
     if WORDS_ONLY in os.environ:
         sys.exit(0)
 

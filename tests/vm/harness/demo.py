@@ -131,7 +131,7 @@ def main() -> int:
     if not any(work.rows[0].name.startswith(rows) for work in every):
         parser.error(f"--rows: no row's name begins with '{rows}'; there are "
                      f"{', '.join(work.rows[0].name for work in every)}")
-    arguments.are_right()
+    arguments.end_if_only_asked()
     namespaces.require_root()
     if options.keep and supervisor.is_up():
         sys.exit(f"./dev {word}: guests are up already: ./dev vm down first")

@@ -12,6 +12,10 @@ DEVICE = "/sys/class/misc/ivpci0"
 UNAIDED = "ivpci.look_unrung=N"
 
 
+def slot(guest: Guest) -> int:
+    return int(guest.check(f"cat {DEVICE}/slot"))
+
+
 def stats(guest: Guest) -> dict:
     """Of ivpci0, by the names of struct ivpci_stats."""
     return traffic.raw_counters(guest)["ivpci"]["ivpci0"]

@@ -52,8 +52,7 @@ class Liar:
 
     def __init__(self, hostile: Guest, owner: Guest, writer: Guest):
         self.hostile = hostile
-        self.owner, self.writer = (int(guest.check(f"cat {driver.DEVICE}/slot"))
-                                   for guest in (owner, writer))
+        self.owner, self.writer = driver.slot(owner), driver.slot(writer)
 
     def _argv(self, *words) -> list[str]:
         return [str(paths.built(FORGE)), f"{driver.DEVICE}/device", "16", *map(str, words)]

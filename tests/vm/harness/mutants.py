@@ -196,7 +196,7 @@ def main() -> int:
     for name in options.only:
         if name not in known:
             parser.error(f"no mutant is called '{name}' (see ./dev mutants --list)")
-    arguments.are_right()
+    arguments.end_if_only_asked()
     chosen = [known[name] for name in known if name in (options.only or known)]
     if options.list:
         for mutant in chosen:

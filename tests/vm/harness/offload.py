@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Agents that move connections onto shared memory by themselves: `path: direct` in agent.yaml."""
 
-from . import driver
+from . import driver, traffic
 from .agent import Agent
-from .case import wait_until
+from .case import expect, wait_until
 from .guest import Guest
 from .lab import ADDRESSES
 
@@ -63,3 +63,23 @@ def wait_dmbs(agent: Agent, count: int = 0, seconds: float = 10) -> None:
     """A connection that is moved has one at each end."""
     wait_until(lambda: driver.stats(agent.guest)["dmbs"], lambda dmbs: dmbs == count, seconds,
                f"{agent.guest.name}: DMBs in use, {count} wanted")
+
+
+def stream(client, server):
+    """iperf3, in the background until expect_streaming(), not so fast that nobody else gets a CPU."""
+    traffic.iperf_server(server)
+    return client.spawn(["iperf3", "--client", server.ip4, "--time", "600", "--length", "64K", "--bitrate", "100M",
+                         "--forceflush"])
+
+
+def expect_streaming(process) -> None:
+    """It is at work to the end."""
+    said = []
+
+    def look() -> int:
+        expect(process.poll() is None, f"iperf3 ended: {process.out}{process.err}")
+        said.append(len(process.out))
+        return said[-1] - said[0]
+    wait_until(look, lambda more: more > 0, 10, "what iperf3 says")
+    expect(b" 0.00 bits/sec" not in process.out, f"iperf3 stood still: {process.out}")
+    process.kill()

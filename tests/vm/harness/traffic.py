@@ -16,6 +16,7 @@ TRANSFER_PORT = 9000
 TRANSFER = paths.PROGRAMS / "transfer"
 TRANSFER_STATIC = paths.PROGRAMS / "transfer_static"
 COUNTERS = paths.PROGRAMS / "counters"
+PROBER = paths.REPO / "tests" / "vm" / "guest" / "prober"
 
 
 @dataclass
@@ -161,3 +162,26 @@ def sockperf(guest: Guest, address: str, seconds: int = 3, port: int = SOCKPERF_
     run = guest.run(["sockperf", "ping-pong", "--tcp", "--ip", address, "--port", str(port),
                      "--time", str(seconds), "--msg-size", str(size)], seconds + 40)
     return parse_sockperf(run.out + run.err)
+
+
+# prober: one new connection after the other
+
+def prober_server(guest: Guest, port: int) -> Process:
+    server = guest.spawn([str(PROBER), "serve", str(port)])
+    server.wait_output("listening", 20)
+    return server
+
+
+def probe(guest: Guest, address: str, port: int, seconds: int) -> Process:
+    """For probed()."""
+    return guest.spawn([str(PROBER), address, str(port), str(seconds), str(COUNTERS)])
+
+
+def probed(prober: Process, seconds: int) -> list:
+    """[seconds since it began, "smcd" or "tcp"] of each connection; raises if one failed."""
+    if code := prober.wait(seconds + 60):
+        raise CommandFailed(f"prober: exit {code}: {prober.err}")
+    results = json.loads(prober.out)
+    if failed := [each for each in results if each[1] not in ("smcd", "tcp")]:
+        raise CommandFailed(f"connections that failed: {failed}")
+    return results

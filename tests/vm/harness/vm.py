@@ -218,7 +218,7 @@ def main() -> int:
                                  ("down", down, "end the guests")):
         commands.add_parser(name, help=text, epilog=EPILOG).set_defaults(run=function)
     options = parser.parse_args()
-    arguments.are_right()
+    arguments.end_if_only_asked()
     try:
         return options.run(options)
     except Down as error:

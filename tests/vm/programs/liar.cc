@@ -7,7 +7,7 @@
 //     lease CHUNK SLOT SECONDS             whose a chunk is, then what it was
 //     flap SLOT VICTIM SECONDS             has a slot come and go, and rings the victim
 //     alias SLOT VICTIM                    has a slot come anew with another GID, era and vectors
-//     era SLOT VICTIM                      another one for 1.5 s
+//     era SLOT VICTIM                      says another era of a slot for 1.5 s
 //     deaf VICTIM                          says that it looks at all its rings, once
 //     mute VICTIM PRODUCER SECONDS         and empties its ring from there; prints how often
 //     ring VICTIM SECONDS                  the victim's vector 0, as fast as it goes
