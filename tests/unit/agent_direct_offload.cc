@@ -321,6 +321,25 @@ TEST_F(Agreement, RulesActOnLivingConnections) {
     EXPECT_TRUE(moved());
 }
 
+TEST_F(Agreement, AReasonOfRulesInForceStays) {
+    client.denied = "deny 6379";
+    make_hot(client);
+    steps(2);
+    ASSERT_EQ(one->why_not(100), "deny 6379");
+    client.denied.clear();
+    one->judge(client, now);
+    make_hot(server);
+    steps(5);
+    ASSERT_TRUE(moved()) << "the other end asked, before this one has looked";
+    server.denied = "deny 6379";
+    two->judge(server, now);
+    deliver();
+    auto reason = one->why_not(100);
+    EXPECT_NE(reason, "");
+    look(client);
+    EXPECT_EQ(one->why_not(100), reason);
+}
+
 // Nothing of it is hot, and it is there for long and says something all the time.
 TEST_F(Agreement, WhatLastsIsMovedIfThatIsWanted) {
     auto talk = [&](int looks, int every) {
