@@ -627,7 +627,6 @@ void Offload::finish(Entry& entry, std::uint64_t now_ns) {
     if (auto track = tracks_.find(entry.seen.socket.inode); track != tracks_.end()) {
         track->second.failures = 0;
         track->second.why_not.clear();
-        track->second.judge = false;
     }
     spdlog::debug("{} - {} is moved onto shared memory",
                   to_string(entry.name.addresses.local, entry.name.addresses.local_port),
