@@ -34,20 +34,24 @@ bool tcp_ivpci_ended(const struct sock *sk)
 	       READ_ONCE(sk->sk_state) == TCP_CLOSE;
 }
 
-/* The urgent byte, if it is TCP's next, which reading goes over. */
-static bool tcp_ivpci_at_hole(const struct sock *sk, u32 copied_seq)
+/* The urgent byte has that place in TCP's stream. */
+static bool tcp_ivpci_is_mark(const struct sock *sk, u32 seq)
 {
 	const struct tcp_sock *tp = tcp_sk(sk);
 
-	return unlikely(READ_ONCE(tp->urg_data)) && tp->urg_seq == copied_seq &&
-	       !sock_flag(sk, SOCK_URGINLINE);
+	return unlikely(READ_ONCE(tp->urg_data)) && READ_ONCE(tp->urg_seq) == seq;
 }
 
-bool tcp_ivpci_at_mark(const struct sock *sk)
+/* Reading goes over it. */
+static bool tcp_ivpci_at_hole(const struct sock *sk, u32 copied_seq)
 {
-	const struct tcp_sock *tp = tcp_sk(sk);
+	return tcp_ivpci_is_mark(sk, copied_seq) && !sock_flag(sk, SOCK_URGINLINE);
+}
 
-	return unlikely(READ_ONCE(tp->urg_data)) && tp->urg_seq == READ_ONCE(tp->copied_seq);
+bool tcp_ivpci_at_mark(const struct sock *sk, u32 *mark)
+{
+	*mark = READ_ONCE(tcp_sk(sk)->copied_seq);
+	return tcp_ivpci_is_mark(sk, *mark);
 }
 
 /*
@@ -262,7 +266,7 @@ static bool tcp_ivpci_peek_tcp(struct tcp_ivpci_peek *peek, struct sock *sk, u32
 
 	if (there && tcp_ivpci_at_hole(sk, peek->seq))
 		there--;
-	if (peek->copied >= len || !there || (peek->copied && tcp_ivpci_at_mark(sk)))
+	if (peek->copied >= len || !there || (peek->copied && tcp_ivpci_is_mark(sk, peek->seq)))
 		return false;
 	if (there <= peek->skip) {
 		peek->skip -= there;
@@ -595,6 +599,29 @@ bool tcp_ivpci_record_is_next(struct sock *sk)
 	return is;
 }
 
+u32 tcp_ivpci_before_mark(struct sock *sk, u32 most)
+{
+	const struct tcp_sock *tp = tcp_sk(sk);
+	u32 copied_seq, urgent, count;
+	struct tcp_ivpci_sock *ts;
+
+	if (likely(!READ_ONCE(tp->urg_data)))
+		return 0;
+	urgent = READ_ONCE(tp->urg_seq);
+	copied_seq = READ_ONCE(tp->copied_seq);
+	if (before(urgent, copied_seq) || before(READ_ONCE(tp->rcv_nxt), urgent))
+		return 0;
+	count = urgent - copied_seq;
+	ts = count < most ? tcp_ivpci_get(sk) : NULL;
+	if (!ts)
+		return count;
+	virt_rmb(); /* the ring after what has come by TCP, an urgent byte, too */
+	if (READ_ONCE(ts->merges))
+		count += tcp_ivpci_unread_records(ts, urgent, TCP_IVPCI_NO_WATCH, most);
+	tcp_ivpci_put(ts);
+	return count;
+}
+
 bool tcp_ivpci_has_more(struct sock *sk)
 {
 	struct tcp_ivpci_sock *ts = tcp_ivpci_get(sk);
@@ -605,7 +632,7 @@ bool tcp_ivpci_has_more(struct sock *sk)
 		return READ_ONCE(tcp_sk(sk)->rcv_nxt) != READ_ONCE(tcp_sk(sk)->copied_seq);
 	rcu_read_lock();
 	in = READ_ONCE(ts->reader.ring);
-	more = ts->merges && !tcp_ivpci_at_mark(sk) &&
+	more = READ_ONCE(ts->merges) &&
 	       (READ_ONCE(tcp_sk(sk)->rcv_nxt) != READ_ONCE(tcp_sk(sk)->copied_seq) ||
 		records_unread(&ts->reader) ||
 		(in && READ_ONCE(in->produced) != READ_ONCE(ts->reader.pos)));

@@ -104,27 +104,31 @@ static int tcp_ivpci_beside(struct sock *sk, struct msghdr *msg, size_t len, int
 	return rc;
 }
 
-/* All before TCP's urgent byte has come, and there is some: a peek ends there. */
-static bool tcp_ivpci_mark_came(struct sock *sk)
+/* The program's own: a peek has another one in its place for a while, under `reading`. */
+static int tcp_ivpci_peek_offset(struct sock *sk)
 {
-	const struct tcp_sock *tp = tcp_sk(sk);
+	struct tcp_ivpci_call call;
+	int offset;
 
-	if (likely(!READ_ONCE(tp->urg_data)))
-		return false;
-	if (tcp_ivpci_at_mark(sk)) /* of TCP's bytes it is the next one */
-		return tcp_ivpci_record_is_next(sk);
-	return !before(READ_ONCE(tp->rcv_nxt), READ_ONCE(tp->urg_seq));
+	tcp_ivpci_read_begin(sk, &call);
+	offset = max(READ_ONCE(sk->sk_peek_off), 0);
+	tcp_ivpci_read_end(&call);
+	return offset;
 }
 
 /* One peek finds what all before it have found: it is made when there is as much as was asked for. */
 static bool tcp_ivpci_too_early(struct sock *sk, int flags, int target, long timeo)
 {
-	int skip = max(READ_ONCE(sk->sk_peek_off), 0);
+	int skip, unread;
 
+	if (likely(!(flags & MSG_PEEK)) || !timeo)
+		return false;
+	skip = tcp_ivpci_peek_offset(sk);
 	/* it asks to be told of the next record in any case: the peek may find nothing, and sleep */
-	return (flags & MSG_PEEK) && timeo && !tcp_ivpci_ended(sk) &&
-	       tcp_ivpci_unread(sk, TCP_IVPCI_WATCH, (u32)skip + target) - skip < target &&
-	       (skip || !tcp_ivpci_mark_came(sk));
+	unread = tcp_ivpci_unread(sk, TCP_IVPCI_WATCH, (u32)skip + target);
+	/* asked last: whatever was unread before an end, or an urgent byte, has been counted */
+	return unread - skip < target && !tcp_ivpci_ended(sk) &&
+	       tcp_ivpci_before_mark(sk, (u32)skip + 1) <= skip;
 }
 
 /*
@@ -179,13 +183,13 @@ int tcp_ivpci_receive(struct sock *sk, struct msghdr *msg, size_t len, int flags
 	if (flags & (MSG_OOB | MSG_ERRQUEUE))
 		return tcp_ivpci_beside(sk, msg, len, flags, name_length);
 	for (;;) {
-		u32 urgent = READ_ONCE(tcp_sk(sk)->urg_seq);
+		u32 urgent;
 
 		/*
 		 * As TCP: a call that has read all before the urgent byte ends there; one that began there goes over
 		 * it. A record behind it leaves TCP's place where it is.
 		 */
-		if (tcp_ivpci_at_mark(sk) && !tcp_ivpci_record_is_next(sk)) {
+		if (tcp_ivpci_at_mark(sk, &urgent) && !tcp_ivpci_record_is_next(sk)) {
 			if (copied && !(over && mark == urgent))
 				break;
 			over = true;

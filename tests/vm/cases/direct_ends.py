@@ -138,7 +138,7 @@ def urgent_behind_unread(twins: Twins) -> None:
 
 def urgent_ends_a_wait(twins: Twins):
     """What a recv() that waits for more has when an urgent byte comes, what the next one has, which begins there and
-    goes over it, and a peek that waits.
+    goes over it, a peek that waits, and a recv() that takes all that is behind.
     """
     def steps(name: str):
         one, other = twins.one, twins.other
@@ -163,26 +163,39 @@ def urgent_ends_a_wait(twins: Twins):
         asks(400)
         asks(1, f"send({name!r}, 1)")
         asks(10, f"send({name!r}, 3)", urgent, flags="socket.MSG_PEEK")
+        expect_equal(one.do(f"len(ends[{name!r}].recv(10))"), 3, "what the peek had seen")
+        for _ in range(5):
+            expect_equal(other.do(f"send({name!r}, 1)"), "ok", "send")
+        time.sleep(SOON)
+        seen.append(one.do(f"take({name!r}, 10)"))
         twins.close(name)
         return seen
     return steps
 
 
 def peeks_over_urgent(twins: Twins):
-    """Where peeks go on from one to the next: one that begins at an urgent byte waits for what comes behind it."""
+    """Where peeks go on from one to the next: one that waits for more ends at an urgent byte, one that begins there
+    waits for what comes behind it.
+    """
     def steps(name: str):
         one, other = twins.one, twins.other
+        peek = f"take({name!r}, 1, socket.MSG_PEEK)"
+
+        def waits(size: int, send: str, what: str) -> int:
+            before = len(one.log(name))
+            one.do(f"beside(whole, {name!r}, {size}, socket.MSG_PEEK)")
+            time.sleep(SOON)
+            expect(other.do(send) in ("ok", 1), send)
+            log = wait_until(lambda: one.log(name), lambda log: len(log) > before, 5, f"{name}: a peek {what} ends")
+            return log[-1][1]
+
         one.do(f"option({name!r}, SOL, 42, 0)")  # SO_PEEK_OFF
-        expect_equal(other.do(f"send({name!r}, 3)"), "ok", "send")
-        expect_equal(other.do(f"ends[{name!r}].send(b'!', socket.MSG_OOB)"), 1, "an urgent byte")
-        time.sleep(SOON)
-        seen = [one.do(f"take({name!r}, 3, socket.MSG_PEEK)")]
-        one.do(f"beside(whole, {name!r}, 1, socket.MSG_PEEK)")
-        time.sleep(SOON)
-        expect_equal(other.do(f"send({name!r}, 2)"), "ok", "send")
-        log = wait_until(lambda: one.log(name), bool, 5, f"{name}: a peek behind an urgent byte ends")
+        expect_equal(other.do(f"send({name!r}, 4)"), "ok", "send")
+        seen = [one.do(peek)]
+        seen.append(waits(8, f"ends[{name!r}].send(b'!', socket.MSG_OOB)", "before an urgent byte"))
+        seen.append(waits(1, f"send({name!r}, 2)", "behind an urgent byte"))
         twins.close(name)
-        return [*seen, log[-1][1]]
+        return seen
     return steps
 
 
@@ -227,9 +240,9 @@ def direct_loss(lab):
     kept(twins)
     kept_and_tcp(twins)
     urgent_behind_unread(twins)
-    expect_equal(twins.compare("urgent bytes and MSG_WAITALL", urgent_ends_a_wait(twins)), [3, 5, 5, 300, 1, 3],
+    expect_equal(twins.compare("urgent bytes and MSG_WAITALL", urgent_ends_a_wait(twins)), [3, 5, 5, 300, 1, 3, 5],
                  "urgent bytes and MSG_WAITALL")
-    expect_equal(twins.compare("urgent bytes and SO_PEEK_OFF", peeks_over_urgent(twins)), [3, 1],
+    expect_equal(twins.compare("urgent bytes and SO_PEEK_OFF", peeks_over_urgent(twins)), [1, 3, 1],
                  "urgent bytes and SO_PEEK_OFF")
     moving.finish()
     expect_nothing_left(lab, lab.guests)
