@@ -117,7 +117,7 @@ def kept_and_tcp(twins: Twins) -> None:
     twins.wait_moved(1)
     twins.other.do(f"send({name!r}, 300)")
     twins.other.do(f"by_tcp({name!r}, 700)")
-    time.sleep(SOON)
+    wait_until(lambda: twins.one.do(f"unread({name!r})"), lambda count: count == 1000, 5, "bytes to be read")
     offload(twins.one.guest, "detach", MOVED)
     expect_equal(twins.one.do(f"take({name!r}, 4096)"), 1000, "one recv() of 300 bytes that were kept and 700 of TCP")
     twins.close(name)

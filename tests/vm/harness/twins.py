@@ -19,7 +19,7 @@ PORTS = {"moved": 9810, "plain": 9910}
 MOVED = f"{PORTS['moved']}-{PORTS['moved']}"
 
 END = """
-import errno, fcntl, json, os, select, signal, socket, struct, sys, threading, time
+import errno, fcntl, json, os, select, signal, socket, struct, sys, termios, threading, time
 TCP, SOL = socket.IPPROTO_TCP, socket.SOL_SOCKET
 ends, sent, got, logs, listeners, watches = {}, {}, {}, {}, {}, {}
 began = 0
@@ -67,6 +67,10 @@ def send(name, size, flags=0, control=()):
 def by_tcp(name, size, flags=0):
     # what has a control message does not go by a ring
     return send(name, size, flags, [(SOL, socket.SO_MARK, struct.pack('I', 1))])
+
+def unread(name):
+    # of a ring, and of TCP
+    return struct.unpack('i', fcntl.ioctl(ends[name], termios.FIONREAD, bytes(4)))[0]
 
 def take(name, most, flags=0):
     data = ends[name].recv(min(most, 65536), flags)
