@@ -190,8 +190,8 @@ int tcp_ivpci_unread(struct sock *sk, enum tcp_ivpci_watch watch, u32 most);
 int tcp_ivpci_kept(struct tcp_ivpci_sock *ts);
 /* TCP's next byte, *mark, is the urgent one: one recv() does not go over that. */
 bool tcp_ivpci_at_mark(const struct sock *sk, u32 *mark);
-/* Bytes that are read before the urgent one, if all of them have come; those of the ring counted up to `most`. */
-u32 tcp_ivpci_before_mark(struct sock *sk, u32 most);
+/* A peek that passes over `skip` bytes has so many, or ends at the urgent byte with fewer; if not, who waits is told. */
+bool tcp_ivpci_can_peek(struct sock *sk, u32 skip, u32 wanted);
 /* More than what was just read. */
 bool tcp_ivpci_has_more(struct sock *sk);
 bool tcp_ivpci_is_readable(struct sock *sk);

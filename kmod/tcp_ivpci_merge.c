@@ -222,6 +222,7 @@ struct tcp_ivpci_peek {
 	u32 seq;
 	u32 skip;
 	int copied;
+	u32 copied_seq; /* TCP's, when it began */
 };
 
 /* Under `looking`: records that are next, one after the other. Nothing of it is said to anybody. */
@@ -235,13 +236,20 @@ static void tcp_ivpci_peek_records(struct tcp_ivpci_peek *peek, struct sock *sk,
 	while (peek->copied < len &&
 	       tcp_ivpci_records_look(sk, at, peek->seq, rcv_nxt) == RECORDS_ONE &&
 	       !after(at->seq, peek->seq + hole)) {
-		u32 left = at->len - at->done;
-		u32 over = min(left, peek->skip);
-		size_t want = min_t(size_t, len - peek->copied, left - over);
-		size_t got;
+		u32 left = at->len - at->done, over;
+		size_t want, got;
 
-		if (peek->copied && after(at->seq, peek->seq))
-			break; /* behind the urgent byte */
+		if (after(at->seq, peek->seq)) { /* behind the urgent byte, */
+			if (peek->copied)
+				break;
+			/* over which goes a peek that begins there, and one that begins further on counts it */
+			peek->seq++;
+			hole = 0;
+			if (peek->skip)
+				peek->skip--;
+		}
+		over = min(left, peek->skip);
+		want = min_t(size_t, len - peek->copied, left - over);
 		peek->skip -= over;
 		at->done += over;
 		got = want ? tcp_ivpci_copy_out(at, records_offset(at), want, msg, flags) : 0;
@@ -264,9 +272,13 @@ static bool tcp_ivpci_peek_tcp(struct tcp_ivpci_peek *peek, struct sock *sk, u32
 	u32 there = limit - peek->seq;
 	int offset;
 
-	if (there && tcp_ivpci_at_hole(sk, peek->seq))
+	/* one that begins behind the urgent byte counts that byte, as TCP's do */
+	if (there && !peek->skip && tcp_ivpci_at_hole(sk, peek->seq))
 		there--;
-	if (peek->copied >= len || !there || (peek->copied && tcp_ivpci_is_mark(sk, peek->seq)))
+	if (peek->copied >= len || !there)
+		return false;
+	/* before the urgent byte; or a second one came, for which TCP goes over the first by itself */
+	if (peek->copied && (tcp_ivpci_is_mark(sk, peek->seq) || peek->copied_seq != copied_seq))
 		return false;
 	if (there <= peek->skip) {
 		peek->skip -= there;
@@ -275,9 +287,9 @@ static bool tcp_ivpci_peek_tcp(struct tcp_ivpci_peek *peek, struct sock *sk, u32
 	}
 	offset = peek->seq - copied_seq + peek->skip;
 	/* TCP looks from where SO_PEEK_OFF says, on kernels that have that for it */
-	if (offset && !inet_stream_ops.set_peek_off)
+	if (offset > 0 && !inet_stream_ops.set_peek_off)
 		return false;
-	if (offset)
+	if (offset > 0)
 		WRITE_ONCE(sk->sk_peek_off, offset);
 	*rc = tcp_ivpci_by_tcp(sk, msg, min_t(size_t, len - peek->copied, there - peek->skip),
 			       flags);
@@ -291,10 +303,13 @@ static bool tcp_ivpci_peek_tcp(struct tcp_ivpci_peek *peek, struct sock *sk, u32
 
 static void tcp_ivpci_peek_begin(struct tcp_ivpci_peek *peek, struct tcp_ivpci_sock *ts, int offset)
 {
+	u32 copied_seq = READ_ONCE(tcp_sk(ts->sk)->copied_seq);
+
 	*peek = (struct tcp_ivpci_peek){
 		.at = ts->reader,
-		.seq = READ_ONCE(tcp_sk(ts->sk)->copied_seq),
+		.seq = copied_seq,
 		.skip = max(offset, 0),
+		.copied_seq = copied_seq,
 	};
 }
 
@@ -583,43 +598,48 @@ int tcp_ivpci_unread_in_ring(struct sock *sk)
 	return of_ring;
 }
 
+/* Bytes of records that are read before TCP's byte at `seq`, counted up to `most`. */
+static u32 tcp_ivpci_records_before(struct sock *sk, u32 seq, u32 most)
+{
+	struct tcp_ivpci_sock *ts = tcp_ivpci_get(sk);
+	u32 count = 0;
+
+	if (!ts)
+		return 0;
+	virt_rmb(); /* the ring after what has come by TCP, an urgent byte, too */
+	if (READ_ONCE(ts->merges))
+		count = tcp_ivpci_unread_records(ts, seq, TCP_IVPCI_NO_WATCH, most);
+	tcp_ivpci_put(ts);
+	return count;
+}
+
 /* What is read next is a record's. */
 bool tcp_ivpci_record_is_next(struct sock *sk)
 {
-	struct tcp_ivpci_sock *ts = tcp_ivpci_get(sk);
-	u32 copied_seq = READ_ONCE(tcp_sk(sk)->copied_seq);
-	bool is;
-
-	if (!ts)
-		return false;
-	virt_rmb(); /* the ring after what has come by TCP, an urgent byte, too */
-	is = READ_ONCE(ts->merges) &&
-	     tcp_ivpci_unread_records(ts, copied_seq, TCP_IVPCI_NO_WATCH, 1);
-	tcp_ivpci_put(ts);
-	return is;
+	return tcp_ivpci_records_before(sk, READ_ONCE(tcp_sk(sk)->copied_seq), 1);
 }
 
-u32 tcp_ivpci_before_mark(struct sock *sk, u32 most)
+bool tcp_ivpci_can_peek(struct sock *sk, u32 skip, u32 wanted)
 {
 	const struct tcp_sock *tp = tcp_sk(sk);
-	u32 copied_seq, urgent, count;
-	struct tcp_ivpci_sock *ts;
+	u32 urgent, copied_seq, rcv_nxt, before_it;
+	/* it asks to be told of the next record in any case: the peek may find nothing, and sleep */
+	u32 unread = tcp_ivpci_unread(sk, TCP_IVPCI_WATCH, skip + wanted);
 
 	if (likely(!READ_ONCE(tp->urg_data)))
-		return 0;
+		return unread >= skip + wanted;
 	urgent = READ_ONCE(tp->urg_seq);
 	copied_seq = READ_ONCE(tp->copied_seq);
-	if (before(urgent, copied_seq) || before(READ_ONCE(tp->rcv_nxt), urgent))
-		return 0;
-	count = urgent - copied_seq;
-	ts = count < most ? tcp_ivpci_get(sk) : NULL;
-	if (!ts)
-		return count;
-	virt_rmb(); /* the ring after what has come by TCP, an urgent byte, too */
-	if (READ_ONCE(ts->merges))
-		count += tcp_ivpci_unread_records(ts, urgent, TCP_IVPCI_NO_WATCH, most);
-	tcp_ivpci_put(ts);
-	return count;
+	smp_rmb(); /* never less than what is read */
+	rcv_nxt = READ_ONCE(tp->rcv_nxt);
+	if (!before(urgent, copied_seq) && !before(rcv_nxt, urgent)) {
+		before_it = urgent - copied_seq + tcp_ivpci_records_before(sk, urgent, skip + 1);
+		if (before_it > skip)
+			return true; /* a peek ends there */
+		if (before_it == skip && rcv_nxt != urgent && !sock_flag(sk, SOCK_URGINLINE))
+			unread--; /* a peek that begins there goes over it */
+	}
+	return unread >= skip + wanted;
 }
 
 bool tcp_ivpci_has_more(struct sock *sk)

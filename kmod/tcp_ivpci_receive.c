@@ -104,12 +104,14 @@ static int tcp_ivpci_beside(struct sock *sk, struct msghdr *msg, size_t len, int
 	return rc;
 }
 
-/* The program's own: a peek has another one in its place for a while, under `reading`. */
+/* The program's own. A peek has another one in its place for a while, under `reading`, and that is never below 0. */
 static int tcp_ivpci_peek_offset(struct sock *sk)
 {
 	struct tcp_ivpci_call call;
 	int offset;
 
+	if (likely(READ_ONCE(sk->sk_peek_off) < 0))
+		return 0;
 	tcp_ivpci_read_begin(sk, &call);
 	offset = max(READ_ONCE(sk->sk_peek_off), 0);
 	tcp_ivpci_read_end(&call);
@@ -119,16 +121,8 @@ static int tcp_ivpci_peek_offset(struct sock *sk)
 /* One peek finds what all before it have found: it is made when there is as much as was asked for. */
 static bool tcp_ivpci_too_early(struct sock *sk, int flags, int target, long timeo)
 {
-	int skip, unread;
-
-	if (likely(!(flags & MSG_PEEK)) || !timeo)
-		return false;
-	skip = tcp_ivpci_peek_offset(sk);
-	/* it asks to be told of the next record in any case: the peek may find nothing, and sleep */
-	unread = tcp_ivpci_unread(sk, TCP_IVPCI_WATCH, (u32)skip + target);
-	/* asked last: whatever was unread before an end, or an urgent byte, has been counted */
-	return unread - skip < target && !tcp_ivpci_ended(sk) &&
-	       tcp_ivpci_before_mark(sk, (u32)skip + 1) <= skip;
+	return (flags & MSG_PEEK) && timeo &&
+	       !tcp_ivpci_can_peek(sk, tcp_ivpci_peek_offset(sk), target) && !tcp_ivpci_ended(sk);
 }
 
 /*

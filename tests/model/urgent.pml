@@ -21,8 +21,8 @@
  * GONE_PAST_IS_A_LIE: (3). MARK_UNSEEN: recv() waits, wakes up, and does not look whether a mark has come.
  *
  * PEEKS: recv(MSG_PEEK) comes before each read. It is known to be wrong. The mark is TCP's next byte, and
- * tcp_ivpci_peek_begin() begins there. A newer one comes, and TCP goes past the mark, before tcp_ivpci_peek_tcp() counts:
- * one byte of TCP's that lies behind a record is seen before that record. ONE_URGENT: with one urgent byte a peek is right.
+ * tcp_ivpci_peek_begin() begins there. A newer one comes, and TCP goes past the mark, after tcp_ivpci_peek_tcp() has counted:
+ * one byte of TCP's that lies behind a record is seen without that record. ONE_URGENT: with one urgent byte a peek is right.
  */
 
 #define BYTES 5
@@ -187,7 +187,7 @@ inline part_of_recv(has)
 /* Under ts->reading: nobody else. */
 active proctype reader()
 {
-	byte seq, top, ring, limit, n;
+	byte seq, begun, top, ring, limit, n;
 	bool hole, record, some;
 	bool part, mark;		/* this recv() has some bytes; there was the mark before this attempt */
 #ifdef PEEKS
@@ -208,14 +208,17 @@ end:
 		look_next();
 #ifdef PEEKS
 		/* tcp_ivpci_peek_begin() */
-		atomic { seq = copied_seq; at = pos; peeked = last };
+		atomic { seq = copied_seq; begun = copied_seq; at = pos; peeked = last };
 		/* tcp_ivpci_peek_records() */
 		atomic {
 			hole = (urg_data && urg_seq == seq);
 			do
-			:: at < ring && rec_seq[at] <= seq + hole && !(at != pos && rec_seq[at] > seq) ->
+			:: at < ring && rec_seq[at] <= seq ->
 				deliver(peeked, rec[at]);
 				at++
+			:: at < ring && at == pos && rec_seq[at] > seq && rec_seq[at] <= seq + hole ->
+				seq++;
+				hole = false
 			:: else -> break
 			od;
 			limit = top;
@@ -233,7 +236,7 @@ end:
 			:: else
 			fi;
 			if
-			:: at != pos && urg_data && urg_seq == copied_seq -> n = 0
+			:: at != pos && ((urg_data && urg_seq == seq) || top != begun) -> n = 0
 			:: else
 			fi
 		};
@@ -252,7 +255,7 @@ end:
 		:: !record && n -> atomic { !slock; by_tcp(copied_seq, last, false); part_of_recv(some); woken = true }
 		:: else
 		fi;
-		atomic { seq = 0; top = 0; ring = 0; limit = 0; n = 0; hole = false; record = false; some = false; mark = false }
+		atomic { seq = 0; begun = 0; top = 0; ring = 0; limit = 0; n = 0; hole = false; record = false; some = false; mark = false }
 	od
 }
 

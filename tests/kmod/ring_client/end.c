@@ -60,6 +60,7 @@ static void end_slowly(struct end *end)
 		return;
 	ivpci_rings_end(rings);
 	mdelay(end->slow_ms);
+	WARN_ON(READ_ONCE(end->released));
 }
 
 static void end_signalled(void *user, bool rung)
