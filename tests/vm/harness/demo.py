@@ -10,9 +10,9 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from . import arguments, direct_bench, fabric_bench, namespaces, qemu, supervisor
+from . import arguments, bench_page, direct_bench, fabric_bench, namespaces, qemu, supervisor
 from .lab import Lab, Plan
-from .measure import SIZES_IN_BYTES, SMC, Meter, Way, Work, cost_lines, heading, lines, missed, pingpong, short, stream
+from .measure import DIRECT, SIZES_IN_BYTES, SMC, TCP, Meter, Way, Work, cost_lines, heading, lines, missed, pingpong, short, stream
 
 EPILOG = """examples:
   ./dev {word}
@@ -28,16 +28,18 @@ BENCH_EPILOG = """
                                     allocations, joins, memory per connection
   ./dev bench --only direct         the direct path: more rows, and connections that are never moved
   ./dev bench --only end-to-end     TCP, SMC-D, direct (the default)
+  ./dev bench --quick --html bench.html
+                                    some four minutes, and a page with a picture of all turns
   ./dev bench --instructions        and how many instructions the guests execute for each message,
                                     MiB and connection: the same number on any machine"""
 
 KINDS = ["end-to-end", "direct", "fabric"]
 # pairs, seconds of each run
-LENGTH = {"demo": (3, 2), "bench": (7, 10)}
+LENGTH = {"demo": (3, 2), "quick": (5, 2), "bench": (7, 10)}
 
 
 def works(word: str) -> list[Work]:
-    if word == "demo":
+    if word in ("demo", "quick"):
         return [pingpong(), stream("64KiB"), stream("1MiB")]
     return [pingpong(), pingpong(1024), stream("1KiB"), stream("64KiB"), stream("1MiB"),
             stream("64KiB", 4), stream("64KiB", 16), *map(short, SIZES_IN_BYTES)]
@@ -91,10 +93,26 @@ def table(report: dict) -> str:
     return "\n".join([*text, machine(report)])
 
 
+def page(report: dict, kind: str) -> str:
+    """What --html writes."""
+    if kind == "direct":
+        shown, ways = direct_bench.parts(report), [TCP, SMC, DIRECT, *direct_bench.NEVER_MOVED_WAYS]
+    else:
+        ways = [Way(**way) for way in report["ways"]]
+        shown = [bench_page.Part("Times as good as TCP", report["results"], ways)]
+    return bench_page.page(shown, report["costs"], ways, machine(report))
+
+
+def check_files(parser: arguments.Parser, options) -> None:
+    for flag in ("json", "html"):
+        file = getattr(options, flag, None)
+        if file and not os.access(file.absolute().parent, os.W_OK):
+            parser.error(f"--{flag}: {file.absolute().parent} is not a directory to write in")
+
+
 def main() -> int:
     """The first argument is the word after ./dev: demo or bench."""
     word = sys.argv.pop(1)
-    pairs, seconds = LENGTH[word]
     parser = arguments.Parser(prog=f"./dev {word}", description="TCP against shared memory.",
                               epilog=EPILOG.format(word=word) if word == "demo" else
                               EPILOG.format(word=word) + BENCH_EPILOG)
@@ -105,6 +123,9 @@ def main() -> int:
         parser.add_argument("--rows", default="", metavar="BEGINNING",
                             help="of end-to-end and direct: only works whose first row's name begins so "
                             "(pingpong_64B, stream_1x)")
+        parser.add_argument("--html", type=Path, metavar="FILE",
+                            help="write a page with a picture of all turns there, which opens without a network")
+        parser.add_argument("--quick", action="store_true", help="the demo's rows, five pairs of two seconds: some four minutes")
         parser.add_argument("--instructions", action="store_true",
                             help="count those of the guests (QEMU's TCG only; guests of one CPU)")
     parser.add_argument("--kernel", choices=["guest", "6.1"], default="guest", metavar="WHICH",
@@ -112,9 +133,9 @@ def main() -> int:
                         "The demo takes the former if it is built")
     parser.add_argument("--keep", action="store_true", help="leave the guests up")
     parser.add_argument("--guests", type=arguments.number(2, 16), default=2, metavar="N")
-    parser.add_argument("--pairs", type=arguments.number(1, 100), default=pairs, metavar="N")
-    parser.add_argument("--seconds", type=arguments.number(1, 600), default=seconds, metavar="N",
-                        help=f"of each run (default {seconds})")
+    parser.add_argument("--pairs", type=arguments.number(1, 100), metavar="N", help=f"default {LENGTH[word][0]}")
+    parser.add_argument("--seconds", type=arguments.number(1, 600), metavar="N",
+                        help=f"of each run (default {LENGTH[word][1]})")
     parser.add_argument("--cpus", type=arguments.number(1, 16), metavar="N",
                         help="of each guest (default 1 or 2, so that this machine has them)")
     options = parser.parse_args()
@@ -123,11 +144,18 @@ def main() -> int:
         parser.error("--instructions: exact for guests of one CPU only: leave --cpus out")
     # More virtual CPUs than real ones would measure this machine's scheduler.
     cpus = 1 if count else options.cpus or min(max(os.cpu_count() // options.guests, 1), 2)
-    if options.json and not os.access(options.json.absolute().parent, os.W_OK):
-        parser.error(f"--json: {options.json.absolute().parent} is not a directory to write in")
+    check_files(parser, options)
     kind = getattr(options, "only", KINDS[0])
+    html = getattr(options, "html", None)
+    quick = getattr(options, "quick", False)
+    if quick and kind != KINDS[0]:
+        parser.error(f"--quick: of {KINDS[0]} only: leave --only out")
+    rows_of = "quick" if quick else word
+    pairs, seconds = options.pairs or LENGTH[rows_of][0], options.seconds or LENGTH[rows_of][1]
+    if html and kind == "fabric":
+        parser.error("--html: fabric has no turns to draw: leave one of the two out")
     rows = getattr(options, "rows", "")
-    every = direct_bench.works() if kind == "direct" else works(word)
+    every = direct_bench.works() if kind == "direct" else works(rows_of)
     if not any(work.rows[0].name.startswith(rows) for work in every):
         parser.error(f"--rows: no row's name begins with '{rows}'; there are "
                      f"{', '.join(work.rows[0].name for work in every)}")
@@ -135,8 +163,7 @@ def main() -> int:
     namespaces.require_root()
     if options.keep and supervisor.is_up():
         sys.exit(f"./dev {word}: guests are up already: ./dev vm down first")
-    job = {"word": word, "kind": kind, "pairs": options.pairs, "seconds": options.seconds,
-           "rows_wanted": rows}
+    job = {"word": rows_of, "kind": kind, "pairs": pairs, "seconds": seconds, "rows_wanted": rows}
     # Hundreds of connections with 1 MiB of buffers each way.
     size = fabric_bench.REGION if kind == "fabric" else Plan.size
     stock = getattr(options, "kernel", "guest") == "6.1"
@@ -157,6 +184,8 @@ def main() -> int:
     print("\n" + "\n".join(text))
     if options.json:
         options.json.write_text(json.dumps(report, indent=2) + "\n")
+    if html:
+        html.write_text(page(report, kind))
     if options.keep:
         print("the guests stay up: ./dev vm shell guest1, ./dev vm shell guest2, ./dev vm down")
     return 0

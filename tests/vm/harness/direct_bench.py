@@ -9,8 +9,9 @@ our calls cannot be unloaded.
 import json
 
 from . import driver, paths
+from .bench_page import Part
 from .lab import Lab
-from .measure import (DIRECT, LEFT, SIZES, SIZES_IN_BYTES, SMC, TCP, Meter, Row, Work, cost_lines, heading, lines,
+from .measure import (DIRECT, LEFT, SIZES, SIZES_IN_BYTES, SMC, TCP, Meter, Row, Way, Work, cost_lines, heading, lines,
                       mebibytes, missed, pingpong, plain_stream, short, stream)
 
 # Ratios to TCP that the direct path is to have.
@@ -117,6 +118,17 @@ def table(report: dict) -> list[str]:
     keys = [way.key for way in shown] + (list(NEVER_MOVED) if report["never_moved"] else [])
     costs = cost_lines(report["costs"], keys)
     return [*text, *(["", f"{'':36} " + " ".join(f"{key:>12}" for key in keys)] if costs else []), *costs]
+
+
+USER_RING_WAY = Way("user_ring", "user-space ring")
+NEVER_MOVED_WAYS = [Way("absent", "modules absent"), Way("loaded", "modules loaded"), Way("agents", "agents look"),
+                    Way("third", "to a third guest")]
+
+
+def parts(report: dict) -> list[Part]:
+    return [Part("Times as good as TCP", report["moved"], [TCP, SMC, DIRECT]),
+            Part("Beside a ring of user space, which bounds a stream", report["bounds"], [USER_RING_WAY, DIRECT]),
+            Part("Connections that are never moved", report["never_moved"], NEVER_MOVED_WAYS)]
 
 
 def warnings(report: dict) -> list[str]:
