@@ -242,7 +242,8 @@ class Meter:
 
     def measure(self, works: list[Work], turns: int) -> list[Row]:
         for turn in range(turns):
-            for way in self.ways:
+            # to and fro: what drifts meets all alike, and half the agents go on running
+            for way in self.ways[::-1 if turn % 2 else 1]:
                 for work in works:
                     self.progress(f"turn {turn + 1} of {turns}, {way.title}: {work.what}")
                     for row, value in zip(work.rows, self.once(work, way)):
