@@ -77,6 +77,13 @@ class Operations(unittest.TestCase):
                 else:
                     self.assertIn(block.tag.split()[:1], (["guest"], ["prepare"], ["cluster"]))
 
+    def test_each_command_for_clusters_is_of_a_case(self):
+        source = inspect.getsource(case.load()["cluster-install"].function)
+        words = {block.tag.split()[1] for block in self.blocks if block.tag.split()[:1] == ["cluster"]}
+        self.assertGreater(len(words), 5)
+        for word in words:
+            self.assertIn(f'"{word}"', source)
+
     def test_there_are_blocks(self):
         self.assertGreater(len([block for block in self.blocks if block.tag == "guest"]), 10)
 

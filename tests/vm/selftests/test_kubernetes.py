@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """deploy/kubernetes: Helm takes the chart and refuses wrong values, Kubernetes' schemas take what
-it renders, the agent takes its files, and the least is asked for. No cluster is at hand: what an
-API server, a scheduler and kubelet make of it is not seen here (tests/vm/cases/kubernetes.py runs
-the agent's container).
+it renders, the agent takes its files, and the least is asked for. What an API server, a scheduler and
+kubelet make of it is seen by tests/vm/cases/cluster*.py, which a plain run does not have
+(tests/vm/cases/kubernetes.py runs the agent's container).
 """
 
 import http.server
@@ -305,8 +305,8 @@ class FakeApiServer:
 
 
 class NodeLabel(unittest.TestCase):
-    """smc-node-label against a stand-in for the API server: the shape of what it sends. A real API
-    server, its RBAC and the admission policy were not at hand.
+    """smc-node-label against a stand-in for the API server: the shape of what it sends. A real one, and
+    its RBAC: case cluster-install.
     """
 
     def setUp(self):
