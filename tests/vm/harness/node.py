@@ -86,14 +86,6 @@ class Node:
                  "--proxy-mode", "iptables", "--cluster-cidr", PODS, "--conntrack-max-per-core", "0"]
         self.proxy = self._spawn("kube-proxy", flags, PROXY_LOG)
 
-    def restart(self, what: str) -> None:
-        """SIGKILL to kubelet, containerd or proxy, and another one in its place."""
-        process, start = {"kubelet": (self.kubelet, self.start_kubelet), "proxy": (self.proxy, self.start_proxy),
-                          "containerd": (self.runtime.process, self.runtime.launch)}[what]
-        process.kill()
-        process.wait(20)
-        start()
-
     def _spawn(self, program: str, flags: list[str], log: str) -> Process:
         # Collecting garbage costs more than memory does here.
         return self.guest.spawn(f"exec {paths.cluster_dir()}/{program} {' '.join(flags)} >>{log} 2>&1", env={"GOGC": "400"})

@@ -146,7 +146,6 @@ def pod_tree() -> Tree:
     tree.program("/usr/bin/redis-server", Path("/usr/bin/redis-check-rdb"))
     for name in ("redis-cli", "redis-benchmark"):
         tree.program(f"/usr/bin/{name}", Path(f"/usr/bin/{name}"))
-    tree.program("/usr/bin/iperf3", Path("/usr/bin/iperf3"))
     tree.program("/usr/sbin/nginx", paths.containers_dir() / "usr/sbin/nginx")
     tree.program("/usr/bin/transfer", paths.built(paths.PROGRAMS / "transfer_static"))
     tree.texts.update({

@@ -75,23 +75,12 @@ def wait_gone(cluster: Cluster, seconds: float = 240) -> None:
     cluster.wait("the release has no pods", lambda: cluster.get("pods", NAMESPACE), lambda pods: not pods, seconds)
 
 
-def images(cluster: Cluster) -> set[str]:
-    """That the pods of the release run."""
-    return {container["image"] for pod in cluster.get("pods", NAMESPACE) for container in pod["spec"]["containers"]}
-
-
 def agent_pod(cluster: Cluster, node: str) -> str:
     """Of the newest agent there."""
     pods = [each for each in cluster.get("pods", NAMESPACE, "app.kubernetes.io/component=agent")
             if each["spec"].get("nodeName") == node and "deletionTimestamp" not in each["metadata"]]
     expect_equal(len(pods), 1, f"agents of {node}")
     return pods[0]["metadata"]["name"]
-
-
-def restarts(cluster: Cluster, pod: str) -> int:
-    """Of the agent's container in that pod."""
-    told = json.loads(cluster.kubectl("--namespace", NAMESPACE, "get", "pod", pod, "--output", "json"))
-    return sum(each["restartCount"] for each in told["status"]["containerStatuses"] if each["name"] == "agent")
 
 
 def ask(cluster: Cluster, node: str, *words: str) -> dict:
