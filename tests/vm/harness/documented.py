@@ -6,7 +6,8 @@ A fenced shell block says in its first line who runs it:
   ```sh prepare        ./dev test, in the repository, before it starts clean guests (clean.py)
   ```sh guest [WORD]   case `packages`, in a guest; WORD is for the case to tell blocks apart
   ```sh case=NAME      that case, by itself
-  ```sh cluster WORD   case `cluster-install`: WORD "prepare" before it starts, "node" on each node, others where kubectl is
+  ```sh cluster WORD   case `cluster-install` (docs/KUBERNETES.md: `cluster-ten-minutes`): WORD "prepare" before it starts,
+                       "node" on each node, others where kubectl is
 
 One that says something else, or nothing, fails a test (selftests/test_documented.py), and so does one
 that its case did not come to (Page.finish).
