@@ -25,6 +25,8 @@ declare -A packages=(
         redis-tools runc socat systemd tcpdump zsh"
     [package]="debhelper dh-dkms lintian"
     [image]="umoci"
+    # Kubernetes, for the cases with label cluster: what it is compiled with
+    [cluster]="golang-1.19-go make rsync"
     # what looks at the sources
     [check]="clang-format clang-format-14 clang-tidy clang-tidy-14 libclang-rt-14-dev llvm-14
         shellcheck spin"
@@ -38,7 +40,7 @@ case $(. /etc/os-release && echo "${VERSION_CODENAME-}") in
 bookworm) ;;
 *)
     renamed=([libclang-rt-14-dev]=libclang-rt-19-dev [llvm-14]=llvm-19
-        [clang-14]='' [clang-format-14]='' [clang-tidy-14]='')
+        [clang-14]='' [clang-format-14]='' [clang-tidy-14]='' [golang-1.19-go]='')
     ;;
 esac
 

@@ -78,6 +78,18 @@ containers_dir() {
     fi
 }
 
+# What cluster.sh makes, finished or not.
+cluster_place() {
+    printf '%s' "$STEER_CACHE/cluster-$(hash_of "$STEER_REPO/cmake/setup/cluster.sh")"
+}
+
+# The same if it is finished; nothing if not.
+cluster_dir() {
+    if [ -e "$(cluster_place)/complete" ]; then
+        cluster_place
+    fi
+}
+
 # kernel_build FLAVOUR: what kbuild makes modules for that kernel with; nothing if it is not there.
 kernel_build() {
     local dir

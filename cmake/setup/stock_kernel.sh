@@ -17,8 +17,12 @@ here=$(dirname "${BASH_SOURCE[0]}")
 KERNEL=${1-stock}
 META=linux-image-amd64 # linux-image-cloud-amd64 has no 9p, which is how guests get their files
 SMC=(smc smc_diag)
+# What kube-proxy's rules are made of, by iptables.
+PROXY=(nft_compat nft_chain_nat ipt_REJECT ip6t_REJECT xt_MASQUERADE xt_addrtype xt_comment xt_conntrack xt_mark
+    xt_multiport xt_nat xt_recent xt_statistic xt_tcpudp)
+MORE=()
 case $KERNEL in
-stock) SUITE=bookworm ;;
+stock) SUITE=bookworm MORE=("${PROXY[@]}") ;;
 6.12) SUITE=bookworm-backports ;;
 trixie) SUITE=trixie-backports SMC=() ;;
 *) die "stock_kernel.sh: there is no '$KERNEL': there are stock, 6.12, trixie" ;;
@@ -27,7 +31,7 @@ esac
 # In the order they are loaded in, before there is a root file system.
 BOOT_MODULES=(virtio_pci 9pnet_virtio 9p overlay virtio_net virtio_console virtio_rng)
 # For what runs in the guest.
-MODULES=("${BOOT_MODULES[@]}" "${SMC[@]}" tcp_diag veth sch_ingress cls_bpf nf_tables)
+MODULES=("${BOOT_MODULES[@]}" "${SMC[@]}" tcp_diag veth sch_ingress cls_bpf nf_tables "${MORE[@]}")
 
 # download SUITE PACKAGE: unpacked into $work/root
 download() {

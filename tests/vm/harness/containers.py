@@ -8,6 +8,8 @@ without tunnels has.
 import itertools
 import json
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Callable
 
 from . import oci, paths
 from .case import expect
@@ -53,7 +55,7 @@ def subnet6(number: int) -> str:
     return f"fd44:0:0:{number:x}::/64"
 
 
-def cni_config(number: int) -> str:
+def bridged_network(number: int) -> str:
     bridge = {
         "type": "bridge", "bridge": "cni0", "isGateway": True, "ipMasq": False,
         "ipam": {"type": "host-local", "dataDir": "/run/cni-addresses",
@@ -93,10 +95,11 @@ SLEEP = ["sleep", "100000"]
 
 
 class Runtime:
-    """containerd in one guest."""
+    """containerd in one guest. `network` makes CNI's configuration for a guest's number."""
 
-    def __init__(self, guest: Guest, others: list[Guest]):
+    def __init__(self, guest: Guest, others: list[Guest], network: Callable[[int], str] = bridged_network):
         self.guest = guest
+        self.network = network
         self.others = [other for other in others if other is not guest]
         self.process: Process | None = None
         self.uids = itertools.count(1)
@@ -107,7 +110,7 @@ class Runtime:
         root = paths.containers_dir()
         config = CONFIG.replace("SANDBOX", SANDBOX_IMAGE).replace("CNI", f"{root}/usr/lib/cni")
         self.guest.put("/run/containerd/config.toml", config)
-        self.guest.put("/run/cni/10-pods.conflist", cni_config(self.guest.number))
+        self.guest.put("/run/cni/10-pods.conflist", self.network(self.guest.number))
         routes = [f"ip route add {subnet4(other.number)} via {other.ip4}; "
                   f"ip -6 route add {subnet6(other.number)} via {other.ip6}"
                   for other in self.others]
@@ -116,16 +119,25 @@ class Runtime:
             sysctl -q net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
             sysctl -q net.core.devconf_inherit_init_net=1 net.ipv6.conf.default.accept_dad=0
             {"; ".join(routes)}""")
+        self.launch()
+        self.take(*images)
+        return self
+
+    def launch(self) -> None:
+        """The daemon, with what start() configured."""
+        programs = paths.containers_dir() / "usr" / "bin"
         self.process = self.guest.spawn(
-            f"exec {root}/usr/bin/containerd --config /run/containerd/config.toml >{LOG} 2>&1",
-            env={"PATH": f"{root}/usr/bin:/usr/sbin:/usr/bin:/sbin:/bin"})
-        ctr = f"{root}/usr/bin/ctr --address {SOCKET} -n k8s.io images import --no-unpack"
+            f"exec {programs}/containerd --config /run/containerd/config.toml >>{LOG} 2>&1",
+            env={"PATH": f"{programs}:/usr/sbin:/usr/bin:/sbin:/bin"})
+
+    def take(self, *images: Path) -> None:
+        """Images, as harness.oci makes them, once it runs."""
+        ctr = f"{paths.containers_dir()}/usr/bin/ctr --address {SOCKET} -n k8s.io images import --no-unpack"
         script = f"""
             for ((i = 0; i < 600; i++)); do [ -S {SOCKET} ] && break; sleep 0.1; done
-            {ctr} {images[0]} && {ctr} {images[1]}"""
+            {" && ".join(f"{ctr} {image}" for image in images)}"""
         run = self.guest.run(script, 120)
         expect(run.code == 0, f"{self.guest.name}: no images: {run.out}{run.err}\n{self.log()}")
-        return self
 
     def log(self, lines: int = 20) -> str:
         return self.guest.run(f"tail -n {lines} {LOG}").out

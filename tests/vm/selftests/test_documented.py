@@ -5,7 +5,7 @@ import inspect
 import re
 import unittest
 
-from harness import case, documented
+from harness import case, documented, paths
 
 PROGRAMS = ("smc-policy", "smc-agent", "ivpci-broker", "systemctl", "journalctl", "apt", "dkms",
             "modprobe", "rmmod", "lsmod", "systemd-analyze", "./dev")
@@ -76,6 +76,20 @@ class Operations(unittest.TestCase):
                         inspect.getmodule(cases[name].function)))
                 else:
                     self.assertIn(block.tag.split()[:1], (["guest"], ["prepare"], ["cluster"]))
+
+    def test_each_command_for_clusters_is_of_a_case(self):
+        for page, name in ((documented.OPERATIONS, "cluster-install"),
+                           (paths.REPO / "docs" / "KUBERNETES.md", "cluster-ten-minutes")):
+            source = inspect.getsource(inspect.getmodule(case.load()[name].function))
+            blocks = documented.load(page)
+            words = {block.tag.split()[1] for block in blocks if block.tag.split()[:1] == ["cluster"]}
+            self.assertGreater(len(words), 5)
+            for word in words:
+                self.assertIn(f'"{word}"', source, page)
+
+    def test_the_short_way_has_no_other_commands(self):
+        for block in documented.load(paths.REPO / "docs" / "KUBERNETES.md"):
+            self.assertEqual(block.tag.split()[0], "cluster", block)
 
     def test_there_are_blocks(self):
         self.assertGreater(len([block for block in self.blocks if block.tag == "guest"]), 10)

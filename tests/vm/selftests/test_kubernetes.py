@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """deploy/kubernetes: Helm takes the chart and refuses wrong values, Kubernetes' schemas take what
-it renders, the agent takes its files, and the least is asked for. No cluster is at hand: what an
-API server, a scheduler and kubelet make of it is not seen here (tests/vm/cases/kubernetes.py runs
-the agent's container).
+it renders, the agent takes its files, and the least is asked for. What an API server, a scheduler and
+kubelet make of it is seen by tests/vm/cases/cluster*.py, which a plain run does not have
+(tests/vm/cases/kubernetes.py runs the agent's container).
 """
 
 import http.server
@@ -110,6 +110,8 @@ class Chart(unittest.TestCase):
     def test_the_agent_takes_its_files(self):
         for values in ((), EVERYTHING, ("agent.wmem=2MiB", "agent.short_connections=off",
                                         "agent.link_port=7000", "agent.trust=region",
+                                        "agent.path=direct", "agent.offload.share=50",
+                                        "agent.offload.ring=64KiB", "agent.offload.on_exit=restore",
                                         "policy.default=deny",
                                         "metrics.address=[::1]")):
             objects = render(*values)
@@ -174,6 +176,8 @@ class LeastPrivilege(unittest.TestCase):
         self.assertEqual([role["rules"] for role in roles],
                          [[{"apiGroups": [""], "resources": ["nodes"], "verbs": ["patch"]}]])
         self.assertIn("ValidatingAdmissionPolicy", [each["kind"] for each in objects])
+        older = [each["kind"] for each in render(*EVERYTHING, "nodeLabel.admissionPolicy=false")]
+        self.assertEqual([kind for kind in older if kind.startswith("Validating")], [])
         # Only the container that talks to the API server sees the token.
         spec = self.pods(objects)["smc-steer-agent"]
         holders = [container["name"] for container in spec["containers"]
@@ -183,7 +187,7 @@ class LeastPrivilege(unittest.TestCase):
     def test_the_device_comes_by_the_resource(self):
         objects = render("device.resource=example.org/ivpci")
         agent = self.pods(objects)["smc-steer-agent"]["containers"][0]
-        self.assertEqual(agent["resources"]["limits"]["example.org/ivpci"], 1)
+        self.assertEqual(agent["resources"]["limits"]["example.org/ivpci"], "1")
         plugin = self.pods(objects)["smc-steer-device-plugin"]["containers"][0]
         self.assertIn("--resource=example.org/ivpci", plugin["args"])
         for values in (("device.access=resource",), ("device.access=runtime",)):
@@ -301,8 +305,8 @@ class FakeApiServer:
 
 
 class NodeLabel(unittest.TestCase):
-    """smc-node-label against a stand-in for the API server: the shape of what it sends. A real API
-    server, its RBAC and the admission policy were not at hand.
+    """smc-node-label against a stand-in for the API server: the shape of what it sends. A real one, and
+    its RBAC: case cluster-install.
     """
 
     def setUp(self):

@@ -13,7 +13,7 @@ from pathlib import Path
 from harness import case, changed, gtest, progress, qemu, self_tests
 from harness.lab import Plan
 from harness.outcome import Outcome
-from harness.run import Batch, run_all, select
+from harness.run import Batch, plain, run_all, select
 
 LISTING = """\
 Running main() from gtest_main.cc
@@ -65,6 +65,11 @@ class SelectTest(unittest.TestCase):
         self.assertEqual(self.names(["abi", "spine"], []), ["c", "deny-port"])
         self.assertEqual(self.names([], ["deny-port", "a"]), ["a", "deny-port"])
         self.assertEqual(self.names(["unit"], ["b"]), ["b"])
+
+    def test_clusters_only_when_somebody_asks(self):
+        asked = [*batches(), Batch("cluster", ["install"], batches()[0].run, True)]
+        self.assertEqual([each.label for each in plain(asked)], ["unit", "abi", "spine"])
+        self.assertEqual([each.names for each in select(asked, ["cluster"], [])], [["install"]])
 
     def test_words_that_name_nothing(self):
         for labels, only in ((["fabric"], []), ([], ["deny"]), (["abi"], ["a"])):
