@@ -275,7 +275,8 @@ static bool tcp_ivpci_peek_tcp(struct tcp_ivpci_peek *peek, struct sock *sk, u32
 	/* one that begins behind the urgent byte counts that byte, as TCP's do */
 	if (there && !peek->skip && tcp_ivpci_at_hole(sk, peek->seq))
 		there--;
-	if (peek->copied >= len || !there)
+	/* the urgent byte may be known of, and gone over for a record behind it, before it has come */
+	if (peek->copied >= len || !there || before(limit, peek->seq))
 		return false;
 	/* before the urgent byte; or a second one came, for which TCP goes over the first by itself */
 	if (peek->copied && (tcp_ivpci_is_mark(sk, peek->seq) || peek->copied_seq != copied_seq))
