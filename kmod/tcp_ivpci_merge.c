@@ -230,7 +230,8 @@ static void tcp_ivpci_peek_records(struct tcp_ivpci_peek *peek, struct sock *sk,
 				   struct msghdr *msg, size_t len, int flags, bool *fault)
 {
 	struct records_reader *at = &peek->at;
-	u32 hole = tcp_ivpci_at_hole(sk, peek->seq);
+	/* which has come */
+	u32 hole = before(peek->seq, rcv_nxt) && tcp_ivpci_at_hole(sk, peek->seq);
 
 	at->closed = true; /* as of now */
 	while (peek->copied < len &&
@@ -272,8 +273,8 @@ static bool tcp_ivpci_peek_tcp(struct tcp_ivpci_peek *peek, struct sock *sk, u32
 	u32 there = limit - peek->seq;
 	int offset;
 
-	/* one that begins behind the urgent byte counts that byte, as TCP's do */
-	if (there && !peek->skip && tcp_ivpci_at_hole(sk, peek->seq))
+	/* TCP goes over the urgent byte where it begins; one that begins further on counts it */
+	if (there > peek->skip && tcp_ivpci_at_hole(sk, peek->seq + peek->skip))
 		there--;
 	/* the urgent byte may be known of, and gone over for a record behind it, before it has come */
 	if (peek->copied >= len || !there || before(limit, peek->seq))
@@ -623,7 +624,7 @@ bool tcp_ivpci_record_is_next(struct sock *sk)
 bool tcp_ivpci_can_peek(struct sock *sk, u32 skip, u32 wanted)
 {
 	const struct tcp_sock *tp = tcp_sk(sk);
-	u32 urgent, copied_seq, rcv_nxt, before_it;
+	u32 urgent, copied_seq, rcv_nxt, before_it, over = 0;
 	/* it asks to be told of the next record in any case: the peek may find nothing, and sleep */
 	u32 unread = tcp_ivpci_unread(sk, TCP_IVPCI_WATCH, skip + wanted);
 
@@ -638,9 +639,9 @@ bool tcp_ivpci_can_peek(struct sock *sk, u32 skip, u32 wanted)
 		if (before_it > skip)
 			return true; /* a peek ends there */
 		if (before_it == skip && rcv_nxt != urgent && !sock_flag(sk, SOCK_URGINLINE))
-			unread--; /* a peek that begins there goes over it */
+			over = 1; /* a peek that begins there goes over it */
 	}
-	return unread >= skip + wanted;
+	return unread >= skip + wanted + over;
 }
 
 bool tcp_ivpci_has_more(struct sock *sk)
