@@ -62,9 +62,8 @@ class Scale:
 
 
 def turns(row: dict, way: str) -> list[float]:
-    """The ratio to row["base"] of each turn; of turns in which both were measured."""
-    pairs = [(value, base) for value, base in zip(row["runs"][way], row["runs"][row["base"]]) if value and base]
-    return [base / value if row["better"] == "less" else value / base for value, base in pairs]
+    """The ratio of each turn in which both were measured."""
+    return [ratio for ratio in row["turns"].get(way, []) if ratio]
 
 
 def dots(row: dict, way: str, colour: str, middle: float, scale: Scale) -> list[str]:
@@ -115,7 +114,7 @@ def value_cell(row: dict, way: Way) -> str:
 
 
 def ratio_cell(row: dict, way: Way) -> str:
-    ratios = turns(row, way.key) if way.key in row["runs"] else []
+    ratios = turns(row, way.key)
     return f"{median(ratios):.2f}x <small>{min(ratios):.2f}x</small>" if ratios else "-"
 
 

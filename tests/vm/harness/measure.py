@@ -61,12 +61,12 @@ class Row:
         return [self.times_better(value, tcp) for value, tcp in zip(self.runs[way], self.runs[base])]
 
     def report(self, base: str = "tcp") -> dict:
-        return {"name": self.name, "unit": self.unit, "better": self.better, "base": base, "goals": self.goals,
+        turns = {way: self.ratios(way, base) for way in self.runs if way != base}
+        return {"name": self.name, "unit": self.unit, "base": base, "goals": self.goals,
                 **{way: round(median(runs), 3) for way, runs in self.runs.items()},
-                "ratios": {way: {"median": round(median(self.ratios(way, base)), 3),
-                                 "worst": round(min(self.ratios(way, base)), 3)}
-                           for way in self.runs if way != base},
-                "runs": self.runs}
+                "ratios": {way: {"median": round(median(ratios), 3), "worst": round(min(ratios), 3)}
+                           for way, ratios in turns.items()},
+                "turns": turns, "runs": self.runs}
 
 
 @dataclass
