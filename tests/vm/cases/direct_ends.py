@@ -202,6 +202,24 @@ def peeks_over_urgent(twins: Twins):
     return steps
 
 
+def peeks_behind_tcp(twins: Twins):
+    """A peek that begins at an urgent byte, behind bytes of TCP's that SO_PEEK_OFF passes over: it shows the record there."""
+    def steps(name: str):
+        one, other = twins.one, twins.other
+        one.do(f"option({name!r}, SOL, 42, 0)")  # SO_PEEK_OFF
+        expect_equal(other.do(f"by_tcp({name!r}, 2)"), "ok", "send by TCP")
+        time.sleep(SOON)
+        seen = one.do(f"list(ends[{name!r}].recv(2, socket.MSG_PEEK))")
+        expect_equal(other.do(f"ends[{name!r}].send(b'!', socket.MSG_OOB)"), 1, "an urgent byte")
+        expect_equal(other.do(f"send({name!r}, 1)"), "ok", "send")
+        time.sleep(SOON)
+        one.do(f"beside(whole, {name!r}, 1, socket.MSG_PEEK)")
+        log = wait_until(lambda: one.log(name), bool, 5, f"{name}: a peek at an urgent byte behind TCP's bytes ends")
+        twins.close(name)
+        return [*seen, len(log)]
+    return steps
+
+
 def lossy(lab, seconds: int) -> None:
     """One packet in thirty is lost: every byte is right, and nothing stays of connections that are over."""
     server, client = lab.guests
@@ -247,6 +265,8 @@ def direct_loss(lab):
                  "urgent bytes and MSG_WAITALL")
     expect_equal(twins.compare("urgent bytes and SO_PEEK_OFF", peeks_over_urgent(twins)), [1, 3, 1, 4],
                  "urgent bytes and SO_PEEK_OFF")
+    expect_equal(twins.compare("urgent bytes behind TCP's and SO_PEEK_OFF", peeks_behind_tcp(twins)), [0, 1, 1],
+                 "urgent bytes behind TCP's and SO_PEEK_OFF")
     moving.finish()
     expect_nothing_left(lab, lab.guests)
     lossy(lab, 300 if lab.long else 4)
