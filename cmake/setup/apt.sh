@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# apt.sh [--list] PART...: installs the Debian packages that these parts need: what is missing, no
-# more. --list prints their names instead. A part is what some commands of ./dev do.
+# apt.sh [--list|--update] PART...: installs the Debian packages that these parts need: what is missing, no
+# more. --list prints their names instead, --update only reads the package lists anew that the next call then
+# installs from. A part is what some commands of ./dev do.
 set -euo pipefail
 # shellcheck source=cmake/setup/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -44,11 +45,13 @@ bookworm) ;;
     ;;
 esac
 
-list=0
-if [ "${1-}" = --list ]; then
-    list=1
+action=install
+case ${1-} in
+--list | --update)
+    action=${1#--}
     shift
-fi
+    ;;
+esac
 wanted=()
 for part; do
     [ -n "${packages[$part]-}" ] || die "apt.sh: no part '$part': there are ${!packages[*]}"
@@ -61,7 +64,7 @@ for part; do
         wanted+=(npm)
     fi
 done
-if [ $list = 1 ]; then
+if [ "$action" = list ]; then
     printf '%s\n' "${wanted[@]}" | sort -u
     exit 0
 fi
@@ -76,8 +79,14 @@ fi
 if [ "$(id -u)" != 0 ]; then
     die "./dev setup: packages are missing, and only root can install them: apt-get install ${missing[*]}"
 fi
-step "installing ${#missing[@]} Debian packages: a minute or two"
 log=$STEER_CACHE/apt-get.log
 export DEBIAN_FRONTEND=noninteractive
-{ apt-get -q update && apt-get -q -y install --no-install-recommends "${missing[@]}"; } >"$log" 2>&1 ||
-    { tail -n 20 "$log" >&2 && die "./dev setup: apt-get failed (above; all of it: $log)"; }
+logged() {
+    "$@" >"$log" 2>&1 || { tail -n 20 "$log" >&2 && die "./dev setup: apt-get failed (above; all of it: $log)"; }
+}
+if [ "$action" = update ]; then
+    logged apt-get -q update
+    exit 0
+fi
+step "installing ${#missing[@]} Debian packages: a minute or two"
+logged apt-get -q -y install --no-install-recommends "${missing[@]}"

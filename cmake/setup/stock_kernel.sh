@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# stock_kernel.sh [KERNEL]: one of Debian's own kernels in the cache, for guests as most people have them: no
-# DIBS, no smc_hs_ctrl, everything a module. KERNEL is stock (Debian 12's 6.1), 6.12 (its backports) or trixie (the
-# newest of Debian 13's backports, without SMC). What it leaves below $STEER_CACHE/kernel/KEY-RELEASE:
+# stock_kernel.sh [--fetch] [KERNEL]: one of Debian's own kernels in the cache, for guests as most people have
+# them: no DIBS, no smc_hs_ctrl, everything a module. KERNEL is stock (Debian 12's 6.1), 6.12 (its backports) or
+# trixie (the newest of Debian 13's backports, without SMC). --fetch: only what needs nothing but dpkg and apt, for
+# the next call. What it leaves below $STEER_CACHE/kernel/KEY-RELEASE:
 #   bzImage lib/modules/RELEASE/   as cmake/setup/kernel.sh does, of the modules the named ones
 #   build/ headers/                what kbuild needs for modules of ours: Debian's headers packages
 #   initrd                         takes such a guest as far as its root file system
@@ -14,6 +15,11 @@ here=$(dirname "${BASH_SOURCE[0]}")
 # shellcheck source=cmake/setup/private_apt.sh
 . "$here/private_apt.sh"
 
+fetch_only=0
+if [ "${1-}" = --fetch ]; then
+    fetch_only=1
+    shift
+fi
 KERNEL=${1-stock}
 META=linux-image-amd64 # linux-image-cloud-amd64 has no 9p, which is how guests get their files
 SMC=(smc smc_diag)
@@ -38,13 +44,22 @@ download() {
     private_apt_unpack "$1" "$2" "$work/root"
 }
 
-# Newer ones come in several packages, with files where /usr is merged and modules compressed.
-take_kernel() {
-    local package
-    download "$SUITE" "linux-image-$release"
-    for package in $(private_apt_depends "$SUITE" "linux-image-$release" '^linux-(base|binary|modules)-[0-9]'); do
+# fetch PACKAGE: all that is taken from Debian. Newer kernels come in several packages.
+fetch() {
+    local package=$1 release=${1#linux-image-}
+    step "taking Debian's own kernel $release"
+    download "$SUITE" "$package"
+    for package in $(private_apt_depends "$SUITE" "$package" '^linux-(base|binary|modules)-[0-9]'); do
         download "$SUITE" "$package"
     done
+    take_headers "$SUITE" "linux-headers-$release" "$work/kernel"
+    private_apt_update bookworm deb
+    download bookworm busybox-static
+    printf '%s' "$release" >"$work/fetched"
+}
+
+# Newer ones have their files where /usr is merged, and modules compressed.
+unpack_modules() {
     if [ ! -e "$work/root/lib/modules" ]; then
         mkdir -p "$work/root/lib"
         ln -s ../usr/lib/modules "$work/root/lib/modules"
@@ -91,24 +106,25 @@ make_initrd() {
 if [ -n "$(kernel_dir "$KERNEL")" ]; then
     exit 0
 fi
-mkdir -p "$STEER_CACHE/kernel"
-work=$(mktemp -d "$STEER_CACHE/kernel/new.XXXXXX")
+work=$STEER_CACHE/kernel/fetched-$(kernel_key "$KERNEL")
+if [ ! -e "$work/fetched" ]; then
+    rm -rf "$work"
+    mkdir -p "$work/kernel"
+    private_apt_update "$SUITE" deb
+    package=$(private_apt_depends "$SUITE" $META '^linux-image-[0-9]' | head -1)
+    [ -n "$package" ] || die "./dev setup: $SUITE has no $META"
+    fetch "$package"
+fi
+[ $fetch_only = 0 ] || exit 0
 trap 'rm -rf "$work"' EXIT
-private_apt_update "$SUITE" deb
-package=$(private_apt_depends "$SUITE" $META '^linux-image-[0-9]' | head -1)
-[ -n "$package" ] || die "./dev setup: $SUITE has no $META"
-release=${package#linux-image-}
-step "taking Debian's own kernel $release"
-take_kernel
-private_apt_update bookworm deb
-download bookworm busybox-static
-dir=$STEER_CACHE/kernel/$(kernel_key "$KERNEL")-$release
-rm -rf "$dir"
-mkdir -p "$dir"
+release=$(cat "$work/fetched")
+dir=$work/kernel
+unpack_modules
 for image in "$work/root/boot/vmlinuz-$release" "$work/root/lib/modules/$release/vmlinuz"; do
     [ ! -e "$image" ] || cp "$image" "$dir/bzImage"
 done
 install_modules
-take_headers "$SUITE" "linux-headers-$release" "$dir"
 make_initrd
 touch "$dir/complete"
+rm -rf "${STEER_CACHE:?}/kernel/$(kernel_key "$KERNEL")-$release"
+mv "$dir" "$STEER_CACHE/kernel/$(kernel_key "$KERNEL")-$release"

@@ -23,7 +23,7 @@ def direct_odd(lab):
     listener = server.spawn([str(paths.built(ODD)), "serve", str(ODD_PORT)])
     listener.wait_output("listening", 20)
     moving = movers.Movers(lab, "random", 5, 64, f"{ODD_PORT}-{ODD_PORT}")
-    seconds = 600 if lab.long else 10
+    seconds = 600 if lab.long else round(10 * paths.SLOW)
     running = client.spawn([str(paths.built(ODD)), "run", server.ip4, str(ODD_PORT), "6", str(seconds)])
     code = running.wait(seconds + 90)
     listener.poll()

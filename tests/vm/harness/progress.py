@@ -16,6 +16,12 @@ UNKNOWN = 25.0  # seconds of a case in guests that this machine has not run yet
 REMEMBERED = paths.CACHE / "test-seconds.json"
 
 
+def memory_of(long: bool) -> Path:
+    """Of runs of the same kind: what the checked kernel and long forms take says nothing about the others."""
+    kind = "-checked" * paths.CHECKED + "-long" * long
+    return REMEMBERED.with_stem(REMEMBERED.stem + kind)
+
+
 def remembered(path: Path = REMEMBERED) -> dict[str, float]:
     """How long cases took here the last time; a file that says nothing is no trouble."""
     try:

@@ -16,7 +16,7 @@ from typing import Callable
 from . import arguments, changed, gtest, junit, mutants, namespaces, paths, self_tests, vm_cases
 from . import case as cases
 from .outcome import Outcome
-from .progress import UNKNOWN, Progress
+from .progress import UNKNOWN, Progress, memory_of
 
 EPILOG = """examples:
   ./dev test                         everything, short forms; what .ci/run does
@@ -255,7 +255,8 @@ def main() -> int:
         return 0
     if any(batch.vm for batch in batches):
         namespaces.require_root()
-    progress = Progress({name: batch.vm for batch in batches for name in batch.names}, jobs)
+    progress = Progress({name: batch.vm for batch in batches for name in batch.names}, jobs,
+                        memory_of(options.long))
     try:
         run_all(batches, jobs, progress.report, progress.seconds)
     except KeyboardInterrupt:

@@ -26,6 +26,7 @@ PROGRAM = paths.PROGRAMS / "semantics"
 CONTROL = 9300  # the puppet's port: has to stay plain TCP, a rule says so
 PORTS = "9301-9899"  # the tests'; two for each
 REPORT = "/run/semantics.json"
+PATIENCE = {"SEMANTICS_SLOW": f"{paths.SLOW:.0f}"}  # socket.h, watch_time()
 
 COMPATIBILITY = paths.REPO / "docs" / "COMPATIBILITY.md"
 SECTION = "Socket semantics"
@@ -72,7 +73,7 @@ def parse_report(report: dict) -> dict[str, Row]:
 
 
 def puppet(guest: Guest) -> Process:
-    process = guest.spawn([str(paths.built(PROGRAM)), "puppet", "--listen", str(CONTROL)])
+    process = guest.spawn([str(paths.built(PROGRAM)), "puppet", "--listen", str(CONTROL)], env=PATIENCE)
     process.wait_output("listening", 20)
     return process
 
@@ -85,7 +86,7 @@ def argv(client: Guest, server: Guest, only: str, report: str) -> list[str]:
 
 def collect(client: Guest, process: Process, report: str, timeout: float) -> dict[str, Row]:
     """The rows of a run, when it is over."""
-    code = process.wait(timeout)
+    code = process.wait(timeout * paths.SLOW)
     if code not in (0, 1):
         raise CommandFailed(f"{client.name}: semantics: exit {code}: "
                             f"{(process.out + process.err).decode(errors='replace')[-2000:]}")
@@ -97,7 +98,7 @@ def collect(client: Guest, process: Process, report: str, timeout: float) -> dic
 def run(client: Guest, server: Guest, timeout: float = 300, only: str = "*") -> dict[str, Row]:
     """The tests in `client`, their far end in `server`. The rows of all tests, by name."""
     far = puppet(server)
-    rows = collect(client, client.spawn(argv(client, server, only, REPORT)), REPORT, timeout)
+    rows = collect(client, client.spawn(argv(client, server, only, REPORT), env=PATIENCE), REPORT, timeout)
     far.kill()
     far.wait(10)
     expect(rows, "semantics ran no test")
@@ -117,7 +118,7 @@ def run_parts(client: Guest, server: Guest, parts: int, await_: str = "", sample
         report = f"{REPORT}.{part}"
         words = ["--first", str(first + part * ports), *(("--await", await_) if await_ else ())]
         program, *rest = argv(client, server, only, report)
-        shard = {"GTEST_TOTAL_SHARDS": str(sample[1] * parts),
+        shard = {**PATIENCE, "GTEST_TOTAL_SHARDS": str(sample[1] * parts),
                  "GTEST_SHARD_INDEX": str(sample[0] + part * sample[1])}
         running.append((client.spawn([program, *words, *rest], env=shard), report))
     rows = {}

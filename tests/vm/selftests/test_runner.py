@@ -163,6 +163,10 @@ class ProgressTest(unittest.TestCase):
                          [f"case{n}" for n in range(11, 1, -1)])
         self.assertEqual(progress.slowest(outcomes[:10]), [])
 
+    def test_runs_of_each_kind_remember_for_themselves(self):
+        self.assertEqual(len({progress.memory_of(False), progress.memory_of(True), progress.REMEMBERED}), 2)
+        self.assertEqual(progress.memory_of(True).name.replace("-checked", ""), "test-seconds-long.json")
+
     def test_estimate(self):
         vm = {"a": False, "b": True, "c": True}
         self.assertEqual(progress.estimate(vm, {"a": 3.0, "b": 10.0}, 2), 3 + (10 + progress.UNKNOWN) / 2)

@@ -79,7 +79,8 @@ std::string expect_stream(int fd, size_t size, uint64_t seed, uint64_t from = 0)
 std::string next(int fd);
 
 // From now on the process's blocking calls end with EINTR after so many seconds, one by one; 0 ends
-// that. The last resort, should a call forget its own limit.
+// that. The last resort, should a call forget its own limit. SEMANTICS_SLOW (environment): how many
+// times longer all takes on a kernel that checks itself.
 void watch_time(int seconds);
 
 }  // namespace semantics
