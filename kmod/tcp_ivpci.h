@@ -188,14 +188,14 @@ enum tcp_ivpci_watch {
 int tcp_ivpci_unread(struct sock *sk, enum tcp_ivpci_watch watch, u32 most);
 /* Bytes of records that are unread, wherever they are in the stream; under `looking`. */
 int tcp_ivpci_kept(struct tcp_ivpci_sock *ts);
-/* TCP's next byte, *mark, is the urgent one: one recv() does not go over that. */
-bool tcp_ivpci_at_mark(const struct sock *sk, u32 *mark);
+/* TCP's next byte is the urgent one: a recv() that has some does not go over that. */
+bool tcp_ivpci_at_mark(const struct sock *sk);
 /* A peek that passes over `skip` bytes has so many, or ends at the urgent byte with fewer; if not, who waits is told. */
 bool tcp_ivpci_can_peek(struct sock *sk, u32 skip, u32 wanted);
 /* More than what was just read. */
 bool tcp_ivpci_has_more(struct sock *sk);
 bool tcp_ivpci_is_readable(struct sock *sk);
-/* Of the ring. */
+/* Of the ring, as FIONREAD counts: up to the urgent byte. */
 int tcp_ivpci_unread_in_ring(struct sock *sk);
 bool tcp_ivpci_ended(const struct sock *sk);
 

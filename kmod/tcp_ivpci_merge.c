@@ -21,10 +21,11 @@
 
 /* What is next. */
 struct tcp_ivpci_next {
-	bool ended;	/* was, before all else was looked at */
-	bool record;	/* a record is, */
-	u32 by_tcp;	/* or that many bytes of TCP's, a FIN counting one */
-	u32 copied_seq; /* a record there is next */
+	bool ended;  /* was, before all else was looked at */
+	bool record; /* a record is, */
+	bool hole; /* or the urgent byte, which has come: recv() goes over it, splice() ends there; */
+	u32 by_tcp; /* or, behind that, so many bytes of TCP's, a FIN counting one */
+	u32 copied_seq;
 	u32 rcv_nxt;
 };
 
@@ -48,10 +49,9 @@ static bool tcp_ivpci_at_hole(const struct sock *sk, u32 copied_seq)
 	return tcp_ivpci_is_mark(sk, copied_seq) && !sock_flag(sk, SOCK_URGINLINE);
 }
 
-bool tcp_ivpci_at_mark(const struct sock *sk, u32 *mark)
+bool tcp_ivpci_at_mark(const struct sock *sk)
 {
-	*mark = READ_ONCE(tcp_sk(sk)->copied_seq);
-	return tcp_ivpci_is_mark(sk, *mark);
+	return tcp_ivpci_is_mark(sk, READ_ONCE(tcp_sk(sk)->copied_seq));
 }
 
 /*
@@ -77,14 +77,13 @@ static bool tcp_ivpci_look_next(struct tcp_ivpci_sock *ts, struct tcp_ivpci_next
 	const struct tcp_sock *tp = tcp_sk(sk);
 	enum records_answer answer;
 	u32 rcv_nxt, limit;
-	bool hole;
 
 	next->ended = tcp_ivpci_ended(sk);
 	do { /* a second urgent byte that comes has TCP pass over the first one by itself */
 		next->copied_seq = READ_ONCE(tp->copied_seq);
 		smp_rmb(); /* the end, and where reading is, come after all bytes */
 		rcv_nxt = READ_ONCE(tp->rcv_nxt);
-		hole = tcp_ivpci_at_hole(sk, next->copied_seq);
+		next->hole = tcp_ivpci_at_hole(sk, next->copied_seq);
 		virt_rmb(); /* the ring after what has come by TCP */
 	} while (next->copied_seq != READ_ONCE(tp->copied_seq));
 	next->rcv_nxt = rcv_nxt;
@@ -95,13 +94,34 @@ static bool tcp_ivpci_look_next(struct tcp_ivpci_sock *ts, struct tcp_ivpci_next
 	if (answer == RECORDS_ONE && before(ts->reader.seq, limit))
 		limit = ts->reader.seq;
 	next->by_tcp = limit - next->copied_seq;
-	if (hole && next->by_tcp) {
-		next->by_tcp--;
-		if (answer == RECORDS_ONE && ts->reader.seq == next->copied_seq + 1)
-			next->copied_seq++;
-	}
+	next->hole = next->hole && next->by_tcp;
+	next->by_tcp -= next->hole;
 	next->record = answer == RECORDS_ONE && !after(ts->reader.seq, next->copied_seq);
 	return true;
+}
+
+/*
+ * As tcp_recvmsg(), and tcp_check_urg() for a second one: the urgent byte at `seq`, which has come, is read by nobody, and
+ * nothing of it stays that close() would find unread. Under ts->reading, and no record is before it.
+ */
+static void tcp_ivpci_go_over(struct sock *sk, u32 seq)
+{
+	struct tcp_sock *tp = tcp_sk(sk);
+	struct sk_buff *skb;
+
+	lock_sock(sk);
+	if (tp->copied_seq == seq && tcp_ivpci_at_hole(sk, seq)) {
+		WRITE_ONCE(tp->copied_seq, seq + 1);
+		WRITE_ONCE(tp->urg_data, 0);
+		tcp_fast_path_check(sk);
+		skb = skb_peek(&sk->sk_receive_queue);
+		/* a FIN in it stays */
+		if (skb && !before(seq + 1, TCP_SKB_CB(skb)->end_seq)) {
+			__skb_unlink(skb, &sk->sk_receive_queue);
+			__kfree_skb(skb);
+		}
+	}
+	release_sock(sk);
 }
 
 static size_t tcp_ivpci_copy_out(const struct records_reader *reader, u32 offset, size_t len,
@@ -148,9 +168,6 @@ static int tcp_ivpci_take_records(struct tcp_ivpci_sock *ts, struct msghdr *msg,
 			tcp_ivpci_lied(ts);
 			break;
 		}
-		/* behind the urgent byte */
-		if (next->record && after(reader->seq, READ_ONCE(tcp_sk(ts->sk)->copied_seq)))
-			break;
 	}
 	if (unlikely(READ_ONCE(ts->lowered)))
 		tcp_ivpci_lower(ts);
@@ -190,7 +207,7 @@ static void tcp_ivpci_hear_of_more(struct tcp_ivpci_sock *ts, bool found)
 		else
 			tcp_ivpci_lied(ts);
 	} else if (!found) {
-		came = tcp_ivpci_look_next(ts, &next) && next.record;
+		came = tcp_ivpci_look_next(ts, &next) && (next.record || next.hole);
 	}
 	mutex_unlock(&ts->looking);
 	if (came) /* nobody signalled that */
@@ -271,11 +288,13 @@ static bool tcp_ivpci_peek_tcp(struct tcp_ivpci_peek *peek, struct sock *sk, u32
 	u32 copied_seq = READ_ONCE(tcp_sk(sk)->copied_seq);
 	u32 limit = peek->at.len && before(peek->at.seq, rcv_nxt) ? peek->at.seq : rcv_nxt;
 	u32 there = limit - peek->seq;
+	u32 asked, over = 0;
 	int offset;
 
 	/* TCP goes over the urgent byte where it begins; one that begins further on counts it */
 	if (there > peek->skip && tcp_ivpci_at_hole(sk, peek->seq + peek->skip))
-		there--;
+		over = 1;
+	there -= over;
 	/* the urgent byte may be known of, and gone over for a record behind it, before it has come */
 	if (peek->copied >= len || !there || before(limit, peek->seq))
 		return false;
@@ -293,14 +312,14 @@ static bool tcp_ivpci_peek_tcp(struct tcp_ivpci_peek *peek, struct sock *sk, u32
 		return false;
 	if (offset > 0)
 		WRITE_ONCE(sk->sk_peek_off, offset);
-	*rc = tcp_ivpci_by_tcp(sk, msg, min_t(size_t, len - peek->copied, there - peek->skip),
-			       flags);
+	asked = min_t(size_t, len - peek->copied, there - peek->skip);
+	*rc = tcp_ivpci_by_tcp(sk, msg, asked, flags);
 	if (*rc <= 0)
 		return false;
 	peek->copied += *rc;
-	peek->seq += peek->skip + *rc;
+	peek->seq += peek->skip + over + *rc;
 	peek->skip = 0;
-	return !READ_ONCE(tcp_sk(sk)->urg_data);
+	return *rc == asked; /* or it ended before the urgent byte */
 }
 
 static void tcp_ivpci_peek_begin(struct tcp_ivpci_peek *peek, struct tcp_ivpci_sock *ts, int offset)
@@ -378,13 +397,19 @@ static int tcp_ivpci_merge_once(struct tcp_ivpci_sock *ts, struct msghdr *msg, s
 
 	*fault = false;
 	flags &= MSG_PEEK | MSG_TRUNC | MSG_CMSG_COMPAT;
+again:
 	mutex_lock(&ts->looking);
 	if (!tcp_ivpci_look_next(ts, &next)) {
 		tcp_ivpci_lied(ts);
 		mutex_unlock(&ts->looking);
 		return tcp_ivpci_ended(sk) ? tcp_ivpci_end(sk) : -EAGAIN;
 	}
-	if (flags & MSG_PEEK) {
+	if (!(flags & MSG_PEEK) && len && next.hole) {
+		mutex_unlock(&ts->looking);
+		tcp_ivpci_go_over(sk, next.copied_seq);
+		goto again;
+	}
+	if ((flags & MSG_PEEK) && len) {
 		rc = tcp_ivpci_peek(ts, msg, len, flags, &next, whole, fault);
 		if (rc != -EAGAIN || !next.ended)
 			return rc;
@@ -396,7 +421,7 @@ static int tcp_ivpci_merge_once(struct tcp_ivpci_sock *ts, struct msghdr *msg, s
 		return rc;
 	}
 	mutex_unlock(&ts->looking);
-	if (!next.by_tcp)
+	if (!next.by_tcp && !next.hole)
 		return next.ended ? tcp_ivpci_end(sk) : -EAGAIN;
 	rc = tcp_ivpci_by_tcp(sk, msg, min_t(size_t, len, next.by_tcp), flags);
 	if (rc > 0)
@@ -480,15 +505,17 @@ static ssize_t tcp_ivpci_merge_splice_once(struct tcp_ivpci_sock *ts, struct soc
 	if (!tcp_ivpci_look_next(ts, &next)) {
 		tcp_ivpci_lied(ts);
 		next.record = false;
+		next.hole = false;
 		next.by_tcp = 0;
 	}
 	mutex_unlock(&ts->looking);
 	if (next.record)
 		return tcp_ivpci_fill_pipe(ts, pipe, len);
-	if (!next.by_tcp)
+	if (!next.by_tcp && !next.hole)
 		return next.ended ? tcp_ivpci_end(sock->sk) : -EAGAIN;
-	/* there is something, and nobody else takes it: it does not sleep */
-	rc = inet_stream_ops.splice_read(sock, ppos, pipe, min_t(size_t, len, next.by_tcp), flags);
+	/* there is something, and nobody else takes it: it does not sleep. It says what it says at the urgent byte. */
+	rc = inet_stream_ops.splice_read(sock, ppos, pipe,
+					 min_t(size_t, len, next.by_tcp + next.hole), flags);
 	if (rc > 0)
 		ts->flow.tcp_received += rc;
 	return rc;
@@ -592,14 +619,6 @@ void tcp_ivpci_tell_unread(struct sock *sk, struct msghdr *msg)
 		put_cmsg(msg, SOL_TCP, TCP_CM_INQ, sizeof(unread), &unread);
 }
 
-int tcp_ivpci_unread_in_ring(struct sock *sk)
-{
-	int of_ring;
-
-	tcp_ivpci_count_unread(sk, TCP_IVPCI_NO_WATCH, INT_MAX / 2, &of_ring);
-	return of_ring;
-}
-
 /* Bytes of records that are read before TCP's byte at `seq`, counted up to `most`. */
 static u32 tcp_ivpci_records_before(struct sock *sk, u32 seq, u32 most)
 {
@@ -613,6 +632,19 @@ static u32 tcp_ivpci_records_before(struct sock *sk, u32 seq, u32 most)
 		count = tcp_ivpci_unread_records(ts, seq, TCP_IVPCI_NO_WATCH, most);
 	tcp_ivpci_put(ts);
 	return count;
+}
+
+int tcp_ivpci_unread_in_ring(struct sock *sk)
+{
+	const struct tcp_sock *tp = tcp_sk(sk);
+	u32 urgent = READ_ONCE(tp->urg_seq);
+	int of_ring;
+
+	if (unlikely(READ_ONCE(tp->urg_data)) && !sock_flag(sk, SOCK_URGINLINE) &&
+	    !before(urgent, READ_ONCE(tp->copied_seq)) && before(urgent, READ_ONCE(tp->rcv_nxt)))
+		return tcp_ivpci_records_before(sk, urgent, INT_MAX / 2);
+	tcp_ivpci_count_unread(sk, TCP_IVPCI_NO_WATCH, INT_MAX / 2, &of_ring);
+	return of_ring;
 }
 
 /* What is read next is a record's. */

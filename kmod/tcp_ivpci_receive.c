@@ -169,26 +169,15 @@ int tcp_ivpci_receive(struct sock *sk, struct msghdr *msg, size_t len, int flags
 	/* TCP alone tells it by itself; one that is detached from meanwhile did not */
 	bool tells = counts && tcp_ivpci_merges(sk);
 	bool waiting = false;
-	bool over = false; /* this call began at the urgent byte `mark`, and goes over it */
-	u32 mark = 0;
 	int copied = 0;
 	int rc;
 
 	if (flags & (MSG_OOB | MSG_ERRQUEUE))
 		return tcp_ivpci_beside(sk, msg, len, flags, name_length);
 	for (;;) {
-		u32 urgent;
-
-		/*
-		 * As TCP: a call that has read all before the urgent byte ends there; one that began there goes over
-		 * it. A record behind it leaves TCP's place where it is.
-		 */
-		if (tcp_ivpci_at_mark(sk, &urgent) && !tcp_ivpci_record_is_next(sk)) {
-			if (copied && !(over && mark == urgent))
-				break;
-			over = true;
-			mark = urgent;
-		}
+		/* as TCP: a call that has read all before the urgent byte ends there; one that begins there goes over it */
+		if (copied && tcp_ivpci_at_mark(sk) && !tcp_ivpci_record_is_next(sk))
+			break;
 		if (copied)
 			rc = tcp_ivpci_try_more(sk, msg, len - copied, flags | MSG_DONTWAIT,
 						&began);

@@ -47,7 +47,7 @@ kernel_key() {
     mapfile -t fragments < <(kernel_fragments "$1")
     # Modules are loaded into what they were compiled for: the compiler counts too.
     printf '%s-%s' "$1" "$(hash_of "${fragments[@]}" "$STEER_REPO"/deploy/kernel/patches/{*.patch,sums} \
-        <(echo "$KERNEL_RECIPE"; gcc --version))"
+        <(echo "$KERNEL_RECIPE"; gcc --version 2>/dev/null))"
 }
 
 # kernel_dir FLAVOUR: directory of the finished kernel, newest version first; nothing if none.

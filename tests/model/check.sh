@@ -73,7 +73,7 @@ expect ends right -DSTANDS_STILL
 without "ends -DSTANDS_STILL" NO_HURRY HURRY_UNDER_LOCK UNKNOWN_REPEATED
 
 expect urgent right
-without "urgent" HOLE_UNSEEN LOOKED_ONCE RECORD_BEHIND_HOLE_WAITS GONE_PAST_IS_A_LIE MARK_UNSEEN
+without "urgent" HOLE_UNSEEN LOOKED_ONCE HOLE_KEPT GONE_OVER_TWICE GONE_PAST_IS_A_LIE MARK_UNSEEN
 expect urgent right -DPEEKS -DONE_URGENT
 # what is known not to be so
 expect urgent wrong -DPEEKS

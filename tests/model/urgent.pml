@@ -17,8 +17,8 @@
  * if no record is before that. With any other macro a step is left out and the model finds an error:
  *
  * HOLE_UNSEEN: TCP is asked for a byte too many, as if there were no hole. LOOKED_ONCE: the reader does not look again
- * whether TCP has gone past the mark meanwhile. RECORD_BEHIND_HOLE_WAITS: a record behind the hole is not read before TCP's bytes are.
- * GONE_PAST_IS_A_LIE: (3). MARK_UNSEEN: recv() waits, wakes up, and does not look whether a mark has come.
+ * whether TCP has gone past the mark meanwhile. HOLE_KEPT: the reader does not go over the hole itself. GONE_OVER_TWICE: it
+ * does though TCP has, too. GONE_PAST_IS_A_LIE: (3). MARK_UNSEEN: recv() waits, wakes up, and does not look whether a mark has come.
  *
  * PEEKS: recv(MSG_PEEK) comes before each read. It is known to be wrong. The mark is TCP's next byte, and
  * tcp_ivpci_peek_begin() begins there. A newer one comes, and TCP goes past the mark, after tcp_ivpci_peek_tcp() has counted:
@@ -160,17 +160,8 @@ inline look_next()
 			record = (rec_seq[pos] <= seq)
 		:: else
 		fi;
-		if
-		:: hole && n ->
-			n--;
-#ifndef RECORD_BEHIND_HOLE_WAITS
-			if
-			:: pos != ring && rec_seq[pos] == seq + 1 -> record = true
-			:: else
-			fi
-#endif
-		:: else
-		fi
+		hole = hole && n;
+		n = n - hole
 	}
 }
 
@@ -248,6 +239,27 @@ end:
 		};
 		atomic { at = 0; peeked = 0 };
 		look_next();
+#endif
+#ifndef HOLE_KEPT
+		do
+		:: hole ->
+			/* tcp_ivpci_go_over() */
+			atomic {
+				!slock;
+				if
+#ifdef GONE_OVER_TWICE
+				:: copied_seq < rcv_nxt ->
+#else
+				:: copied_seq == seq && urg_data && urg_seq == seq ->
+#endif
+					copied_seq++;
+					urg_data = false
+				:: else
+				fi
+			};
+			look_next()
+		:: else -> break
+		od;
 #endif
 		/* tcp_ivpci_take_records(), tcp_ivpci_by_tcp(), or there is nothing */
 		if

@@ -220,6 +220,44 @@ def peeks_behind_tcp(twins: Twins):
     return steps
 
 
+def over_urgent(twins: Twins):
+    """What is there before an urgent byte, what recv() and peeks have behind it, and what stays of one that was gone over:
+    nothing that splice(), SIOCATMARK or close() would meet.
+    """
+    def steps(name: str):
+        one, other = twins.one, twins.other
+        end = f"ends[{name!r}]"
+
+        def comes(*sends: str) -> None:
+            for each in sends:
+                expect(other.do(each) in ("ok", 1), each)
+            time.sleep(SOON)
+
+        def received(size: int, flags: str = "0") -> int:
+            return one.do(f"len({end}.recvmsg({size}, 0, {flags} | socket.MSG_DONTWAIT)[0])")
+
+        def spliced() -> int:
+            return one.do(f"(lambda pipe: os.splice({end}.fileno(), pipe[1], 100))(os.pipe())")
+
+        urgent, ring, tcp = f"{end}.send(b'!', socket.MSG_OOB)", f"send({name!r}, 5)", f"by_tcp({name!r}, 3)"
+        comes(tcp, ring, urgent, ring)
+        seen = [one.do(f"unread({name!r})"), received(0, "socket.MSG_PEEK"), received(20), spliced(), received(20)]
+        seen.append(one.do(f"struct.unpack('i', fcntl.ioctl({end}, 0x8905, bytes(4)))[0]"))  # SIOCATMARK
+        comes(urgent, tcp, ring)
+        seen += [received(8, "socket.MSG_PEEK"), received(20)]
+        comes(urgent, ring)
+        seen.append(received(20))
+        comes(tcp)
+        seen.append(spliced())
+        comes(urgent, ring)
+        seen.append(received(20))
+        one.do(f"close({name!r})")
+        seen.append(other.do(f"receive({name!r}, 1, 3)")[1])
+        twins.close(name)
+        return seen
+    return steps
+
+
 def lossy(lab, seconds: int) -> None:
     """One packet in thirty is lost: every byte is right, and nothing stays of connections that are over."""
     server, client = lab.guests
@@ -267,6 +305,8 @@ def direct_loss(lab):
                  "urgent bytes and SO_PEEK_OFF")
     expect_equal(twins.compare("urgent bytes behind TCP's and SO_PEEK_OFF", peeks_behind_tcp(twins)), [0, 1, 1],
                  "urgent bytes behind TCP's and SO_PEEK_OFF")
+    expect_equal(twins.compare("behind urgent bytes", over_urgent(twins)), [8, 0, 8, 0, 5, 0, 8, 8, 5, 3, 5, "end"],
+                 "behind urgent bytes")
     moving.finish()
     expect_nothing_left(lab, lab.guests)
     lossy(lab, 300 if lab.long else 4)

@@ -147,6 +147,18 @@ def plain_stream(size: str) -> Work:
     return Work(f"one stream, {size} writes, large reads", [row], "MiB", serve, run)
 
 
+@dataclass
+class Seen:
+    """What was counted before or after a run."""
+
+    client: traffic.Counters
+    server: traffic.Counters
+    moved: int  # connections that the client's agent has moved
+
+    def rung(self) -> int:
+        return self.client.doorbells + self.server.doorbells
+
+
 class Meter:
     """Runs works from guest2 to guest1, one way after the other. `members`: guests that have agents, the first of
     the lab's.
@@ -161,6 +173,8 @@ class Meter:
         self.port = FIRST_PORT
         self.progress = progress
         self.running = TCP
+        # After the last run: what was counted before the next one. Looking takes as long as half a short run.
+        self.last: Seen | None = None
         # By way: connections that ran over it and others, as the client's kernel counted them, doorbells that both rang.
         self.proof: dict[str, dict[str, int]] = {}
         # An operation's, of both guests together: by kind, row and way.
@@ -174,6 +188,7 @@ class Meter:
             if agent.process is not None and agent.process.poll() is None:
                 agent.stop()
         self.running = way
+        self.last = None
         if not way.config:
             return
         for agent in self.members:
@@ -184,13 +199,9 @@ class Meter:
         for agent in self.members:
             agent.wait_state("active", ADDRESSES * others)
 
-    def moved(self) -> int:
-        """Connections that the client's agent has moved."""
-        return self.lab.agents[1].status()["offload"]["moved"] if self.running is DIRECT else 0
-
-    def rung(self) -> int:
-        return sum(each["doorbells_sent"] for guest in (self.server, self.client)
-                   for each in traffic.raw_counters(guest)["ivpci"].values())
+    def look(self) -> Seen:
+        moved = self.lab.agents[1].status()["offload"]["moved"] if self.running is DIRECT else 0
+        return Seen(traffic.counters(self.client), traffic.counters(self.server), moved)
 
     def executed(self, *guests: Guest) -> int:
         """Instructions; 0 if nobody counts them."""
@@ -203,6 +214,7 @@ class Meter:
         # A listener stays what it was when it was made: a new one for each run.
         # And a port of its own: sockperf does not ask for one that waits for late segments.
         self.port += 1
+        self.last = None
         process = work.server(server, self.port)
         before = self.executed(server, client)
         values, operations = work.run(client, server.ip4, self.port, self.seconds)
@@ -225,10 +237,10 @@ class Meter:
     def once(self, work: Work, way: Way) -> list[float]:
         """One run. Fails if nothing of it went the way that was asked for, or something of TCP's another one."""
         self.agents(way)
-        before, moved, rung = traffic.counters(self.client), self.moved(), self.rung()
+        before = self.last or self.look()
         values, operations = self.run(work, way.key, self.server, self.client)
-        made = traffic.counters(self.client) - before
-        moved, rung = self.moved() - moved, self.rung() - rung
+        after = self.last = self.look()
+        made, moved, rung = after.client - before.client, after.moved - before.moved, after.rung() - before.rung()
         proof = self.proof.setdefault(way.key, {"connections": 0, "others": 0, "doorbells": 0})
         over = made.client if way is SMC else moved if way is DIRECT else made.tcp_opens - made.client
         proof["connections"] += over
