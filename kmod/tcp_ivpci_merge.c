@@ -90,13 +90,14 @@ static bool tcp_ivpci_look_next(struct tcp_ivpci_sock *ts, struct tcp_ivpci_next
 	answer = tcp_ivpci_records_look(sk, &ts->reader, next->copied_seq, rcv_nxt);
 	if (answer == RECORDS_LIE)
 		return false;
+	/* which TCP may have gone past */
+	next->record = answer == RECORDS_ONE && !after(ts->reader.seq, next->copied_seq);
 	limit = rcv_nxt;
 	if (answer == RECORDS_ONE && before(ts->reader.seq, limit))
 		limit = ts->reader.seq;
-	next->by_tcp = limit - next->copied_seq;
+	next->by_tcp = next->record ? 0 : limit - next->copied_seq;
 	next->hole = next->hole && next->by_tcp;
 	next->by_tcp -= next->hole;
-	next->record = answer == RECORDS_ONE && !after(ts->reader.seq, next->copied_seq);
 	return true;
 }
 
