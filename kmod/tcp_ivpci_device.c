@@ -206,6 +206,8 @@ static long tcp_ivpci_rings(unsigned int cmd, struct direct_rings *rings)
 	return rc;
 }
 
+static_assert(DIRECT_REASONS <= DIRECT_REASONS_ROOM);
+
 static long tcp_ivpci_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	void __user *to = (void __user *)arg;

@@ -65,6 +65,9 @@ enum direct_reason {
 	DIRECT_REASONS,
 };
 
+/* New reasons leave struct direct_counters, and so the number of DIRECT_COUNTERS, as they are. */
+#define DIRECT_REASONS_ROOM 32
+
 struct direct_request {
 	__s32 fd;     /* of the connection's socket, -1: by addresses; for tests */
 	__s32 net;    /* descriptor of its network namespace, -1: the caller's */
@@ -122,7 +125,7 @@ struct direct_counters {
 	__u64 returned;		 /* likewise */
 	__u64 lies;		 /* of other ends: connections that were reset */
 	struct direct_flow flow; /* of all that are no more */
-	__u64 refused[DIRECT_REASONS];
+	__u64 refused[DIRECT_REASONS_ROOM]; /* by reason */
 };
 
 #define DIRECT_IOC_MAGIC  0xd7

@@ -3,12 +3,52 @@
 #include <gtest/gtest.h>
 #include <ivpci/uapi.h>
 #include <ivshmem/protocol.h>
+#include <smc_steer/direct_abi.h>
 #include <smc_steer/events_abi.h>
 #include <smc_steer/policy_abi.h>
 
 #include <cstddef>
 
 namespace {
+
+TEST(DirectAbi, Request) {
+    EXPECT_EQ(sizeof(direct_request), 64U);
+    EXPECT_EQ(offsetof(direct_request, fd), 0U);
+    EXPECT_EQ(offsetof(direct_request, net), 4U);
+    EXPECT_EQ(offsetof(direct_request, family), 8U);
+    EXPECT_EQ(offsetof(direct_request, local_port), 10U);
+    EXPECT_EQ(offsetof(direct_request, remote_port), 12U);
+    EXPECT_EQ(offsetof(direct_request, local), 16U);
+    EXPECT_EQ(offsetof(direct_request, remote), 32U);
+    EXPECT_EQ(offsetof(direct_request, first_sent), 48U);
+    EXPECT_EQ(offsetof(direct_request, first_received), 52U);
+    EXPECT_EQ(offsetof(direct_request, reason), 56U);
+    EXPECT_EQ(offsetof(direct_request, state), 60U);
+}
+
+TEST(DirectAbi, Rings) {
+    EXPECT_EQ(sizeof(direct_flow), 80U);
+    EXPECT_EQ(offsetof(direct_rings, device), 64U);
+    EXPECT_EQ(offsetof(direct_rings, slot), 68U);
+    EXPECT_EQ(offsetof(direct_rings, generation), 72U);
+    EXPECT_EQ(offsetof(direct_rings, size), 76U);
+    EXPECT_EQ(offsetof(direct_rings, token), 80U);
+    EXPECT_EQ(offsetof(direct_rings, flow), 88U);
+    EXPECT_EQ(sizeof(direct_rings), 168U);
+}
+
+// A new reason is counted in the room that is left: the ioctl keeps its number, and an agent of
+// before its answer.
+TEST(DirectAbi, Counters) {
+    EXPECT_LE(static_cast<unsigned>(DIRECT_REASONS), static_cast<unsigned>(DIRECT_REASONS_ROOM));
+    EXPECT_EQ(offsetof(direct_counters, flow), 88U);
+    EXPECT_EQ(offsetof(direct_counters, refused), 168U);
+    EXPECT_EQ(sizeof(direct_counters), 424U);
+    EXPECT_EQ(DIRECT_NO_PEER, 17);
+    EXPECT_EQ(DIRECT_IDENTIFY, 0xc040d701U);
+    EXPECT_EQ(DIRECT_COUNTERS, 0x81a8d706U);
+    EXPECT_EQ(DIRECT_FLOW, 0xc0a8d70cU);
+}
 
 TEST(UapiAbi, Info) {
     EXPECT_EQ(sizeof(ivpci_info), 56U);

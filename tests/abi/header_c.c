@@ -3,6 +3,7 @@
 #include <ivpci/shm_abi.h>
 #include <ivpci/uapi.h>
 #include <ivshmem/protocol.h>
+#include <smc_steer/direct_abi.h>
 #include <smc_steer/events_abi.h>
 #include <smc_steer/policy_abi.h>
 
