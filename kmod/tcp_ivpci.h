@@ -165,6 +165,9 @@ void tcp_ivpci_has_room(struct tcp_ivpci_sock *ts);
 void tcp_ivpci_look_for_room(struct tcp_ivpci_sock *ts, struct ivpci_records *ring);
 void tcp_ivpci_full_work(struct work_struct *work);
 
+/* A flag of receiving, which means nothing to TCP there: this recv() has bytes already. */
+#define TCP_IVPCI_HAS_SOME MSG_MORE
+
 /* tcp_ivpci_merge.c: under ts->reading */
 int tcp_ivpci_merge(struct tcp_ivpci_sock *ts, struct msghdr *msg, size_t len, int flags,
 		    bool whole, bool *fault);

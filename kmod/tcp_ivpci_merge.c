@@ -109,6 +109,7 @@ static void tcp_ivpci_go_over(struct sock *sk, u32 seq)
 {
 	struct tcp_sock *tp = tcp_sk(sk);
 	struct sk_buff *skb;
+	bool fin;
 
 	lock_sock(sk);
 	if (tp->copied_seq == seq && tcp_ivpci_at_hole(sk, seq)) {
@@ -116,8 +117,9 @@ static void tcp_ivpci_go_over(struct sock *sk, u32 seq)
 		WRITE_ONCE(tp->urg_data, 0);
 		tcp_fast_path_check(sk);
 		skb = skb_peek(&sk->sk_receive_queue);
-		/* a FIN in it stays */
-		if (skb && !before(seq + 1, TCP_SKB_CB(skb)->end_seq)) {
+		fin = skb && (TCP_SKB_CB(skb)->tcp_flags & TCPHDR_FIN);
+		if (skb && !before(seq + 1 + fin, TCP_SKB_CB(skb)->end_seq)) {
+			WRITE_ONCE(tp->copied_seq, seq + 1 + fin);
 			__skb_unlink(skb, &sk->sk_receive_queue);
 			__kfree_skb(skb);
 		}
@@ -289,11 +291,11 @@ static bool tcp_ivpci_peek_tcp(struct tcp_ivpci_peek *peek, struct sock *sk, u32
 	u32 copied_seq = READ_ONCE(tcp_sk(sk)->copied_seq);
 	u32 limit = peek->at.len && before(peek->at.seq, rcv_nxt) ? peek->at.seq : rcv_nxt;
 	u32 there = limit - peek->seq;
-	u32 asked, over = 0;
+	u32 asked, over = 0, mark = peek->seq + peek->skip;
 	int offset;
 
 	/* TCP goes over the urgent byte where it begins; one that begins further on counts it */
-	if (there > peek->skip && tcp_ivpci_at_hole(sk, peek->seq + peek->skip))
+	if (there > peek->skip && tcp_ivpci_at_hole(sk, mark))
 		over = 1;
 	there -= over;
 	/* the urgent byte may be known of, and gone over for a record behind it, before it has come */
@@ -320,7 +322,8 @@ static bool tcp_ivpci_peek_tcp(struct tcp_ivpci_peek *peek, struct sock *sk, u32
 	peek->copied += *rc;
 	peek->seq += peek->skip + over + *rc;
 	peek->skip = 0;
-	return *rc == asked; /* or it ended before the urgent byte */
+	/* or it ended before the urgent byte, or a second one came */
+	return *rc == asked && (!over || tcp_ivpci_is_mark(sk, mark));
 }
 
 static void tcp_ivpci_peek_begin(struct tcp_ivpci_peek *peek, struct tcp_ivpci_sock *ts, int offset)
@@ -386,7 +389,7 @@ static int tcp_ivpci_end(struct sock *sk)
 }
 
 /*
- * One attempt. Bytes; 0: the end; -EAGAIN; or another error. *fault: -EFAULT may be of a page that is
+ * One attempt. Bytes; 0: the end; -EAGAIN, also at an urgent byte that this call does not go over; or another error. *fault: -EFAULT may be of a page that is
  * not at hand; `whole`: and rather that than a part.
  */
 static int tcp_ivpci_merge_once(struct tcp_ivpci_sock *ts, struct msghdr *msg, size_t len,
@@ -394,6 +397,7 @@ static int tcp_ivpci_merge_once(struct tcp_ivpci_sock *ts, struct msghdr *msg, s
 {
 	struct sock *sk = ts->sk;
 	struct tcp_ivpci_next next;
+	bool goes_over = !(flags & TCP_IVPCI_HAS_SOME);
 	int rc;
 
 	*fault = false;
@@ -407,7 +411,11 @@ again:
 	}
 	if (!(flags & MSG_PEEK) && len && next.hole) {
 		mutex_unlock(&ts->looking);
+		/* who is told of it by a signal may ask for it first */
+		if (!goes_over || signal_pending(current))
+			return -EAGAIN;
 		tcp_ivpci_go_over(sk, next.copied_seq);
+		goes_over = false; /* nor over those that come for ever */
 		goto again;
 	}
 	if ((flags & MSG_PEEK) && len) {
@@ -498,6 +506,7 @@ static ssize_t tcp_ivpci_merge_splice_once(struct tcp_ivpci_sock *ts, struct soc
 					   unsigned int flags)
 {
 	struct tcp_ivpci_next next;
+	bool nonblock;
 	ssize_t rc;
 
 	if (*ppos)
@@ -512,11 +521,16 @@ static ssize_t tcp_ivpci_merge_splice_once(struct tcp_ivpci_sock *ts, struct soc
 	mutex_unlock(&ts->looking);
 	if (next.record)
 		return tcp_ivpci_fill_pipe(ts, pipe, len);
-	if (!next.by_tcp && !next.hole)
+	if (next.hole) {
+		/* as TCP, which is not asked: it goes on if a second urgent byte comes just now */
+		rc = tcp_ivpci_end(sock->sk);
+		nonblock = sock->file->f_flags & O_NONBLOCK;
+		return rc == -EAGAIN && sock_rcvtimeo(sock->sk, nonblock) ? 0 : rc;
+	}
+	if (!next.by_tcp)
 		return next.ended ? tcp_ivpci_end(sock->sk) : -EAGAIN;
-	/* there is something, and nobody else takes it: it does not sleep. It says what it says at the urgent byte. */
-	rc = inet_stream_ops.splice_read(sock, ppos, pipe,
-					 min_t(size_t, len, next.by_tcp + next.hole), flags);
+	/* there is something, and nobody else takes it: it does not sleep */
+	rc = inet_stream_ops.splice_read(sock, ppos, pipe, min_t(size_t, len, next.by_tcp), flags);
 	if (rc > 0)
 		ts->flow.tcp_received += rc;
 	return rc;

@@ -119,9 +119,9 @@ static int tcp_ivpci_peek_offset(struct sock *sk)
 }
 
 /* One peek finds what all before it have found: it is made when there is as much as was asked for. */
-static bool tcp_ivpci_too_early(struct sock *sk, int flags, int target, long timeo)
+static bool tcp_ivpci_too_early(struct sock *sk, int flags, size_t len, int target, long timeo)
 {
-	return (flags & MSG_PEEK) && timeo &&
+	return (flags & MSG_PEEK) && len && timeo &&
 	       !tcp_ivpci_can_peek(sk, tcp_ivpci_peek_offset(sk), target) && !tcp_ivpci_ended(sk);
 }
 
@@ -140,7 +140,7 @@ static int tcp_ivpci_try_more(struct sock *sk, struct msghdr *msg, size_t len, i
 		return 0;
 	msg->msg_control = began->msg_control;
 	msg->msg_controllen = began->msg_controllen;
-	rc = tcp_ivpci_try(sk, msg, len, flags, NULL);
+	rc = tcp_ivpci_try(sk, msg, len, flags | TCP_IVPCI_HAS_SOME, NULL);
 	if (msg->msg_controllen == began->msg_controllen) {
 		msg->msg_control = control;
 		msg->msg_controllen = length;
@@ -174,6 +174,7 @@ int tcp_ivpci_receive(struct sock *sk, struct msghdr *msg, size_t len, int flags
 
 	if (flags & (MSG_OOB | MSG_ERRQUEUE))
 		return tcp_ivpci_beside(sk, msg, len, flags, name_length);
+	flags &= ~TCP_IVPCI_HAS_SOME;
 	for (;;) {
 		/* as TCP: a call that has read all before the urgent byte ends there; one that begins there goes over it */
 		if (copied && tcp_ivpci_at_mark(sk) && !tcp_ivpci_record_is_next(sk))
@@ -181,7 +182,7 @@ int tcp_ivpci_receive(struct sock *sk, struct msghdr *msg, size_t len, int flags
 		if (copied)
 			rc = tcp_ivpci_try_more(sk, msg, len - copied, flags | MSG_DONTWAIT,
 						&began);
-		else if (tcp_ivpci_too_early(sk, flags, target, timeo))
+		else if (tcp_ivpci_too_early(sk, flags, len, target, timeo))
 			rc = -EAGAIN;
 		else
 			rc = tcp_ivpci_try(sk, msg, len, flags | MSG_DONTWAIT, name_length);

@@ -121,10 +121,10 @@ struct direct_counters {
 	__u64 rounds; /* grace periods waited for */
 	/* who gave back the lock of a clean one and had not come through the module: SOL_SOCKET options, `ss` */
 	__u64 strangers;
-	__u64 made;		 /* pairs of rings */
-	__u64 returned;		 /* likewise */
-	__u64 lies;		 /* of other ends: connections that were reset */
-	struct direct_flow flow; /* of all that are no more */
+	__u64 made;			    /* pairs of rings */
+	__u64 returned;			    /* likewise */
+	__u64 lies;			    /* of other ends: connections that were reset */
+	struct direct_flow flow;	    /* of all that are no more */
 	__u64 refused[DIRECT_REASONS_ROOM]; /* by reason */
 };
 

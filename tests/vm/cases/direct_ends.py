@@ -249,6 +249,8 @@ def over_urgent(twins: Twins):
         seen.append(received(20))
         comes(tcp)
         seen.append(spliced())
+        other.do(f"later({name!r}, 5)")
+        seen += one.do(f"alarmed({name!r}, 20)")
         comes(urgent, ring)
         seen.append(received(20))
         one.do(f"close({name!r})")
@@ -305,7 +307,7 @@ def direct_loss(lab):
                  "urgent bytes and SO_PEEK_OFF")
     expect_equal(twins.compare("urgent bytes behind TCP's and SO_PEEK_OFF", peeks_behind_tcp(twins)), [0, 1, 1],
                  "urgent bytes behind TCP's and SO_PEEK_OFF")
-    expect_equal(twins.compare("behind urgent bytes", over_urgent(twins)), [8, 0, 8, 0, 5, 0, 8, 8, 5, 3, 5, "end"],
+    expect_equal(twins.compare("behind urgent bytes", over_urgent(twins)), [8, 0, 8, 0, 5, 0, 8, 8, 5, 3, 5, "!", 5, "end"],
                  "behind urgent bytes")
     moving.finish()
     expect_nothing_left(lab, lab.guests)

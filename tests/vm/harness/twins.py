@@ -155,6 +155,28 @@ def whole(name, size, flags=0):
     # one recv() that waits for all of it
     log(name, take(name, size, socket.MSG_WAITALL | flags))
 
+def later(name, size):
+    # an urgent byte, and then some
+    def both():
+        ends[name].send(b'!', socket.MSG_OOB)
+        time.sleep(0.3)
+        send(name, size)
+    threading.Timer(0.7, both).start()
+
+def alarmed(name, size):
+    # one recv(), and what SIGURG's handler has of the urgent byte
+    had = []
+    def ask(*_):
+        try:
+            had.append(ends[name].recv(1, socket.MSG_OOB).decode())
+        except OSError as error:
+            had.append(called(error))
+    signal.signal(signal.SIGURG, ask)
+    fcntl.fcntl(ends[name], fcntl.F_SETOWN, os.getpid())
+    count = len(ends[name].recv(size))
+    signal.signal(signal.SIGURG, signal.SIG_DFL)
+    return [count, *had]
+
 def writes(name, size, pause):
     while (said := send(name, size)) == 'ok':
         time.sleep(pause)
