@@ -242,7 +242,7 @@ end:
 #endif
 #ifndef HOLE_KEPT
 		do
-		:: hole ->
+		:: hole && !part ->
 			/* tcp_ivpci_go_over() */
 			atomic {
 				!slock;
@@ -264,7 +264,13 @@ end:
 		/* tcp_ivpci_take_records(), tcp_ivpci_by_tcp(), or there is nothing */
 		if
 		:: record -> atomic { part_of_recv(true); deliver(last, rec[pos]); pos++; woken = true }
-		:: !record && n -> atomic { !slock; by_tcp(copied_seq, last, false); part_of_recv(some); woken = true }
+		:: !record && hole ->
+#ifndef HOLE_KEPT
+			woken = true
+#else
+			skip
+#endif
+		:: !record && !hole && n -> atomic { !slock; by_tcp(copied_seq, last, false); part_of_recv(some); woken = true }
 		:: else
 		fi;
 		atomic { seq = 0; begun = 0; top = 0; ring = 0; limit = 0; n = 0; hole = false; record = false; some = false; mark = false }
