@@ -5,7 +5,7 @@ is killed or begins anew. Each is compared with a connection over plain TCP besi
 
 import time
 
-from harness import driver, many, stress
+from harness import driver, many, paths, stress
 from harness.case import case, expect, expect_equal, wait_until
 from harness.movers import Movers, offload, prepare
 from harness.twins import MOVED, Twins, expect_no_rings, expect_nothing_left, sockets
@@ -249,7 +249,7 @@ def over_urgent(twins: Twins):
         seen.append(received(20))
         comes(tcp)
         seen.append(spliced())
-        other.do(f"later({name!r}, 5)")
+        other.do(f"later({name!r}, 5, {0.7 * paths.SLOW})")
         seen += one.do(f"alarmed({name!r}, 20)")
         comes(urgent, ring)
         seen.append(received(20))

@@ -21,11 +21,19 @@ HOLD_BACK = f"""sysctl -qw net.ipv4.tcp_rto_max_ms=1000
     nft 'add table ip late; add chain ip late out {{ type filter hook output priority 0; }}
     add rule ip late out tcp sport {traffic.TRANSFER_PORT} meta length > 80 drop'"""
 
-# Says when TCP has sent something again. No program starts meanwhile: on the checked kernel that takes a second.
-SENT_AGAIN = """exec {tick}<> <(:)
-    look() { while read -ra words; do [ "${words[0]}" != Tcp: ] || again=${words[12]}; done </proc/net/snmp; }
-    look; before=$again; echo watching
-    while [ "$again" = "$before" ]; do read -rt 0.1 -u $tick; look; done; echo again"""
+# Says when a connection of that port has bytes that it could not send. No program starts meanwhile: on the checked
+# kernel that takes a second.
+UNSENT = f"""exec {{tick}}<> <(:)
+    echo watching
+    look() {{
+        while read -ra words; do
+            [[ ${{words[1]}} == *:{traffic.TRANSFER_PORT:04X} && ${{words[3]}} == 01 && ${{words[4]}} != 00000000:* ]] &&
+                echo unsent && exit
+        done
+    }}
+    while look </proc/net/tcp; look </proc/net/tcp6; true; do
+        read -rt 0.1 -u $tick
+    done"""
 
 
 class Handshake:
@@ -37,11 +45,11 @@ class Handshake:
         server.check(HOLD_BACK)
         # It waits for its orders: starting it would take a part of the six seconds that SMC's handshake waits.
         self.letting_go = server.spawn(["nft", "-f", "-"], stdin=True)
-        held_back = server.spawn(SENT_AGAIN)
+        held_back = server.spawn(UNSENT)
         held_back.wait_output("watching", 20)
         argv = traffic.transfer_argv(server.ip4, SIZE, flags=native.SMC)
         self.transfer = client.spawn(argv)
-        held_back.wait_output("again", 20)
+        held_back.wait_output("unsent", 20)
 
     def expect_tcp(self) -> None:
         """Nothing is held back any more: it became TCP, and every byte arrives."""

@@ -155,13 +155,13 @@ def whole(name, size, flags=0):
     # one recv() that waits for all of it
     log(name, take(name, size, socket.MSG_WAITALL | flags))
 
-def later(name, size):
+def later(name, size, seconds):
     # an urgent byte, and then some
     def both():
         ends[name].send(b'!', socket.MSG_OOB)
         time.sleep(0.3)
         send(name, size)
-    threading.Timer(0.7, both).start()
+    threading.Timer(seconds, both).start()
 
 def alarmed(name, size):
     # one recv(), and what SIGURG's handler has of the urgent byte
