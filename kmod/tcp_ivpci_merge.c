@@ -10,6 +10,7 @@
 #include <linux/fs.h>
 #include <linux/module.h>
 #include <linux/pipe_fs_i.h>
+#include <linux/sched/signal.h>
 #include <linux/sizes.h>
 #include <linux/splice.h>
 #include <linux/uaccess.h>
@@ -210,7 +211,9 @@ static void tcp_ivpci_hear_of_more(struct tcp_ivpci_sock *ts, bool found)
 		else
 			tcp_ivpci_lied(ts);
 	} else if (!found) {
-		came = tcp_ivpci_look_next(ts, &next) && (next.record || next.hole);
+		/* an urgent byte that a signal keeps this thread from: io_uring would ask again for ever */
+		came = tcp_ivpci_look_next(ts, &next) &&
+		       (next.record || (next.hole && !task_sigpending(current)));
 	}
 	mutex_unlock(&ts->looking);
 	if (came) /* nobody signalled that */
@@ -397,7 +400,8 @@ static int tcp_ivpci_merge_once(struct tcp_ivpci_sock *ts, struct msghdr *msg, s
 {
 	struct sock *sk = ts->sk;
 	struct tcp_ivpci_next next;
-	bool goes_over = !(flags & TCP_IVPCI_HAS_SOME);
+	bool has_some = flags & TCP_IVPCI_HAS_SOME;
+	bool gone_over = false;
 	int rc;
 
 	*fault = false;
@@ -409,13 +413,17 @@ again:
 		mutex_unlock(&ts->looking);
 		return tcp_ivpci_ended(sk) ? tcp_ivpci_end(sk) : -EAGAIN;
 	}
+	if (has_some && !next.record && tcp_ivpci_is_mark(sk, next.copied_seq)) {
+		mutex_unlock(&ts->looking);
+		return -EAGAIN;
+	}
 	if (!(flags & MSG_PEEK) && len && next.hole) {
 		mutex_unlock(&ts->looking);
-		/* who is told of it by a signal may ask for it first */
-		if (!goes_over || signal_pending(current))
+		/* who is told of it by a signal may ask for it first; and they may come for ever */
+		if (gone_over || task_sigpending(current))
 			return -EAGAIN;
 		tcp_ivpci_go_over(sk, next.copied_seq);
-		goes_over = false; /* nor over those that come for ever */
+		gone_over = true;
 		goto again;
 	}
 	if ((flags & MSG_PEEK) && len) {
@@ -625,7 +633,8 @@ void tcp_ivpci_tell_unread(struct sock *sk, struct msghdr *msg)
 	/* a hint: not each record is counted for each call */
 	int unread = tcp_ivpci_unread(sk, TCP_IVPCI_NO_WATCH, SZ_4K);
 
-	if (unread && sock_flag(sk, SOCK_DONE))
+	if (unread && sock_flag(sk, SOCK_DONE) &&
+	    READ_ONCE(tcp_sk(sk)->rcv_nxt) != READ_ONCE(tcp_sk(sk)->copied_seq))
 		unread--; /* the FIN */
 	if (!unread && sock_flag(sk, SOCK_DONE))
 		unread = 1; /* as TCP: there is an end to be read */

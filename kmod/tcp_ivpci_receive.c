@@ -255,7 +255,7 @@ again:
 		    : inet_stream_ops.splice_read(sock, ppos, pipe, len, flags);
 	tcp_ivpci_read_end(&call);
 	if (merges && rc == -EAGAIN && timeo) {
-		/* somebody was faster, or it is the urgent byte */
+		/* somebody was faster */
 		if (signal_pending(current)) {
 			rc = sock_intr_errno(timeo);
 			goto out;
