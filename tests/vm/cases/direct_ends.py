@@ -260,6 +260,27 @@ def over_urgent(twins: Twins):
     return steps
 
 
+def urgent_beside_a_signal(twins: Twins):
+    """A recv() of io_uring at an urgent byte, with a record behind that, while a second signal is pending: it comes to an
+    end, and has all with the next bytes.
+    """
+    def steps(name: str):
+        one, other = twins.one, twins.other
+        pid = one.do("os.getpid()")
+        one.do(f"shoots({name!r})")
+        one.guest.check(f"kill -STOP {pid}")
+        expect_equal(other.do(f"ends[{name!r}].send(b'!', socket.MSG_OOB)"), 1, "an urgent byte")
+        expect_equal(other.do(f"send({name!r}, 5)"), "ok", "send")
+        time.sleep(SOON)
+        one.guest.check(f"kill -USR1 {pid}; kill -CONT {pid}")
+        expect_equal(other.do(f"send({name!r}, 3)"), "ok", "send")
+        came = wait_until(lambda: one.do(f"shots[{name!r}].came()"), lambda count: count >= 8, 5, "bytes by io_uring")
+        one.do(f"os.close(shots.pop({name!r}).fd)")
+        twins.close(name)
+        return came
+    return steps
+
+
 def lossy(lab, seconds: int) -> None:
     """One packet in thirty is lost: every byte is right, and nothing stays of connections that are over."""
     server, client = lab.guests
@@ -309,6 +330,8 @@ def direct_loss(lab):
                  "urgent bytes behind TCP's and SO_PEEK_OFF")
     expect_equal(twins.compare("behind urgent bytes", over_urgent(twins)), [8, 0, 8, 0, 5, 0, 8, 8, 5, 3, 5, "!", 5, "end"],
                  "behind urgent bytes")
+    expect_equal(twins.compare("urgent bytes, signals and io_uring", urgent_beside_a_signal(twins)), 8,
+                 "urgent bytes, signals and io_uring")
     moving.finish()
     expect_nothing_left(lab, lab.guests)
     lossy(lab, 300 if lab.long else 4)
