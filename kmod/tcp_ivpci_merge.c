@@ -392,8 +392,8 @@ static int tcp_ivpci_end(struct sock *sk)
 }
 
 /*
- * One attempt. Bytes; 0: the end; -EAGAIN, also at an urgent byte that this call does not go over; or another error. *fault: -EFAULT may be of a page that is
- * not at hand; `whole`: and rather that than a part.
+ * One attempt. Bytes; 0: the end; -EAGAIN, also at an urgent byte that this call does not go over; or another
+ * error. *fault: -EFAULT may be of a page that is not at hand; `whole`: and rather that than a part.
  */
 static int tcp_ivpci_merge_once(struct tcp_ivpci_sock *ts, struct msghdr *msg, size_t len,
 				int flags, bool whole, bool *fault)
