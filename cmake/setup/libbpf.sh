@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# A static libbpf >= 1.7 (older ones cannot attach a struct_ops of a module) in the cache:
-# a view of the system's if it is new enough, else built from Debian's source package.
+# libbpf.sh [--fetch]: a static libbpf >= 1.7 (older ones cannot attach a struct_ops of a module) in the cache:
+# a view of the system's if it is new enough, else built from Debian's source package. --fetch: only what
+# needs nothing but apt, for the next call.
 set -euo pipefail
 here=$(dirname "${BASH_SOURCE[0]}")
 # shellcheck source=cmake/setup/common.sh
@@ -18,13 +19,24 @@ from_system() {
     touch "$prefix/complete"
 }
 
-from_source() {
-    local work version prefix
-    work=$(mktemp -d "$STEER_CACHE/libbpf-build.XXXXXX")
+# Where --fetch leaves what apt-get source downloads.
+fetched=$STEER_CACHE/libbpf/fetched
+
+fetch() {
+    local work
+    work=$(mktemp -d "$STEER_CACHE/libbpf-fetch.XXXXXX")
     # shellcheck disable=SC2064 # the directory of now
     trap "rm -rf '$work'" EXIT
     private_apt_update sid deb-src
     (cd "$work" && private_apt sid apt-get source --download-only libbpf)
+    mv -T "$work" "$fetched"
+}
+
+from_source() {
+    local work=$fetched version prefix
+    [ -e "$fetched" ] || fetch
+    # shellcheck disable=SC2064 # the directory of now
+    trap "rm -rf '$work'" EXIT
     version=$(basename "$work"/libbpf_*.orig.tar.*)
     version=${version#libbpf_}
     version=${version%.orig.tar.*}
@@ -40,11 +52,14 @@ from_source() {
     touch "$prefix/complete"
 }
 
-if [ -z "$(libbpf_prefix)" ]; then
-    mkdir -p "$STEER_CACHE/libbpf"
-    if pkg-config --atleast-version=1.7 libbpf 2>/dev/null; then
-        from_system
-    else
-        from_source
-    fi
+if [ -n "$(libbpf_prefix)" ]; then
+    exit 0
+fi
+mkdir -p "$STEER_CACHE/libbpf"
+if pkg-config --atleast-version=1.7 libbpf 2>/dev/null; then
+    from_system
+elif [ "${1-}" != --fetch ]; then
+    from_source
+elif [ ! -e "$fetched" ]; then
+    fetch
 fi
